@@ -1,0 +1,1 @@
+//! PhotonDB: a database server for RethinkDB drivers.

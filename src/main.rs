@@ -1,0 +1,2 @@
+//! The `photondb` binary: hands over to the command line.
+fn main() {}
