@@ -1,1 +1,4 @@
 //! PhotonDB: a database server for RethinkDB drivers.
+
+pub mod limits;
+pub mod storage;

@@ -1,0 +1,27 @@
+//! Every bound of the server, each with its reason, in one place.
+//! Knows nothing but numbers: no module is imported here.
+
+// Storage
+
+/// Longest key of a storage tree, in bytes. A primary key needs at most 128; an index entry carries a value and a
+/// primary key. Short enough that an inner node of a few kilobytes still holds several keys.
+pub const STORAGE_KEY_BYTES: usize = 2 * 1024;
+
+/// Longest value of a storage tree, in bytes: a document may be as long as half of the largest frame a driver may send.
+pub const STORAGE_VALUE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most bytes of one write batch (keys, values and [`STORAGE_OPERATION_BYTES`] an operation). A batch is one log record
+/// and is held in memory whole until it is applied; two of the longest values fit.
+pub const STORAGE_BATCH_BYTES: usize = 2 * STORAGE_VALUE_BYTES + 1024 * 1024;
+
+/// What an operation of a batch counts besides its key and value, so that a batch of empty values is bounded as well.
+pub const STORAGE_OPERATION_BYTES: usize = 32;
+
+/// Entries of the first batch of a scan: a query that wants one row should not pay for many.
+pub const SCAN_FIRST_ENTRIES: usize = 16;
+
+/// Entries of a full batch of a scan; batches double from the first to this.
+pub const SCAN_BATCH_ENTRIES: usize = 512;
+
+/// Bytes after which a batch of a scan is full, whatever its number of entries: bounds the memory of a stream.
+pub const SCAN_BATCH_BYTES: usize = 1024 * 1024;

@@ -1,0 +1,166 @@
+//! A write batch: what one commit does, to several trees at once, and what must hold for it to be done.
+
+use bytes::Bytes;
+
+use super::{Durability, StorageError, TreeId};
+use crate::limits::{
+    STORAGE_BATCH_BYTES, STORAGE_KEY_BYTES, STORAGE_OPERATION_BYTES, STORAGE_VALUE_BYTES,
+};
+
+/// One change. The operations of a batch take effect in order, so the last one on a key decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Sets a key, whether or not it was there.
+    Put {
+        /// The tree.
+        tree: TreeId,
+        /// The key.
+        key: Bytes,
+        /// Its new value.
+        value: Bytes,
+    },
+    /// Removes a key; no error when it is not there.
+    Delete {
+        /// The tree.
+        tree: TreeId,
+        /// The key.
+        key: Bytes,
+    },
+    /// Makes an empty tree; [`StorageError::TreeExists`] when there is one of that name.
+    CreateTree(TreeId),
+    /// Drops a tree with all its entries, without walking them.
+    DropTree(TreeId),
+}
+
+/// What must hold just before the batch is applied; otherwise it is refused with [`StorageError::Conflict`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// The key has exactly this value, or is absent.
+    Value {
+        /// The tree, which must exist.
+        tree: TreeId,
+        /// The key.
+        key: Bytes,
+        /// The value it must have; `None` for an absent key.
+        expected: Option<Bytes>,
+    },
+    /// The tree exists, or does not.
+    Tree {
+        /// The tree.
+        tree: TreeId,
+        /// Whether it must exist.
+        exists: bool,
+    },
+}
+
+/// An atomic batch of changes.
+#[derive(Debug, Clone)]
+pub struct WriteBatch {
+    operations: Vec<Operation>,
+    conditions: Vec<Condition>,
+    durability: Durability,
+    bytes: usize,
+}
+
+impl WriteBatch {
+    /// An empty batch.
+    pub fn new(durability: Durability) -> Self {
+        Self { operations: Vec::new(), conditions: Vec::new(), durability, bytes: 0 }
+    }
+
+    /// Sets a key.
+    pub fn put(&mut self, tree: TreeId, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        let (key, value) = (key.into(), value.into());
+        self.bytes += key.len() + value.len() + STORAGE_OPERATION_BYTES;
+        self.operations.push(Operation::Put { tree, key, value });
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, tree: TreeId, key: impl Into<Bytes>) {
+        let key = key.into();
+        self.bytes += key.len() + STORAGE_OPERATION_BYTES;
+        self.operations.push(Operation::Delete { tree, key });
+    }
+
+    /// Makes an empty tree, which later operations of this batch may fill.
+    pub fn create_tree(&mut self, tree: TreeId) {
+        self.bytes += STORAGE_OPERATION_BYTES;
+        self.operations.push(Operation::CreateTree(tree));
+    }
+
+    /// Drops a tree.
+    pub fn drop_tree(&mut self, tree: TreeId) {
+        self.bytes += STORAGE_OPERATION_BYTES;
+        self.operations.push(Operation::DropTree(tree));
+    }
+
+    /// Demands that a key has this value, or is absent, when the batch is applied.
+    pub fn expect_value(
+        &mut self,
+        tree: TreeId,
+        key: impl Into<Bytes>,
+        expected: Option<impl Into<Bytes>>,
+    ) {
+        let (key, expected) = (key.into(), expected.map(Into::into));
+        self.bytes += key.len() + expected.as_ref().map_or(0, Bytes::len) + STORAGE_OPERATION_BYTES;
+        self.conditions.push(Condition::Value { tree, key, expected });
+    }
+
+    /// Demands that a tree exists, or does not, when the batch is applied.
+    pub fn expect_tree(&mut self, tree: TreeId, exists: bool) {
+        self.bytes += STORAGE_OPERATION_BYTES;
+        self.conditions.push(Condition::Tree { tree, exists });
+    }
+
+    /// The changes, in order.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// What must hold.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// The durability asked for.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// Bytes of the batch as counted against `limits::STORAGE_BATCH_BYTES`.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Checks the lengths of keys and values and of the whole. Every engine calls it before anything else.
+    pub fn check_lengths(&self) -> Result<(), StorageError> {
+        if self.bytes > STORAGE_BATCH_BYTES {
+            return Err(StorageError::BatchTooLarge {
+                length: self.bytes,
+                limit: STORAGE_BATCH_BYTES,
+            });
+        }
+        for operation in &self.operations {
+            let (key, value) = match operation {
+                Operation::Put { key, value, .. } => (key.len(), value.len()),
+                Operation::Delete { key, .. } => (key.len(), 0),
+                Operation::CreateTree(_) | Operation::DropTree(_) => continue,
+            };
+            if key > STORAGE_KEY_BYTES {
+                return Err(StorageError::KeyTooLong { length: key, limit: STORAGE_KEY_BYTES });
+            }
+            if value > STORAGE_VALUE_BYTES {
+                return Err(StorageError::ValueTooLong {
+                    length: value,
+                    limit: STORAGE_VALUE_BYTES,
+                });
+            }
+        }
+        Ok(())
+    }
+}

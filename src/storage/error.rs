@@ -1,0 +1,85 @@
+//! What can go wrong in a storage engine. Carries facts, not advice: callers branch on the kind.
+
+use std::io;
+use std::sync::Arc;
+
+use super::TreeId;
+
+/// An error of a storage engine. Cheap to clone, since one failed sync is told to everyone who waited for it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StorageError {
+    /// The operating system, or the connection to a remote engine, refused. The engine may be poisoned from here on.
+    #[error("{place}: {source}")]
+    Io {
+        /// What was being done, and to which file.
+        place: String,
+        /// The cause.
+        source: Arc<io::Error>,
+    },
+    /// Stored bytes do not say what they must: a checksum, a bound or an order is wrong.
+    #[error("damaged data at {place}: {problem}")]
+    Corrupt {
+        /// File, page and offset, or tree and key, as far as known.
+        place: String,
+        /// The rule that was broken.
+        problem: String,
+    },
+    /// An earlier write or sync failed, and the engine takes no more writes.
+    #[error("the storage engine stopped writing after an error: {cause}")]
+    Poisoned {
+        /// The first error.
+        cause: String,
+    },
+    /// A condition of the batch did not hold; nothing was applied. Read again and retry.
+    #[error("a key that the batch depends on was changed by another commit")]
+    Conflict,
+    /// The answer is not in memory and the caller would not wait. Nothing was done; ask again with
+    /// [`super::ReadMode::MayBlock`].
+    #[error("the data is not in memory")]
+    NotResident,
+    /// The tree does not exist at this commit point.
+    #[error("{0} does not exist")]
+    NoSuchTree(TreeId),
+    /// A tree of that name exists already.
+    #[error("{0} exists already")]
+    TreeExists(TreeId),
+    /// A key is longer than `limits::STORAGE_KEY_BYTES`.
+    #[error("a key of {length} bytes is too long (at most {limit})")]
+    KeyTooLong {
+        /// Bytes of the key.
+        length: usize,
+        /// Most bytes allowed.
+        limit: usize,
+    },
+    /// A value is longer than `limits::STORAGE_VALUE_BYTES`.
+    #[error("a value of {length} bytes is too long (at most {limit})")]
+    ValueTooLong {
+        /// Bytes of the value.
+        length: usize,
+        /// Most bytes allowed.
+        limit: usize,
+    },
+    /// A batch is larger than `limits::STORAGE_BATCH_BYTES`.
+    #[error("a write batch of {length} bytes is too large (at most {limit})")]
+    BatchTooLarge {
+        /// Bytes of the batch.
+        length: usize,
+        /// Most bytes allowed.
+        limit: usize,
+    },
+    /// The engine was closed.
+    #[error("the storage engine is closed")]
+    Closed,
+}
+
+impl StorageError {
+    /// An I/O error with the place it happened at.
+    pub fn io(place: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { place: place.into(), source: Arc::new(source) }
+    }
+
+    /// Damaged data with its place.
+    pub fn corrupt(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Corrupt { place: place.into(), problem: problem.into() }
+    }
+}
