@@ -1,2 +1,10 @@
 //! Everything that judges the server from outside, over its sockets.
 //! Knows the wire protocol and nothing of the server's insides.
+
+pub mod compare;
+pub mod exchange;
+pub mod gaps;
+pub mod harness;
+pub mod player;
+pub mod script;
+pub mod wire;

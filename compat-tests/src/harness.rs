@@ -1,0 +1,225 @@
+//! Starts a server of its own on free ports and a folder that vanishes, and stops it when dropped.
+//! Knows the command line of `photondb serve` and `/proc`; must not know scripts.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use serde_json::value::RawValue;
+use tempfile::TempDir;
+
+use crate::player::no_options;
+use crate::wire::{Connection, WireError};
+
+/// A server that takes longer to its first answer has failed to start.
+const START_LIMIT: Duration = Duration::from_secs(15);
+/// A server that has not stopped this long after SIGTERM is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How often to look whether the server has started or stopped.
+const POLL: Duration = Duration::from_millis(2);
+
+/// Why there is no server, or nothing known of it.
+#[derive(Debug, thiserror::Error)]
+pub enum HarnessError {
+    /// The system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The process ended, or never answered; holds the end of its log.
+    #[error("the server did not start ({reason}); its log ends:\n{log}")]
+    NotStarted {
+        /// What was seen.
+        reason: String,
+        /// Last lines of its output.
+        log: String,
+    },
+    /// The server gave no answer to `1 + 1`, or a wrong one.
+    #[error("the server does not answer: {0}")]
+    Silent(String),
+}
+
+/// A running server. Dropping it stops the process and removes its folder.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    http: SocketAddr,
+    folder: TempDir,
+    started_in: Duration,
+}
+
+impl Server {
+    /// Starts `binary` with two free ports on loopback, and waits for its first answer.
+    pub fn start(binary: &Path) -> Result<Self, HarnessError> {
+        let folder = TempDir::new().map_err(system("a folder for the server"))?;
+        let log = File::create(folder.path().join("log")).map_err(system("the server's log"))?;
+        let errors = log.try_clone().map_err(system("the server's log"))?;
+        let (address, http) = free_addresses().map_err(system("a free port"))?;
+        let began = Instant::now();
+        let child = Command::new(binary)
+            .arg("serve")
+            .args(["--bind", "127.0.0.1"])
+            .args(["--driver-port", &address.port().to_string()])
+            .args(["--http-port", &http.port().to_string()])
+            .arg("--directory")
+            .arg(folder.path().join("data"))
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(system(&binary.display().to_string()))?;
+        let mut server = Self { child, address, http, folder, started_in: Duration::ZERO };
+        server.wait_until_ready(began)?;
+        Ok(server)
+    }
+
+    /// Where drivers connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the HTTP server listens.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// From the start of the process to its first answer.
+    pub fn started_in(&self) -> Duration {
+        self.started_in
+    }
+
+    /// The process, for `/proc`.
+    pub fn process(&self) -> Process {
+        Process { id: self.child.id() }
+    }
+
+    /// The last lines the server wrote.
+    pub fn log_tail(&self) -> String {
+        let text = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    }
+
+    /// Asks the process to end (SIGTERM) and gives its exit status and how long it took.
+    /// `None` when it had to be killed.
+    pub fn stop(&mut self) -> Result<Option<(ExitStatus, Duration)>, HarnessError> {
+        let began = Instant::now();
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().map_err(system("kill"))?;
+        while began.elapsed() < STOP_LIMIT {
+            if let Some(status) = self.child.try_wait().map_err(system("wait"))? {
+                return Ok(Some((status, began.elapsed())));
+            }
+            thread::sleep(POLL);
+        }
+        self.child.kill().map_err(system("kill"))?;
+        self.child.wait().map_err(system("wait"))?;
+        Ok(None)
+    }
+
+    fn wait_until_ready(&mut self, began: Instant) -> Result<(), HarnessError> {
+        loop {
+            let reason = match answers(self.address) {
+                Ok(()) => {
+                    self.started_in = began.elapsed();
+                    return Ok(());
+                }
+                Err(error) => error.to_string(),
+            };
+            if let Some(status) = self.child.try_wait().map_err(system("wait"))? {
+                return Err(HarnessError::NotStarted {
+                    reason: status.to_string(),
+                    log: self.log_tail(),
+                });
+            }
+            if began.elapsed() > START_LIMIT {
+                return Err(HarnessError::NotStarted { reason, log: self.log_tail() });
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            // nothing can be done about a process that cannot be killed
+            let _ = self.stop();
+        }
+    }
+}
+
+/// What the system knows of a running server.
+#[derive(Clone, Copy)]
+pub struct Process {
+    /// Process id.
+    pub id: u32,
+}
+
+impl Process {
+    /// Resident memory in bytes.
+    pub fn resident(self) -> Result<u64, HarnessError> {
+        self.status_field("VmRSS:")
+    }
+
+    /// The most resident memory since [`forget_peak`](Self::forget_peak), in bytes.
+    pub fn peak_resident(self) -> Result<u64, HarnessError> {
+        self.status_field("VmHWM:")
+    }
+
+    /// Starts a new measurement of the peak.
+    pub fn forget_peak(self) -> Result<(), HarnessError> {
+        let path = format!("/proc/{}/clear_refs", self.id);
+        fs::write(&path, "5").map_err(system(&path))
+    }
+
+    fn status_field(self, name: &str) -> Result<u64, HarnessError> {
+        let path = format!("/proc/{}/status", self.id);
+        let text = fs::read_to_string(&path).map_err(system(&path))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
+        let missing = || io::Error::new(io::ErrorKind::InvalidData, format!("no {name}"));
+        kilobytes.map(|kilobytes: u64| kilobytes * 1024).ok_or_else(missing).map_err(system(&path))
+    }
+}
+
+/// Connects and asks for `1 + 1`.
+pub fn answers(address: SocketAddr) -> Result<(), HarnessError> {
+    let ask = || -> Result<_, WireError> {
+        let term = RawValue::from_string("[24,[1,1]]".into())?;
+        Connection::open(address, "admin", "")?.run(&term, no_options())
+    };
+    let answer = ask().map_err(|error| HarnessError::Silent(error.to_string()))?;
+    if answer.get("r") == Some(&json!([2])) {
+        Ok(())
+    } else {
+        Err(HarnessError::Silent(format!("{answer:?}")))
+    }
+}
+
+/// The server of the release build, in the tree this crate was built from.
+pub fn release_binary() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    target.unwrap_or_else(default).join("release/photondb")
+}
+
+/// Two free ports, both taken before either is given back, so that they differ.
+fn free_addresses() -> io::Result<(SocketAddr, SocketAddr)> {
+    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok((first.local_addr()?, second.local_addr()?))
+}
+
+fn system(what: &str) -> impl FnOnce(io::Error) -> HarnessError + use<> {
+    let what = what.to_owned();
+    move |source| HarnessError::System { what, source }
+}
