@@ -2,3 +2,5 @@
 
 pub mod limits;
 pub mod storage;
+#[cfg(test)]
+mod testing;

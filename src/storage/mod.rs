@@ -25,9 +25,12 @@
 //! reads with [`ReadMode::CachedOnly`] and starts over elsewhere when it is told [`StorageError::NotResident`].
 
 mod batch;
+#[cfg(test)]
+mod conformance;
 mod engine;
 mod entries;
 mod error;
+pub mod memory;
 mod range;
 
 pub use batch::{Condition, Operation, WriteBatch};
