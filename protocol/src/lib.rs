@@ -3,9 +3,11 @@
 
 #![deny(clippy::indexing_slicing, reason = "every byte here comes from outside")]
 
+pub mod frame;
 pub mod json;
 pub mod limits;
 pub mod numbers;
 pub mod query;
 pub mod raw_term;
-mod text;
+pub mod response;
+pub mod text;

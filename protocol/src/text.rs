@@ -1,5 +1,20 @@
-//! The one fact that reading and writing JSON strings share: which bytes need no escape.
+//! JSON strings byte by byte: which bytes may stand as they are, and how the others are written.
 //! Knows neither JSON values nor queries.
+
+/// Writes a JSON string, quotes included, with the escapes that RethinkDB writes: the short ones where there is
+/// one, `\u00XX` in upper-case digits for other control characters, nothing else.
+pub fn write_string(output: &mut Vec<u8>, string: &str) {
+    output.push(b'"');
+    let mut rest = string.as_bytes();
+    loop {
+        let (plain, stop) = rest.split_at(plain_prefix(rest));
+        output.extend_from_slice(plain);
+        let Some((&byte, after)) = stop.split_first() else { break };
+        write_escape(output, byte);
+        rest = after;
+    }
+    output.push(b'"');
+}
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
@@ -16,6 +31,27 @@ pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
     }
     let tail = rest.iter().position(|&byte| is_stop(byte)).unwrap_or(rest.len());
     words.len() * 8 + tail
+}
+
+fn write_escape(output: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        // Only control characters are left, so the first digit is 0 or 1.
+        _ => {
+            let low = match byte & 0x0f {
+                digit @ 0..=9 => b'0' + digit,
+                digit => b'A' + (digit - 10),
+            };
+            output.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), low]);
+            return;
+        }
+    };
+    output.extend_from_slice(&[b'\\', short]);
 }
 
 fn is_stop(byte: u8) -> bool {
@@ -52,6 +88,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn written(string: &str) -> String {
+        let mut output = Vec::new();
+        write_string(&mut output, string);
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn strings_are_escaped_as_rethinkdb_does() {
+        assert_eq!(written(""), r#""""#);
+        assert_eq!(written("a/b \u{7f} \u{e9}\u{1d11e}"), "\"a/b \u{7f} \u{e9}\u{1d11e}\"");
+        assert_eq!(written("\"\\\u{8}\u{c}\n\r\t"), r#""\"\\\b\f\n\r\t""#);
+        assert_eq!(written("a\0b\u{b}\u{1f}\u{10}"), r#""a\u0000b\u000B\u001F\u0010""#);
+    }
+
+    #[test]
+    fn written_strings_read_back() {
+        let string: String =
+            (0..0x300).filter_map(char::from_u32).chain("\u{1d11e}".chars()).collect();
+        let read = crate::json::parse(&written(&string)).map(|json| format!("{json:?}"));
+        assert_eq!(read, Ok(format!("{:?}", crate::json::Json::String(string.into()))));
     }
 
     #[test]
