@@ -25,3 +25,25 @@ pub const SCAN_BATCH_ENTRIES: usize = 512;
 
 /// Bytes after which a batch of a scan is full, whatever its number of entries: bounds the memory of a stream.
 pub const SCAN_BATCH_BYTES: usize = 1024 * 1024;
+
+/// How long an array may become unless the query says otherwise (`array_limit`). RethinkDB's default.
+pub const ARRAY_LIMIT: usize = 100_000;
+
+/// Rows read at a time when a stream is read to its end inside the server: enough to forget the cost of a call, few
+/// enough to stay in the processor's cache.
+pub const TERMINAL_BATCH_ROWS: usize = 1_024;
+
+/// A batch of rows ends once it is about this large as JSON. RethinkDB's default.
+pub const BATCH_BYTES: usize = 1024 * 1024;
+
+/// The deadline is looked at once in so many terms: the clock costs more than the cancellation flag.
+pub const DEADLINE_CHECK_INTERVAL: u32 = 256;
+
+/// A profile keeps at most so many tasks: one that maps a million rows must not hold a million tasks a term.
+pub const PROFILE_TASKS_MAX: usize = 10_000;
+
+/// Rows of one response unless the query says otherwise.
+pub const BATCH_ROWS: usize = 500;
+
+/// The first response of a stream carries this much less than a full one, so that it leaves soon. RethinkDB's default.
+pub const FIRST_BATCH_SCALEDOWN: usize = 4;

@@ -326,6 +326,7 @@ wire_numbers! {
         BitNot = 194,
         BitSal = 195,
         BitSar = 196,
+        Format = 197,
     }
 }
 
@@ -341,7 +342,7 @@ mod tests {
         for &version in Version::ALL {
             assert_eq!(Version::from_number(i64::from(version.number())), Some(version));
         }
-        assert_eq!(TermType::ALL.len(), 186);
+        assert_eq!(TermType::ALL.len(), 187);
         assert_eq!(TermType::GetAll.number(), 78);
         assert_eq!(TermType::SetWriteHook.number(), 189);
         assert_eq!(ErrorType::NonExistence.number(), 3_100_000);
@@ -349,7 +350,7 @@ mod tests {
 
     #[test]
     fn numbers_between_the_terms_are_unknown() {
-        for number in [-1, 0, 4, 9, 46, 47, 63, 178, 197, 999, 65_537] {
+        for number in [-1, 0, 4, 9, 46, 47, 63, 178, 198, 999, 65_537] {
             assert_eq!(TermType::from_number(number), None, "{number}");
         }
     }

@@ -1,0 +1,54 @@
+//! Base64, the wire's form of byte strings, with RethinkDB's errors.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as PADDED};
+
+use super::DatumError;
+
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Padded base64.
+pub fn base64_text(bytes: &[u8]) -> String {
+    PADDED.encode(bytes)
+}
+
+/// Reads base64 with or without padding.
+pub fn base64_bytes(text: &str) -> Result<Vec<u8>, DatumError> {
+    let digits = text.trim_end_matches('=');
+    let legal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
+    if let Some(bad) = digits.chars().find(|c| !legal(c)) {
+        return Err(DatumError::logic(format!("Invalid base64 character found: '{bad}'.")));
+    }
+    if digits.len() % 4 == 1 {
+        return Err(DatumError::logic(
+            "Invalid base64 length: 1 character remaining, cannot decode a full byte.",
+        ));
+    }
+    LENIENT.decode(digits).map_err(|error| DatumError::logic(format!("Invalid base64: {error}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_optional_and_faults_are_named() {
+        assert_eq!(base64_bytes("AQID").unwrap(), [1, 2, 3]);
+        assert_eq!(base64_bytes("AQI").unwrap(), [1, 2]);
+        assert_eq!(base64_bytes("AQI=").unwrap(), [1, 2]);
+        assert_eq!(base64_text(&[1, 2]), "AQI=");
+        let text = |input| base64_bytes(input).unwrap_err().message;
+        assert_eq!(text("****"), "Invalid base64 character found: '*'.");
+        assert_eq!(
+            text("A"),
+            "Invalid base64 length: 1 character remaining, cannot decode a full byte."
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! Values as JSON text, written into a caller's buffer in one pass.
+
+use photondb_protocol::text::write_string as write_json_string;
+
+use super::{BINARY, Datum, REQL_TYPE, number_to_json};
+
+/// Appends the compact JSON form. Binary becomes its `$reql_type$` object.
+///
+/// Minval and maxval have no JSON form; callers that answer a client refuse them first. Here they print as RethinkDB's
+/// messages show them.
+pub fn write_json(datum: &Datum, out: &mut Vec<u8>) {
+    match datum {
+        Datum::Null => out.extend_from_slice(b"null"),
+        Datum::Bool(true) => out.extend_from_slice(b"true"),
+        Datum::Bool(false) => out.extend_from_slice(b"false"),
+        Datum::Number(value) => number_to_json(*value, out),
+        Datum::String(text) => write_json_string(out, text),
+        Datum::Binary(bytes) => write_binary(bytes, out),
+        Datum::Array(values) => {
+            out.push(b'[');
+            for (i, value) in values.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write_json(value, out);
+            }
+            out.push(b']');
+        }
+        Datum::Object(object) => {
+            out.push(b'{');
+            for (i, (name, value)) in object.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write_json_string(out, name);
+                out.push(b':');
+                write_json(value, out);
+            }
+            out.push(b'}');
+        }
+        Datum::MinVal => out.extend_from_slice(br#"{"$reql_type$":"MINVAL"}"#),
+        Datum::MaxVal => out.extend_from_slice(br#"{"$reql_type$":"MAXVAL"}"#),
+    }
+}
+
+fn write_binary(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(REQL_TYPE.as_bytes());
+    out.extend_from_slice(b"\":\"");
+    out.extend_from_slice(BINARY.as_bytes());
+    out.extend_from_slice(b"\",\"data\":\"");
+    out.extend_from_slice(super::base64_text(bytes).as_bytes());
+    out.extend_from_slice(b"\"}");
+}

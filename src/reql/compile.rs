@@ -1,0 +1,367 @@
+//! From the untyped term tree to a compiled one: arity, options, variables, the places where terms may stand.
+//!
+//! Everything that can be known without running is checked here; an error names the term by its path. The order of the
+//! checks is RethinkDB's: a term's arguments come before its own arity, and its arity before its options.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use photondb_protocol::numbers::TermType;
+use photondb_protocol::raw_term::{Frame, RawTerm};
+
+use crate::datum::Datum;
+
+use super::error::{Error, NodeId};
+use super::eval::{Call, Facts, Node, Op};
+use super::function::FuncNode;
+use super::scope::VarId;
+use super::spec::{Effect, TermSpec};
+use super::terms;
+
+/// A compiled query.
+#[derive(Debug)]
+pub struct Program {
+    root: Node,
+    globals: Vec<(&'static str, Node)>,
+    frames: Vec<(NodeId, Frame)>,
+}
+
+/// What is wrong with a query before it runs, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CompileError {
+    /// RethinkDB's text.
+    pub message: String,
+    /// The place, from the root of the query.
+    pub path: Vec<Frame>,
+}
+
+/// The root's number. Its frame is not part of a path.
+const ROOT: NodeId = NodeId(0);
+
+impl Program {
+    /// Compiles a term and its global options. `now` is the time that `r.now()` stands for in the whole query.
+    pub fn compile(
+        term: RawTerm<'_>,
+        optargs: Vec<(Cow<'_, str>, RawTerm<'_>)>,
+        now: &Datum,
+    ) -> Result<Program, CompileError> {
+        let mut compiler = Compiler::new(now);
+        let compiled = compiler.globals(optargs).and_then(|globals| {
+            let place = Place { around: None, writes_legal: true };
+            Ok((globals, compiler.term(term, ROOT, place)?))
+        });
+        match compiled {
+            Ok((globals, root)) => Ok(Program { root, globals, frames: compiler.frames }),
+            Err(error) => {
+                let path = error.blamed().map_or_else(Vec::new, |at| path(&compiler.frames, at));
+                Err(CompileError { message: error.message().to_owned(), path })
+            }
+        }
+    }
+
+    /// The term to evaluate.
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Whether any global option was given.
+    pub fn has_globals(&self) -> bool {
+        !self.globals.is_empty()
+    }
+
+    /// A global option's term.
+    pub fn global(&self, name: &str) -> Option<&Node> {
+        self.globals.iter().find(|(have, _)| *have == name).map(|(_, node)| node)
+    }
+
+    /// Whether the client wants no answer. Only a literal counts, so that it is known before anything runs.
+    pub fn noreply(&self) -> bool {
+        match self.global("noreply").map(|node| &node.op) {
+            Some(Op::Datum(datum)) => datum.truthy(),
+            _ => false,
+        }
+    }
+
+    /// The path to a term, as the driver shows it.
+    pub fn path(&self, at: NodeId) -> Vec<Frame> {
+        path(&self.frames, at)
+    }
+}
+
+fn path(frames: &[(NodeId, Frame)], at: NodeId) -> Vec<Frame> {
+    let mut path = Vec::new();
+    let mut at = at;
+    while at != ROOT {
+        let Some((parent, frame)) = frames.get(at.0 as usize) else { break };
+        path.push(frame.clone());
+        at = *parent;
+    }
+    path.reverse();
+    path
+}
+
+struct Compiler<'c> {
+    /// Of each node its parent and the step down from it.
+    frames: Vec<(NodeId, Frame)>,
+    /// The functions around the current term, innermost last.
+    functions: Vec<Function>,
+    now: &'c Datum,
+}
+
+/// A function being compiled.
+struct Function {
+    params: Vec<VarId>,
+    captures: Vec<VarId>,
+    captures_implicit: bool,
+}
+
+/// Where a term stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The term around it.
+    around: Option<TermType>,
+    /// Whether writes may stand here.
+    writes_legal: bool,
+}
+
+type Compiled<T> = Result<T, Error>;
+
+impl<'c> Compiler<'c> {
+    fn new(now: &'c Datum) -> Self {
+        Compiler { frames: vec![(ROOT, Frame::Position(0))], functions: Vec::new(), now }
+    }
+
+    fn child(&mut self, parent: NodeId, frame: Frame) -> NodeId {
+        // A query's bytes are bounded well below 2^32 terms.
+        let id = NodeId(self.frames.len() as u32);
+        self.frames.push((parent, frame));
+        id
+    }
+
+    /// Global options stand outside the tree: their errors have no path.
+    fn globals(
+        &mut self,
+        optargs: Vec<(Cow<'_, str>, RawTerm<'_>)>,
+    ) -> Compiled<Vec<(&'static str, Node)>> {
+        let mut globals: Vec<(&'static str, Node)> = Vec::with_capacity(optargs.len());
+        for (name, raw) in optargs {
+            let name = terms::global_option(&name).ok_or_else(|| {
+                Error::logic(format!("Unrecognized global optional argument `{name}`."))
+            })?;
+            if globals.iter().any(|(have, _)| *have == name) {
+                return Err(Error::logic(format!("Duplicate global optional argument: `{name}`.")));
+            }
+            let place = Place { around: None, writes_legal: false };
+            globals.push((name, self.term(raw, ROOT, place)?));
+        }
+        Ok(globals)
+    }
+
+    fn term(&mut self, raw: RawTerm<'_>, id: NodeId, place: Place) -> Compiled<Node> {
+        let literal = |datum| Node { id, op: Op::Datum(datum), facts: Facts::LITERAL };
+        match raw {
+            RawTerm::Null => Ok(literal(Datum::Null)),
+            RawTerm::Bool(value) => Ok(literal(Datum::Bool(value))),
+            RawTerm::Number(value) => Ok(literal(Datum::Number(value))),
+            RawTerm::String(text) => Ok(literal(Datum::string(&text))),
+            RawTerm::Object(fields) => self.object(fields, id, place),
+            RawTerm::Term { kind, args, optargs } => {
+                check_place(kind, place).map_err(|error| error.at(id))?;
+                match kind {
+                    TermType::Func => self.func(args, &optargs, id, place),
+                    TermType::Var => self.var(&args, id),
+                    TermType::ImplicitVar => self.implicit_var(id),
+                    TermType::Now => Ok(literal(self.now.clone())),
+                    TermType::MakeObj => self.object(optargs, id, place),
+                    _ => self.call(kind, args, optargs, id, place),
+                }
+            }
+        }
+    }
+
+    fn object(
+        &mut self,
+        fields: Vec<(Cow<'_, str>, RawTerm<'_>)>,
+        id: NodeId,
+        place: Place,
+    ) -> Compiled<Node> {
+        let mut nodes: Vec<(Arc<str>, Node)> = Vec::with_capacity(fields.len());
+        let mut facts = Facts::LITERAL;
+        for (name, raw) in fields {
+            let name: Arc<str> = Arc::from(name);
+            let child = self.child(id, Frame::Name(name.clone()));
+            let place = Place { around: Some(TermType::MakeObj), writes_legal: place.writes_legal };
+            let node = self.term(raw, child, place)?;
+            facts = facts.join(node.facts);
+            match nodes.binary_search_by(|(have, _)| have.as_bytes().cmp(name.as_bytes())) {
+                Ok(_) => {
+                    return Err(Error::logic(format!("Duplicate object key: {name}.")).at(id));
+                }
+                Err(at) => nodes.insert(at, (name, node)),
+            }
+        }
+        Ok(Node { id, op: Op::Object(nodes), facts })
+    }
+
+    fn call(
+        &mut self,
+        kind: TermType,
+        args: Vec<RawTerm<'_>>,
+        optargs: Vec<(Cow<'_, str>, RawTerm<'_>)>,
+        id: NodeId,
+        place: Place,
+    ) -> Compiled<Node> {
+        let Some(spec) = terms::row(kind) else {
+            let name = terms::name_without_row(kind);
+            return Err(Error::logic(format!("{name} is not supported by this server yet.")).at(id));
+        };
+        let mut facts =
+            Facts { determinism: spec.determinism, effect: spec.effect, cost: spec.cost };
+        let mut compiled_args = Vec::with_capacity(args.len());
+        let mut splices = false;
+        for (i, raw) in args.into_iter().enumerate() {
+            let child = self.child(id, Frame::Position(i as u32));
+            splices |= matches!(raw, RawTerm::Term { kind: TermType::Args, .. });
+            let node = self.term(raw, child, place.within(spec, i == 0))?;
+            facts = facts.join(node.facts);
+            compiled_args.push(node);
+        }
+        if !splices && !spec.arity.allows(compiled_args.len()) {
+            return Err(Error::logic(spec.arity.complaint(compiled_args.len())).at(id));
+        }
+        let mut compiled_optargs: Vec<(&'static str, Node)> = Vec::with_capacity(optargs.len());
+        for (name, raw) in optargs {
+            let child = self.child(id, Frame::Name(Arc::from(name.as_ref())));
+            let Some(known) = spec.options.iter().find(|known| **known == name) else {
+                return Err(
+                    Error::logic(format!("Unrecognized optional argument `{name}`.")).at(child)
+                );
+            };
+            if compiled_optargs.iter().any(|(have, _)| have == known) {
+                return Err(Error::logic(format!("Duplicate optional argument: {name}")).at(child));
+            }
+            let node = self.term(raw, child, place.within(spec, false))?;
+            facts = facts.join(node.facts);
+            compiled_optargs.push((known, node));
+        }
+        let call = Call { spec, args: compiled_args, optargs: compiled_optargs, splices };
+        Ok(Node { id, op: Op::Call(call), facts })
+    }
+
+    fn func(
+        &mut self,
+        args: Vec<RawTerm<'_>>,
+        optargs: &[(Cow<'_, str>, RawTerm<'_>)],
+        id: NodeId,
+        place: Place,
+    ) -> Compiled<Node> {
+        if !optargs.is_empty() {
+            return Err(Error::logic("FUNC takes no optional arguments.").at(id));
+        }
+        let found = args.len();
+        let mut args = args.into_iter();
+        let (Some(params), Some(body), None) = (args.next(), args.next(), args.next()) else {
+            let message = format!("FUNC takes exactly two arguments (got {found})");
+            return Err(Error::logic(message).at(id));
+        };
+        self.child(id, Frame::Position(0));
+        let params = func_params(params).map_err(|error| error.at(id))?;
+        let body_id = self.child(id, Frame::Position(1));
+        let function =
+            Function { params: params.clone(), captures: Vec::new(), captures_implicit: false };
+        self.functions.push(function);
+        let around = Place { around: Some(TermType::Func), ..place };
+        let body = self.term(body, body_id, around);
+        let function = self.functions.pop();
+        let body = body?;
+        let (captures, captures_implicit) = function.map_or((Vec::new(), false), |function| {
+            (function.captures, function.captures_implicit)
+        });
+        let facts = body.facts;
+        let func = FuncNode { id, params, body, captures, captures_implicit };
+        Ok(Node { id, op: Op::Func(Arc::new(func)), facts })
+    }
+
+    fn var(&mut self, args: &[RawTerm<'_>], id: NodeId) -> Compiled<Node> {
+        let [name] = args else {
+            let found = args.len();
+            return Err(Error::logic(format!("Expected 1 argument but found {found}.")).at(id));
+        };
+        let RawTerm::Number(number) = name else {
+            let message = "A variable term has a non-numeric name datum.";
+            return Err(Error::logic(message).at(id));
+        };
+        // Drivers number variables with small integers; a fraction is cut as RethinkDB cuts it.
+        let name = *number as VarId;
+        let Some(owner) = self.functions.iter().rposition(|f| f.params.contains(&name)) else {
+            return Err(Error::logic("Variable name not found.").at(id));
+        };
+        for function in self.functions.iter_mut().skip(owner + 1) {
+            if !function.captures.contains(&name) {
+                function.captures.push(name);
+            }
+        }
+        Ok(Node { id, op: Op::Var(name), facts: Facts::LITERAL })
+    }
+
+    fn implicit_var(&mut self, id: NodeId) -> Compiled<Node> {
+        let Some(owner) = self.functions.iter().rposition(|f| f.params.len() == 1) else {
+            return Err(Error::logic("r.row is not defined in this context.").at(id));
+        };
+        for function in self.functions.iter_mut().skip(owner + 1) {
+            function.captures_implicit = true;
+        }
+        Ok(Node { id, op: Op::ImplicitVar, facts: Facts::LITERAL })
+    }
+}
+
+impl Place {
+    /// The place of an argument of a term that stands here.
+    fn within(self, spec: &TermSpec, first: bool) -> Place {
+        Place {
+            around: Some(spec.term),
+            writes_legal: self.writes_legal && (first || !spec.forbids_writes),
+        }
+    }
+}
+
+/// Rules about where a term may stand, checked before its arguments.
+fn check_place(kind: TermType, place: Place) -> Compiled<()> {
+    if matches!(kind, TermType::Asc | TermType::Desc) {
+        let legal = matches!(place.around, Some(TermType::OrderBy | TermType::Union));
+        if !legal {
+            let name = if kind == TermType::Asc { "ASC" } else { "DESC" };
+            return Err(Error::logic(format!(
+                "{name} may only be used as an argument to ORDER_BY or UNION."
+            )));
+        }
+    }
+    let writes = terms::row(kind).is_some_and(|spec| spec.effect >= Effect::Write);
+    if writes && !place.writes_legal {
+        return Err(Error::logic(
+            "Cannot nest writes or meta ops in stream operations.  Use FOR_EACH instead.",
+        ));
+    }
+    Ok(())
+}
+
+/// The parameters of a function: a literal array of numbers.
+fn func_params(raw: RawTerm<'_>) -> Compiled<Vec<VarId>> {
+    let RawTerm::Term { kind: TermType::MakeArray, args, .. } = raw else {
+        return Err(Error::logic(
+            "CLIENT ERROR: FUNC variables must be a *literal array of numbers*.",
+        ));
+    };
+    args.into_iter()
+        .map(|arg| match arg {
+            RawTerm::Number(number) => Ok(number as VarId),
+            RawTerm::Term { .. } | RawTerm::Object(_) => Err(Error::logic(
+                "CLIENT ERROR: FUNC variables must be a *literal* array of numbers.",
+            )),
+            _ => Err(Error::logic(
+                "CLIENT ERROR: FUNC variables must be a literal array of *numbers*.",
+            )),
+        })
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! What a running query has besides its term: the server around it, its options, its limits, its interruption.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::compile::Program;
+use super::context::Context;
+use super::error::{Error, ErrorKind, Result};
+use super::scope::Scope;
+use super::trace::{Task, Trace};
+use super::value::Val;
+use crate::limits;
+
+/// Told to a running query from outside: stop.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// Asks the query to stop; it does so at its next check.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The environment of one query; moves with the query from thread to thread.
+pub struct Env {
+    /// The server.
+    pub context: Arc<Context>,
+    /// The compiled query.
+    pub program: Arc<Program>,
+    /// Whether waiting (for pages, the network, a script) is allowed on this thread.
+    pub may_block: bool,
+    cancel: CancelFlag,
+    deadline: Option<Instant>,
+    array_limit: usize,
+    checks: Cell<u32>,
+    trace: Option<RefCell<Trace>>,
+}
+
+impl Env {
+    /// The environment of a query about to run. Reads the options that bind from the start (`array_limit`, `profile`).
+    pub fn new(
+        context: Arc<Context>,
+        program: Arc<Program>,
+        cancel: CancelFlag,
+        may_block: bool,
+    ) -> Result<Env> {
+        let mut env = Env {
+            context,
+            program,
+            may_block,
+            cancel,
+            deadline: None,
+            array_limit: limits::ARRAY_LIMIT,
+            checks: Cell::new(0),
+            trace: None,
+        };
+        if env.program.has_globals() {
+            env.read_options()?;
+        }
+        Ok(env)
+    }
+
+    fn read_options(&mut self) -> Result<()> {
+        if let Some(limit) = self.global_optarg("array_limit")? {
+            let limit = limit.integer(self)?;
+            self.array_limit =
+                usize::try_from(limit).ok().filter(|n| *n >= 1).ok_or_else(|| {
+                    Error::logic(format!("Illegal array size limit `{limit}`.  (Must be >= 1.)"))
+                })?;
+        }
+        if let Some(profile) = self.global_optarg("profile")?
+            && profile.truthy(self)?
+        {
+            self.trace = Some(RefCell::new(Trace::start()));
+        }
+        Ok(())
+    }
+
+    /// The query must end by then.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// Fails when the query was asked to stop or its time is over. Cheap: called for every term.
+    pub fn check_interrupt(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "Query interrupted.  Did you shut down the server?",
+            ));
+        }
+        let checks = self.checks.get().wrapping_add(1);
+        self.checks.set(checks);
+        if checks.is_multiple_of(limits::DEADLINE_CHECK_INTERVAL)
+            && self.deadline.is_some_and(|deadline| Instant::now() > deadline)
+        {
+            return Err(Error::resource_limit("The query ran longer than the server allows."));
+        }
+        Ok(())
+    }
+
+    /// The flag that stops this query.
+    pub fn cancel_flag(&self) -> &CancelFlag {
+        &self.cancel
+    }
+
+    /// How long an array may become.
+    pub fn array_limit(&self) -> usize {
+        self.array_limit
+    }
+
+    /// Fails when an array of so many elements is over the limit.
+    pub fn check_array_size(&self, len: usize) -> Result<()> {
+        if len <= self.array_limit {
+            return Ok(());
+        }
+        Err(Error::resource_limit(format!(
+            "Array over size limit `{}`.  To raise the number of allowed elements, modify the `array_limit` option to \
+             `.run` (not available in the Data Explorer), or use an index.",
+            self.array_limit
+        )))
+    }
+
+    /// A global optional argument, evaluated.
+    pub fn global_optarg(&self, name: &str) -> Result<Option<Val>> {
+        match self.program.global(name) {
+            Some(node) => node.eval(self, &Scope::EMPTY).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Notes in the profile, when one is asked for, that a term is being evaluated until the result is dropped.
+    pub fn trace_enter(&self, name: &'static str) -> Option<Task<'_>> {
+        self.trace.as_ref().map(|trace| Task::enter(trace, name))
+    }
+
+    /// The profile so far, as the response carries it.
+    pub fn take_profile(&self) -> Option<crate::datum::Datum> {
+        self.trace.as_ref().map(|trace| trace.borrow_mut().take())
+    }
+}

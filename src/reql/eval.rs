@@ -1,0 +1,320 @@
+//! The compiled tree, and how a term's arguments are evaluated.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::datum::Datum;
+
+use super::env::Env;
+use super::error::{Error, NodeId, Result};
+use super::function::{Func, FuncNode, Shortcut};
+use super::grouped;
+use super::scope::{Scope, VarId};
+use super::spec::{Cost, Determinism, Effect, Grouping, TermSpec};
+use super::stream::BoxStream;
+use super::value::{Val, ValKind};
+
+/// A compiled term.
+#[derive(Debug)]
+pub struct Node {
+    /// Its number, for backtraces.
+    pub id: NodeId,
+    /// What to do.
+    pub op: Op,
+    /// The worst of the tree below.
+    pub facts: Facts,
+}
+
+/// What is known of a tree before it runs: of each property, the worst of its terms.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Whether it gives the same answer each time.
+    pub determinism: Determinism,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// Where it may run.
+    pub cost: Cost,
+}
+
+impl Facts {
+    /// A literal's.
+    pub const LITERAL: Facts =
+        Facts { determinism: Determinism::Always, effect: Effect::None, cost: Cost::Light };
+
+    /// The worse of both.
+    #[must_use]
+    pub fn join(self, other: Facts) -> Facts {
+        Facts {
+            determinism: self.determinism.max(other.determinism),
+            effect: self.effect.max(other.effect),
+            cost: self.cost.max(other.cost),
+        }
+    }
+}
+
+/// What a node does.
+#[derive(Debug)]
+pub enum Op {
+    /// A literal.
+    Datum(Datum),
+    /// An object in shorthand form; fields sorted by name.
+    Object(Vec<(Arc<str>, Node)>),
+    /// A variable.
+    Var(VarId),
+    /// `r.row`.
+    ImplicitVar,
+    /// A function.
+    Func(Arc<FuncNode>),
+    /// Any other term.
+    Call(Call),
+}
+
+/// A term with its arguments.
+pub struct Call {
+    /// Its row.
+    pub spec: &'static TermSpec,
+    /// The arguments as written; `r.args` among them is not spliced yet.
+    pub args: Vec<Node>,
+    /// The optional arguments, under the row's own names.
+    pub optargs: Vec<(&'static str, Node)>,
+    /// Whether an argument is `r.args`.
+    pub splices: bool,
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct(self.spec.name)
+            .field("args", &self.args)
+            .field("optargs", &self.optargs)
+            .finish()
+    }
+}
+
+impl Node {
+    /// Evaluates the term. An error without a blamed term blames this one.
+    pub fn eval(&self, env: &Env, scope: &Scope<'_>) -> Result<Val> {
+        match &self.op {
+            Op::Datum(datum) => Ok(Val::datum(datum.clone(), self.id)),
+            Op::Var(name) => match scope.var(*name) {
+                Some(value) => Ok(Val::datum(value.clone(), self.id)),
+                None => Err(Error::internal("A variable is not in scope.").at(self.id)),
+            },
+            Op::ImplicitVar => match scope.implicit() {
+                Some(value) => Ok(Val::datum(value.clone(), self.id)),
+                None => Err(Error::internal("r.row is not in scope.").at(self.id)),
+            },
+            Op::Func(func) => Ok(Val::new(ValKind::Func(Func::close(func, scope)), self.id)),
+            Op::Object(fields) => super::terms::make_object(env, scope, fields)
+                .map(|datum| Val::datum(datum, self.id))
+                .map_err(|error| error.at(self.id)),
+            Op::Call(call) => {
+                env.check_interrupt()?;
+                let _task = env.trace_enter(call.spec.name);
+                let result = self.call(call, env, scope);
+                result.map_err(|error| error.at(self.id)).map(|mut val| {
+                    val.at = self.id;
+                    val
+                })
+            }
+        }
+    }
+
+    fn call(&self, call: &Call, env: &Env, scope: &Scope<'_>) -> Result<Val> {
+        let mut args = Args::new(self, call, env, scope)?;
+        if call.spec.grouping != Grouping::Whole && !args.is_empty() {
+            let first = args.arg(0)?;
+            match grouped::apply(&args, first)? {
+                grouped::Applied::Done(val) => return Ok(val),
+                grouped::Applied::NotGrouped(first) => args.first = RefCell::new(Some(first)),
+            }
+        }
+        (call.spec.eval)(&args)
+    }
+}
+
+/// The arguments of a term that is being evaluated. Each is evaluated when it is asked for, once.
+pub struct Args<'a> {
+    /// The query's environment.
+    pub env: &'a Env,
+    /// The variables in scope.
+    pub scope: &'a Scope<'a>,
+    /// The term.
+    pub node: &'a Node,
+    call: &'a Call,
+    /// The first argument when it has been evaluated already.
+    first: RefCell<Option<Val>>,
+    /// The arguments after `r.args` was spliced in; `None` when there is none to splice.
+    spliced: Option<Vec<Slot<'a>>>,
+}
+
+enum Slot<'a> {
+    Node(&'a Node),
+    Value(Datum),
+}
+
+impl<'a> Args<'a> {
+    fn new(node: &'a Node, call: &'a Call, env: &'a Env, scope: &'a Scope<'a>) -> Result<Self> {
+        let spliced = if call.splices { Some(splice(call, env, scope)?) } else { None };
+        let args = Args { env, scope, node, call, first: RefCell::new(None), spliced };
+        if args.spliced.is_some() && !call.spec.arity.allows(args.len()) {
+            return Err(Error::logic(call.spec.arity.complaint(args.len())));
+        }
+        Ok(args)
+    }
+
+    /// The same term with another first argument, for one group of many.
+    pub(super) fn with_first(&self, first: Val) -> Result<Args<'a>> {
+        let args = Args::new(self.node, self.call, self.env, self.scope)?;
+        *args.first.borrow_mut() = Some(first);
+        Ok(args)
+    }
+
+    /// Evaluates the term itself on these arguments.
+    pub(super) fn eval_term(&self) -> Result<Val> {
+        (self.call.spec.eval)(self)
+    }
+
+    /// The term's row.
+    pub fn spec(&self) -> &'static TermSpec {
+        self.call.spec
+    }
+
+    /// How many arguments there are, `r.args` spliced in.
+    pub fn len(&self) -> usize {
+        self.spliced.as_ref().map_or(self.call.args.len(), Vec::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The compiled argument, when it was written as such (not spliced in by `r.args`).
+    pub fn arg_node(&self, i: usize) -> Option<&'a Node> {
+        match &self.spliced {
+            None => self.call.args.get(i),
+            Some(slots) => match slots.get(i)? {
+                Slot::Node(node) => Some(node),
+                Slot::Value(_) => None,
+            },
+        }
+    }
+
+    /// Evaluates an argument.
+    pub fn arg(&self, i: usize) -> Result<Val> {
+        if i == 0
+            && let Some(first) = self.first.borrow_mut().take()
+        {
+            return Ok(first);
+        }
+        let missing = || Error::internal(format!("Argument {i} is missing."));
+        match &self.spliced {
+            None => self.call.args.get(i).ok_or_else(missing)?.eval(self.env, self.scope),
+            Some(slots) => match slots.get(i).ok_or_else(missing)? {
+                Slot::Node(node) => node.eval(self.env, self.scope),
+                Slot::Value(value) => Ok(Val::datum(value.clone(), self.node.id)),
+            },
+        }
+    }
+
+    /// An argument as a value; selections and streams are read to their ends.
+    pub fn datum(&self, i: usize) -> Result<Datum> {
+        self.arg(i)?.into_datum(self.env)
+    }
+
+    /// An argument as a number.
+    pub fn number(&self, i: usize) -> Result<f64> {
+        self.arg(i)?.number(self.env)
+    }
+
+    /// An argument as an integer of at most 2^53.
+    pub fn integer(&self, i: usize) -> Result<i64> {
+        self.arg(i)?.integer(self.env)
+    }
+
+    /// An argument as text.
+    pub fn str(&self, i: usize) -> Result<Arc<str>> {
+        self.arg(i)?.str(self.env)
+    }
+
+    /// An argument's truth.
+    pub fn bool(&self, i: usize) -> Result<bool> {
+        self.arg(i)?.truthy(self.env)
+    }
+
+    /// An argument as a stream.
+    pub fn stream(&self, i: usize) -> Result<BoxStream> {
+        self.arg(i)?.into_stream(self.env)
+    }
+
+    /// An argument as a function; `shortcut` says what a plain value stands for.
+    pub fn func(&self, i: usize, shortcut: Shortcut) -> Result<Func> {
+        self.arg(i)?.into_func(shortcut, self.env)
+    }
+
+    /// An optional argument of this term, or the query's global one of that name.
+    pub fn optarg(&self, name: &'static str) -> Result<Option<Val>> {
+        match self.optarg_node(name) {
+            Some(node) => node.eval(self.env, self.scope).map(Some),
+            None => self.env.global_optarg(name),
+        }
+    }
+
+    /// The compiled optional argument as written at this term.
+    pub fn optarg_node(&self, name: &'static str) -> Option<&'a Node> {
+        self.call.optargs.iter().find(|(have, _)| *have == name).map(|(_, node)| node)
+    }
+
+    /// An optional argument's truth.
+    pub fn optarg_bool(&self, name: &'static str, default: bool) -> Result<bool> {
+        match self.optarg(name)? {
+            Some(val) => val.truthy(self.env),
+            None => Ok(default),
+        }
+    }
+
+    /// An optional argument as a value.
+    pub fn optarg_datum(&self, name: &'static str) -> Result<Option<Datum>> {
+        self.optarg(name)?.map(|val| val.into_datum(self.env)).transpose()
+    }
+
+    /// An optional argument as text.
+    pub fn optarg_str(&self, name: &'static str) -> Result<Option<Arc<str>>> {
+        self.optarg(name)?.map(|val| val.str(self.env)).transpose()
+    }
+
+    /// The term's answer as a value.
+    pub fn value(&self, datum: impl Into<Datum>) -> Result<Val> {
+        Ok(Val::datum(datum.into(), self.node.id))
+    }
+
+    /// The term's answer as a number; not finite is an error.
+    pub fn number_value(&self, number: f64) -> Result<Val> {
+        Ok(Val::datum(Datum::number(number)?, self.node.id))
+    }
+
+    /// The term's answer as a stream.
+    pub fn stream_value(&self, stream: BoxStream) -> Result<Val> {
+        Ok(Val::new(ValKind::Sequence(stream), self.node.id))
+    }
+
+    /// The term's answer of another kind.
+    pub fn val(&self, kind: ValKind) -> Result<Val> {
+        Ok(Val::new(kind, self.node.id))
+    }
+}
+
+/// Replaces each `r.args` by the elements of its array.
+fn splice<'a>(call: &'a Call, env: &'a Env, scope: &'a Scope<'a>) -> Result<Vec<Slot<'a>>> {
+    let mut slots = Vec::new();
+    for node in &call.args {
+        let is_args = matches!(&node.op, Op::Call(inner) if inner.spec.is_args());
+        if is_args {
+            let value = node.eval(env, scope)?.into_datum(env)?;
+            slots.extend(value.as_array()?.iter().cloned().map(Slot::Value));
+        } else {
+            slots.push(Slot::Node(node));
+        }
+    }
+    Ok(slots)
+}

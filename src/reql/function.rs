@@ -1,0 +1,190 @@
+//! Functions as values: ReQL functions with what they captured, shortcuts made of plain values, and scripts.
+
+use std::sync::Arc;
+
+use crate::datum::Datum;
+
+use super::env::Env;
+use super::error::{Error, NodeId, Result};
+use super::eval::{Node, Op};
+use super::scope::{Captured, Scope, VarId};
+use super::spec::Determinism;
+use super::value::Val;
+
+/// A compiled function.
+#[derive(Debug)]
+pub struct FuncNode {
+    /// The function term.
+    pub id: NodeId,
+    /// Parameters, in order.
+    pub params: Vec<VarId>,
+    /// What it computes.
+    pub body: Node,
+    /// Variables of outer functions that the body uses.
+    pub captures: Vec<VarId>,
+    /// Whether the body uses an outer function's `r.row`.
+    pub captures_implicit: bool,
+}
+
+impl FuncNode {
+    /// Whether its parameter is also `r.row`: it has just one.
+    pub fn binds_implicit(&self) -> bool {
+        self.params.len() == 1
+    }
+}
+
+/// What a plain value stands for where a function is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortcut {
+    /// Nothing: a value is a type error.
+    None,
+    /// The function that always returns it.
+    Constant,
+    /// The function that returns that field of its argument.
+    GetField,
+    /// The function that plucks it from its argument.
+    Pluck,
+}
+
+/// A function value. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Func {
+    kind: FuncKind,
+    /// The term to blame for what goes wrong in the call itself: of a ReQL function its body, as in RethinkDB.
+    pub at: NodeId,
+}
+
+#[derive(Clone, Debug)]
+enum FuncKind {
+    Reql { node: Arc<FuncNode>, captured: Option<Arc<Captured>> },
+    Constant(Datum),
+    GetField(Datum),
+    Pluck(Datum),
+    Native(Arc<dyn NativeFunc>),
+}
+
+/// A function evaluated by other means than terms (a script).
+pub trait NativeFunc: std::fmt::Debug + Send + Sync {
+    /// Calls it.
+    fn call(&self, env: &Env, args: &[Datum]) -> Result<Datum>;
+}
+
+impl Func {
+    /// A function term's value in this scope.
+    pub fn close(node: &Arc<FuncNode>, scope: &Scope<'_>) -> Func {
+        let captured = if node.captures.is_empty() && !node.captures_implicit {
+            None
+        } else {
+            Some(scope.capture(&node.captures, node.captures_implicit))
+        };
+        Func { kind: FuncKind::Reql { node: node.clone(), captured }, at: node.body.id }
+    }
+
+    /// A function evaluated outside.
+    pub fn native(native: Arc<dyn NativeFunc>, at: NodeId) -> Func {
+        Func { kind: FuncKind::Native(native), at }
+    }
+
+    /// What a plain value stands for.
+    pub fn from_datum(datum: Datum, shortcut: Shortcut, at: NodeId) -> Result<Func> {
+        let kind = match shortcut {
+            Shortcut::None => return Err(Val::datum(datum, at).type_error("FUNCTION")),
+            Shortcut::Constant => FuncKind::Constant(datum),
+            Shortcut::GetField => FuncKind::GetField(datum),
+            Shortcut::Pluck => FuncKind::Pluck(datum),
+        };
+        Ok(Func { kind, at })
+    }
+
+    /// Calls it. Errors in the body blame the body's terms; others blame the function.
+    pub fn call(&self, env: &Env, args: &[Datum]) -> Result<Val> {
+        match &self.kind {
+            FuncKind::Reql { node, captured } => {
+                check_arity(node, args.len()).map_err(|error| error.at(self.at))?;
+                let scope = match captured {
+                    Some(captured) => {
+                        Scope::call(&node.params, args, captured, node.binds_implicit())
+                    }
+                    None => Scope::call_closed(&node.params, args, node.binds_implicit()),
+                };
+                node.body.eval(env, &scope)
+            }
+            FuncKind::Constant(datum) => Ok(Val::datum(datum.clone(), self.at)),
+            FuncKind::GetField(field) => super::terms::get_field_of(env, first(args), field)
+                .map(|datum| Val::datum(datum, self.at))
+                .map_err(|error| error.at(self.at)),
+            FuncKind::Pluck(paths) => super::terms::pluck_of(env, first(args), paths)
+                .map(|datum| Val::datum(datum, self.at))
+                .map_err(|error| error.at(self.at)),
+            FuncKind::Native(native) => native
+                .call(env, args)
+                .map(|datum| Val::datum(datum, self.at))
+                .map_err(|error| error.at(self.at)),
+        }
+    }
+
+    /// Calls it for a value.
+    pub fn call_datum(&self, env: &Env, args: &[Datum]) -> Result<Datum> {
+        self.call(env, args)?.into_datum(env)
+    }
+
+    /// Calls it for a truth.
+    pub fn call_bool(&self, env: &Env, args: &[Datum]) -> Result<bool> {
+        Ok(self.call_datum(env, args)?.truthy())
+    }
+
+    /// Whether the same arguments give the same answer.
+    pub fn determinism(&self) -> Determinism {
+        match &self.kind {
+            FuncKind::Reql { node, .. } => node.body.facts.determinism,
+            FuncKind::Constant(_) | FuncKind::GetField(_) | FuncKind::Pluck(_) => {
+                Determinism::Always
+            }
+            FuncKind::Native(_) => Determinism::No,
+        }
+    }
+
+    /// How many parameters it declares; `None` when it takes any number.
+    pub fn arity(&self) -> Option<usize> {
+        match &self.kind {
+            FuncKind::Reql { node, .. } => Some(node.params.len()),
+            FuncKind::GetField(_) | FuncKind::Pluck(_) => Some(1),
+            FuncKind::Constant(_) | FuncKind::Native(_) => None,
+        }
+    }
+
+    /// Whether its body is an object or a plain value, which `filter` then compares instead of testing.
+    pub fn body_is_literal(&self) -> bool {
+        match &self.kind {
+            FuncKind::Reql { node, .. } => matches!(node.body.op, Op::Datum(_) | Op::Object(_)),
+            FuncKind::Constant(_) => true,
+            FuncKind::GetField(_) | FuncKind::Pluck(_) | FuncKind::Native(_) => false,
+        }
+    }
+
+    /// The name of the one field it reads of its argument, when that is all it does.
+    pub fn field_read(&self) -> Option<&Datum> {
+        match &self.kind {
+            FuncKind::GetField(field) => Some(field),
+            _ => None,
+        }
+    }
+}
+
+fn first(args: &[Datum]) -> &Datum {
+    args.first().unwrap_or(&Datum::Null)
+}
+
+/// A function without parameters takes any number of arguments: some drivers send constants so.
+fn check_arity(node: &FuncNode, found: usize) -> Result<()> {
+    let expected = node.params.len();
+    if expected == 0 || expected == found {
+        return Ok(());
+    }
+    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    Err(Error::logic(format!(
+        "Expected function with {found} argument{} but found function with {expected} argument{}.",
+        plural(found),
+        plural(expected)
+    )))
+}

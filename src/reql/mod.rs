@@ -1,0 +1,30 @@
+//! The query language: compiles terms, evaluates them, streams their rows.
+//!
+//! Knows values, tables, the catalog and changefeeds; nothing of sockets, connections and tokens. Synchronous: a
+//! compiled query runs as plain code on the thread it is given, and says beforehand (`Facts::cost`) which kind of thread
+//! that should be.
+//!
+//! `compile` turns a term tree into a [`Program`], `run` evaluates it to an [`Answer`]; `terms/` has a file for each
+//! command or close family, with its row, its evaluation and its tests.
+
+pub mod compile;
+pub mod context;
+pub mod env;
+pub mod error;
+pub mod eval;
+pub mod function;
+pub mod grouped;
+mod run;
+pub mod scope;
+pub mod selection;
+pub mod spec;
+pub mod stream;
+pub mod terms;
+mod trace;
+pub mod value;
+
+pub use compile::{CompileError, Program};
+pub use context::Context;
+pub use env::CancelFlag;
+pub use error::{Error, ErrorKind};
+pub use run::{Answer, Batch, Cursor, Failure, RunRequest, run};

@@ -1,0 +1,240 @@
+//! Runs a compiled query to its answer: one value, or a cursor that gives rows in batches.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use photondb_protocol::numbers::{ErrorType, ResponseNote};
+use photondb_protocol::raw_term::Frame;
+use tokio::sync::Notify;
+
+use crate::datum::Datum;
+use crate::limits;
+
+use super::compile::Program;
+use super::context::Context;
+use super::env::{CancelFlag, Env};
+use super::error::{Error, ErrorKind, Result};
+use super::scope::Scope;
+use super::stream::{BatchSpec, BoxStream, collect_array};
+use super::value::{Val, ValKind};
+
+/// What a session adds to a query.
+#[derive(Debug)]
+pub struct RunRequest {
+    /// Stops the query from outside.
+    pub cancel: CancelFlag,
+    /// The query must end by then.
+    pub deadline: Option<Instant>,
+    /// Whether this thread may wait for pages, the network or a script. Where it may not, a query that must wait fails
+    /// with [`ErrorKind::NotResident`] before it had any effect.
+    pub may_block: bool,
+}
+
+/// What a query gives.
+#[derive(Debug)]
+pub enum Answer {
+    /// One value.
+    Atom {
+        /// The value.
+        value: Datum,
+        /// The profile, when one was asked for.
+        profile: Option<Datum>,
+    },
+    /// Rows, in batches.
+    Stream(Cursor),
+}
+
+/// A query that failed, as the response tells it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What kind of error.
+    pub kind: ErrorKind,
+    /// The text.
+    pub message: String,
+    /// The term to blame.
+    pub path: Vec<Frame>,
+}
+
+impl Failure {
+    /// The wire's number of the kind.
+    pub fn error_type(&self) -> ErrorType {
+        self.kind.error_type()
+    }
+
+    fn new(error: &Error, program: &Program) -> Failure {
+        Failure {
+            kind: error.kind(),
+            message: error.message().to_owned(),
+            path: error.blamed().map_or_else(Vec::new, |at| program.path(at)),
+        }
+    }
+}
+
+/// Evaluates a compiled query.
+pub fn run(
+    program: &Arc<Program>,
+    context: &Arc<Context>,
+    request: RunRequest,
+) -> std::result::Result<Answer, Failure> {
+    evaluate(program, context, request).map_err(|error| Failure::new(&error, program))
+}
+
+fn evaluate(program: &Arc<Program>, context: &Arc<Context>, request: RunRequest) -> Result<Answer> {
+    let mut env = Env::new(context.clone(), program.clone(), request.cancel, request.may_block)?;
+    if let Some(deadline) = request.deadline {
+        env.set_deadline(deadline);
+    }
+    let root = program.root();
+    let val = root.eval(&env, &Scope::EMPTY)?;
+    answer(val, env).map_err(|error| error.at(root.id))
+}
+
+fn answer(val: Val, env: Env) -> Result<Answer> {
+    let value = match val.kind {
+        ValKind::Datum(datum) => datum,
+        ValKind::Grouped(grouped) => grouped.into_wire(),
+        ValKind::GroupedStream(stream) => stream.gather(&env)?.into_wire(),
+        ValKind::SingleSelection(single) => single.read(&env)?,
+        ValKind::Sequence(stream) if stream.is_array() => collect_array(stream, &env)?,
+        ValKind::Sequence(_) | ValKind::Selection(_) | ValKind::Table(_) => {
+            let stream = val.into_stream(&env)?;
+            return Ok(Answer::Stream(Cursor::new(stream, env)?));
+        }
+        ValKind::Func(_) | ValKind::Database(_) => {
+            return Err(Error::logic(format!(
+                "Query result must be of type DATUM, GROUPED_DATA, or STREAM (got {}).",
+                val.kind_name()
+            )));
+        }
+    };
+    check_json(&value)?;
+    let profile = env.take_profile();
+    Ok(Answer::Atom { value, profile })
+}
+
+/// Bounds have no JSON form. Only a whole answer is looked at: inside of arrays and objects they cannot be.
+fn check_json(value: &Datum) -> Result<()> {
+    match value {
+        Datum::MinVal => Err(Error::logic("Cannot convert `r.minval` to JSON.")),
+        Datum::MaxVal => Err(Error::logic("Cannot convert `r.maxval` to JSON.")),
+        _ => Ok(()),
+    }
+}
+
+/// Rows that are still to come, with the environment that makes them.
+pub struct Cursor {
+    stream: BoxStream,
+    env: Env,
+    batching: Batching,
+    first: bool,
+    notes: Vec<ResponseNote>,
+    ready: Option<Arc<Notify>>,
+}
+
+impl std::fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cursor").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// Some rows of a cursor.
+#[derive(Debug)]
+pub struct Batch {
+    /// The rows. Empty when the stream has ended, or when a changefeed has nothing yet.
+    pub rows: Vec<Datum>,
+    /// Whether the stream has ended.
+    pub done: bool,
+    /// The profile of this batch, when one was asked for.
+    pub profile: Option<Datum>,
+}
+
+impl Cursor {
+    fn new(stream: BoxStream, env: Env) -> Result<Cursor> {
+        let batching = Batching::read(&env)?;
+        let mut notes = Vec::new();
+        let mut ready = None;
+        if let Some(feed) = stream.feed() {
+            notes.push(feed.note);
+            if feed.includes_states {
+                notes.push(ResponseNote::IncludesStates);
+            }
+            ready = Some(feed.ready);
+        }
+        Ok(Cursor { stream, env, batching, first: true, notes, ready })
+    }
+
+    /// What the driver must know of the stream (changefeeds only).
+    pub fn notes(&self) -> &[ResponseNote] {
+        &self.notes
+    }
+
+    /// Of a changefeed: notified when rows may have arrived. An empty batch that is not done means: wait for this, then
+    /// ask again. Register for the notification before asking, so that none is missed.
+    pub fn ready(&self) -> Option<&Arc<Notify>> {
+        self.ready.as_ref()
+    }
+
+    /// Stops the evaluation from another thread.
+    pub fn cancel_flag(&self) -> &CancelFlag {
+        self.env.cancel_flag()
+    }
+
+    /// The next rows.
+    pub fn next_batch(&mut self) -> std::result::Result<Batch, Failure> {
+        let spec = self.batching.spec(self.first);
+        match self.stream.next_batch(&self.env, &spec) {
+            Ok(rows) => {
+                self.first = false;
+                let done = self.stream.is_exhausted();
+                Ok(Batch { rows, done, profile: self.env.take_profile() })
+            }
+            Err(error) => {
+                // An error without a place of its own is the whole query's.
+                let error = error.at(self.env.program.root().id);
+                Err(Failure::new(&error, &self.env.program))
+            }
+        }
+    }
+}
+
+/// How large batches may be, from the query's options.
+#[derive(Clone, Copy, Debug)]
+struct Batching {
+    max_rows: usize,
+    max_bytes: usize,
+    first_scaledown: usize,
+}
+
+impl Batching {
+    fn read(env: &Env) -> Result<Batching> {
+        let mut batching = Batching {
+            max_rows: limits::BATCH_ROWS,
+            max_bytes: limits::BATCH_BYTES,
+            first_scaledown: limits::FIRST_BATCH_SCALEDOWN,
+        };
+        if !env.program.has_globals() {
+            return Ok(batching);
+        }
+        let option = |name: &'static str, slot: &mut usize| -> Result<()> {
+            if let Some(val) = env.global_optarg(name)? {
+                let value = val.integer(env)?;
+                *slot = usize::try_from(value).ok().filter(|n| *n >= 1).ok_or_else(|| {
+                    Error::logic(format!("{name} must be positive (got {value})."))
+                })?;
+            }
+            Ok(())
+        };
+        option("max_batch_rows", &mut batching.max_rows)?;
+        option("max_batch_bytes", &mut batching.max_bytes)?;
+        option("first_batch_scaledown_factor", &mut batching.first_scaledown)?;
+        Ok(batching)
+    }
+
+    fn spec(&self, first: bool) -> BatchSpec {
+        let divisor = if first { self.first_scaledown } else { 1 };
+        BatchSpec {
+            max_rows: (self.max_rows / divisor).max(1),
+            max_bytes: (self.max_bytes / divisor).max(1),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The row of a term: everything that is known of it before it runs.
+//!
+//! Each term has one row, in the file that evaluates it. The compiler, the error texts, the status page and the coverage
+//! test read the row; nothing else repeats what it says.
+
+use photondb_protocol::numbers::TermType;
+
+use super::error::Result;
+use super::eval::Args;
+use super::value::Val;
+
+/// A term of ReQL.
+pub struct TermSpec {
+    /// Its number on the wire.
+    pub term: TermType,
+    /// Its name in messages, upper case as in the protocol: `ORDER_BY`.
+    pub name: &'static str,
+    /// The chapter of the API documentation that explains it.
+    pub chapter: Chapter,
+    /// How many arguments it takes.
+    pub arity: Arity,
+    /// The optional arguments it knows.
+    pub options: &'static [&'static str],
+    /// What it does to the world.
+    pub effect: Effect,
+    /// Whether the same arguments give the same answer.
+    pub determinism: Determinism,
+    /// What it does when its first argument is grouped.
+    pub grouping: Grouping,
+    /// Whether it may run inline on a network worker.
+    pub cost: Cost,
+    /// Whether writes are refused in its arguments after the first (`Cannot nest writes or meta ops ...`).
+    pub forbids_writes: bool,
+    /// Evaluates it.
+    pub eval: fn(&Args<'_>) -> Result<Val>,
+}
+
+impl TermSpec {
+    /// Whether it is `r.args`, whose elements become arguments of the term around it.
+    pub fn is_args(&self) -> bool {
+        self.term == TermType::Args
+    }
+
+    /// A row to be completed with `..TermSpec::pure(..)`: pure, cheap, deterministic, applied to each group.
+    pub const fn pure(
+        term: TermType,
+        name: &'static str,
+        chapter: Chapter,
+        arity: Arity,
+        eval: fn(&Args<'_>) -> Result<Val>,
+    ) -> TermSpec {
+        TermSpec {
+            term,
+            name,
+            chapter,
+            arity,
+            options: &[],
+            effect: Effect::None,
+            determinism: Determinism::Always,
+            grouping: Grouping::Each,
+            cost: Cost::Light,
+            forbids_writes: false,
+            eval,
+        }
+    }
+}
+
+/// Chapters of RethinkDB's API documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the documentation's own chapter titles")]
+pub enum Chapter {
+    Administration,
+    Aggregation,
+    ControlStructures,
+    DatesAndTimes,
+    DocumentManipulation,
+    Geospatial,
+    Joins,
+    ManipulatingDatabases,
+    ManipulatingTables,
+    MathAndLogic,
+    SelectingData,
+    StringManipulation,
+    Transformations,
+    WritingData,
+    /// Terms no page documents.
+    Internal,
+}
+
+/// How many arguments a term takes; `max` of `None` is any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arity {
+    /// At least so many.
+    pub min: usize,
+    /// At most so many.
+    pub max: Option<usize>,
+}
+
+impl Arity {
+    /// Just so many.
+    pub const fn exactly(n: usize) -> Self {
+        Arity { min: n, max: Some(n) }
+    }
+
+    /// So many or more.
+    pub const fn at_least(n: usize) -> Self {
+        Arity { min: n, max: None }
+    }
+
+    /// From so many to so many.
+    pub const fn between(min: usize, max: usize) -> Self {
+        Arity { min, max: Some(max) }
+    }
+
+    /// Whether `n` arguments are right.
+    pub fn allows(self, n: usize) -> bool {
+        n >= self.min && self.max.is_none_or(|max| n <= max)
+    }
+
+    /// `Expected 2 arguments but found 1.`
+    pub fn complaint(self, found: usize) -> String {
+        let expected = match self.max {
+            Some(max) if max == self.min => {
+                format!("{max} argument{}", if max == 1 { "" } else { "s" })
+            }
+            Some(max) => format!("between {} and {max} arguments", self.min),
+            None => format!("{} or more arguments", self.min),
+        };
+        format!("Expected {expected} but found {found}.")
+    }
+}
+
+/// What a term does to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// Reads tables or the catalog.
+    Read,
+    /// Writes documents.
+    Write,
+    /// Changes databases, tables, indexes or settings.
+    Meta,
+}
+
+/// Whether a term gives the same answer each time. The worst of a tree counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Determinism {
+    /// Always.
+    Always,
+    /// On one server (floating point of geometry may differ between machines).
+    SingleServer,
+    /// Never: random, tables, scripts.
+    No,
+}
+
+/// What happens when the first argument is grouped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// The groups are gathered into arrays and the term is applied to each.
+    Each,
+    /// The term works on grouped streams itself, row by row (map, filter, count, ...).
+    Stream,
+    /// The term takes the grouped value whole (ungroup, typeOf, ...).
+    Whole,
+}
+
+/// Where a term may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cost {
+    /// Touches few rows: inline on the network worker.
+    Light,
+    /// May scan or block: on the blocking pool.
+    Heavy,
+}

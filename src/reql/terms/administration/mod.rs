@@ -1,0 +1,5 @@
+//! Administration.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

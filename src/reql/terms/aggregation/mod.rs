@@ -1,0 +1,7 @@
+//! Aggregation.
+
+mod count;
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[&count::COUNT];

@@ -1,0 +1,5 @@
+//! Control structures.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

@@ -1,0 +1,5 @@
+//! Dates and times.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

@@ -1,0 +1,5 @@
+//! Document manipulation.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

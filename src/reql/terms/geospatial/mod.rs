@@ -1,0 +1,5 @@
+//! Geospatial.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

@@ -1,0 +1,69 @@
+//! Terms no page of the documentation names: arrays in long form, `r.args`, and what other terms stand on.
+
+use std::sync::Arc;
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::{Datum, ObjectBuilder};
+use crate::reql::env::Env;
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::{Args, Node};
+use crate::reql::scope::Scope;
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
+use crate::reql::value::Val;
+
+pub static ROWS: &[&TermSpec] = &[&MAKE_ARRAY, &ARGS];
+
+/// `[a, b, ...]`
+static MAKE_ARRAY: TermSpec = TermSpec {
+    grouping: Grouping::Whole,
+    ..TermSpec::pure(
+        TermType::MakeArray,
+        "MAKE_ARRAY",
+        Chapter::Internal,
+        Arity::at_least(0),
+        make_array,
+    )
+};
+
+fn make_array(args: &Args<'_>) -> Result<Val> {
+    let mut values = Vec::with_capacity(args.len());
+    for i in 0..args.len() {
+        values.push(args.datum(i)?);
+        args.env.check_array_size(values.len())?;
+    }
+    args.value(values)
+}
+
+/// `r.args(array)`: the term around it takes the array's elements as arguments.
+static ARGS: TermSpec = TermSpec {
+    grouping: Grouping::Whole,
+    ..TermSpec::pure(TermType::Args, "ARGS", Chapter::ControlStructures, Arity::exactly(1), args)
+};
+
+fn args(args: &Args<'_>) -> Result<Val> {
+    args.arg(0)
+}
+
+/// An object in shorthand. A `$reql_type$` among its fields makes it a pseudo type, whose rules it must obey.
+pub fn make_object(env: &Env, scope: &Scope<'_>, fields: &[(Arc<str>, Node)]) -> Result<Datum> {
+    let mut builder = ObjectBuilder::with_capacity(fields.len());
+    for (name, node) in fields {
+        builder.insert(name.clone(), node.eval(env, scope)?.into_datum(env)?);
+    }
+    Ok(Datum::Object(builder.build()))
+}
+
+/// The field of a value, as the shortcut `map("field")` reads it.
+pub fn get_field_of(_env: &Env, value: &Datum, field: &Datum) -> Result<Datum> {
+    let field = field.as_str()?;
+    match value {
+        Datum::Object(_) => Ok(value.get_or_error(field)?.clone()),
+        _ => Err(Error::from(value.type_error(crate::datum::DatumType::Object))),
+    }
+}
+
+/// What the shortcut `group({a: true})` plucks of a value.
+pub fn pluck_of(_env: &Env, value: &Datum, _paths: &Datum) -> Result<Datum> {
+    Err(Error::from(value.type_error(crate::datum::DatumType::Object)))
+}

@@ -1,0 +1,5 @@
+//! Joins.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

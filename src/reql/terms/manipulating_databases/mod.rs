@@ -1,0 +1,5 @@
+//! Manipulating databases.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

@@ -1,0 +1,5 @@
+//! Manipulating tables.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

@@ -1,0 +1,5 @@
+//! Selecting data.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

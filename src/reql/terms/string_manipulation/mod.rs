@@ -1,0 +1,5 @@
+//! String manipulation.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];

@@ -1,0 +1,5 @@
+//! Writing data.
+
+use crate::reql::spec::TermSpec;
+
+pub static ROWS: &[&TermSpec] = &[];
