@@ -4,6 +4,7 @@
 #![deny(clippy::indexing_slicing, reason = "every byte here comes from outside")]
 
 pub mod frame;
+pub mod handshake;
 pub mod json;
 pub mod limits;
 pub mod numbers;

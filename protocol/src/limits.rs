@@ -21,5 +21,9 @@ pub const HANDSHAKE_MESSAGE_MAX: usize = 2_048;
 /// Bytes of a V0_3 or V0_4 authorization key. RethinkDB's bound.
 pub const AUTHORIZATION_KEY_MAX: u32 = 2_048;
 
+/// Bytes of input that an unfinished handshake may wait with: the longest message, or the longest key between its
+/// length and the protocol.
+pub const HANDSHAKE_INPUT_MAX: usize = 4 + AUTHORIZATION_KEY_MAX as usize + 4;
+
 /// Bytes of one response's body: its length field has 32 bits. RethinkDB refuses the largest value too.
 pub const RESPONSE_SIZE_MAX: u32 = u32::MAX - 1;
