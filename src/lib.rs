@@ -4,5 +4,6 @@ pub mod datum;
 pub mod limits;
 pub mod reql;
 pub mod storage;
+pub mod table;
 #[cfg(test)]
 mod testing;

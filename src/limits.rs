@@ -47,3 +47,15 @@ pub const BATCH_ROWS: usize = 500;
 
 /// The first response of a stream carries this much less than a full one, so that it leaves soon. RethinkDB's default.
 pub const FIRST_BATCH_SCALEDOWN: usize = 4;
+
+// Documents and keys
+
+/// Longest primary key, in bytes of its value as RethinkDB counts them (one more with the letter of its type).
+pub const PRIMARY_KEY_BYTES: usize = 127;
+
+/// Bytes of a primary key that are looked at before it is called too long: RethinkDB's largest key.
+pub const PRIMARY_KEY_EXAMINED_BYTES: usize = 250;
+
+/// Levels of arrays and objects in a stored document. More than anyone writes by hand, few enough that code which
+/// follows a value recursively stays well within a thread's stack.
+pub const DOCUMENT_DEPTH: usize = 2_000;

@@ -1,0 +1,244 @@
+//! Reads the JSON text of a stored document back into values.
+//! Knows the text that is written by `datum::write_json`, and refuses whatever differs; must not know the table.
+//!
+//! Works with a stack of its own, so that no nesting of the text can exhaust the thread's.
+
+use std::sync::Arc;
+
+use super::DocumentError;
+use crate::datum::{BINARY, Datum, ObjectBuilder, base64_bytes};
+use crate::limits::DOCUMENT_DEPTH;
+
+/// The one value of the whole text.
+pub(super) fn parse(text: &[u8]) -> Result<Datum, DocumentError> {
+    let mut reader = Reader { text, at: 0 };
+    let value = reader.value()?;
+    if reader.at != text.len() {
+        return Err(reader.damaged("something behind the value"));
+    }
+    Ok(value)
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// A container that is not yet closed.
+enum Open {
+    Array(Vec<Datum>),
+    /// The fields so far, and the name of the next one.
+    Object(ObjectBuilder, Arc<str>),
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self) -> Result<Datum, DocumentError> {
+        let mut open: Vec<Open> = Vec::new();
+        loop {
+            let Some(mut value) = self.scalar_or_open(&mut open)? else { continue };
+            // Give the value to its container, and every container that this closes to the next.
+            loop {
+                let Some(container) = open.pop() else { return Ok(value) };
+                match self.add(container, value)? {
+                    Added::Closed(whole) => value = whole,
+                    Added::Open(container) => {
+                        open.push(container);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads a scalar or an empty container, or opens a container and reads nothing of it but a first name.
+    fn scalar_or_open(&mut self, open: &mut Vec<Open>) -> Result<Option<Datum>, DocumentError> {
+        match self.peek()? {
+            b'n' => self.word(b"null", Datum::Null),
+            b't' => self.word(b"true", Datum::Bool(true)),
+            b'f' => self.word(b"false", Datum::Bool(false)),
+            b'"' => Ok(Some(Datum::String(self.string()?))),
+            b'[' => {
+                self.at += 1;
+                if self.skip(b']') {
+                    return Ok(Some(Datum::array(Vec::new())));
+                }
+                self.open(open, Open::Array(Vec::new()))
+            }
+            b'{' => {
+                self.at += 1;
+                if self.skip(b'}') {
+                    return Ok(Some(Datum::Object(ObjectBuilder::new().build())));
+                }
+                let name = self.name()?;
+                self.open(open, Open::Object(ObjectBuilder::new(), name))
+            }
+            _ => self.number().map(Some),
+        }
+    }
+
+    fn open(&self, open: &mut Vec<Open>, container: Open) -> Result<Option<Datum>, DocumentError> {
+        if open.len() >= DOCUMENT_DEPTH {
+            return Err(DocumentError::TooDeep { limit: DOCUMENT_DEPTH });
+        }
+        open.push(container);
+        Ok(None)
+    }
+
+    fn add(&mut self, container: Open, value: Datum) -> Result<Added, DocumentError> {
+        match container {
+            Open::Array(mut elements) => {
+                elements.push(value);
+                match self.next()? {
+                    b',' => Ok(Added::Open(Open::Array(elements))),
+                    b']' => Ok(Added::Closed(Datum::array(elements))),
+                    _ => Err(self.damaged("no end of an array")),
+                }
+            }
+            Open::Object(mut fields, name) => {
+                if fields.insert(name, value).is_some() {
+                    return Err(self.damaged("a name twice"));
+                }
+                match self.next()? {
+                    b',' => Ok(Added::Open(Open::Object(fields, self.name()?))),
+                    b'}' => self.close_object(fields).map(Added::Closed),
+                    _ => Err(self.damaged("no end of an object")),
+                }
+            }
+        }
+    }
+
+    /// Binary is an object in the text and a value of its own in memory.
+    fn close_object(&self, fields: ObjectBuilder) -> Result<Datum, DocumentError> {
+        let object = fields.build();
+        if object.pseudo_type() != Some(BINARY) {
+            return Ok(Datum::Object(object));
+        }
+        match object.get("data") {
+            Some(Datum::String(text)) => match base64_bytes(text) {
+                Ok(bytes) => Ok(Datum::Binary(bytes.into())),
+                Err(_) => Err(self.damaged("binary that is not base64")),
+            },
+            _ => Err(self.damaged("binary without data")),
+        }
+    }
+
+    fn name(&mut self) -> Result<Arc<str>, DocumentError> {
+        let name = self.string()?;
+        if !self.skip(b':') {
+            return Err(self.damaged("a name without a value"));
+        }
+        Ok(name)
+    }
+
+    fn word(&mut self, word: &[u8], value: Datum) -> Result<Option<Datum>, DocumentError> {
+        if !self.rest().starts_with(word) {
+            return Err(self.damaged("an unknown word"));
+        }
+        self.at += word.len();
+        Ok(Some(value))
+    }
+
+    fn number(&mut self) -> Result<Datum, DocumentError> {
+        let rest = self.rest();
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+        let digits = rest.get(..length).and_then(|digits| std::str::from_utf8(digits).ok());
+        let number = digits.and_then(|digits| match digits.parse::<i32>() {
+            // `-0` is no integer.
+            Ok(integer) if integer != 0 => Some(f64::from(integer)),
+            _ => digits.parse::<f64>().ok().filter(|number| number.is_finite()),
+        });
+        let number = number.ok_or_else(|| self.damaged("not a value"))?;
+        self.at += length;
+        Ok(Datum::Number(number))
+    }
+
+    fn string(&mut self) -> Result<Arc<str>, DocumentError> {
+        if !self.skip(b'"') {
+            return Err(self.damaged("no string"));
+        }
+        let rest = self.rest();
+        let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        let Some(plain) = plain else { return Err(self.damaged("no end of a string")) };
+        let start = std::str::from_utf8(rest.get(..plain).unwrap_or_default())
+            .map_err(|_| self.damaged("text that is not UTF-8"))?;
+        if rest.get(plain) == Some(&b'"') {
+            self.at += plain + 1;
+            return Ok(Arc::from(start));
+        }
+        let mut text = String::from(start);
+        self.at += plain;
+        self.escaped_rest(&mut text)?;
+        Ok(Arc::from(text))
+    }
+
+    /// The rest of a string, from its first escape on, through its closing quote.
+    fn escaped_rest(&mut self, text: &mut String) -> Result<(), DocumentError> {
+        loop {
+            let rest = self.rest();
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+            let Some(plain) = plain else { return Err(self.damaged("no end of a string")) };
+            let part = std::str::from_utf8(rest.get(..plain).unwrap_or_default())
+                .map_err(|_| self.damaged("text that is not UTF-8"))?;
+            text.push_str(part);
+            self.at += plain;
+            if self.next()? == b'"' {
+                return Ok(());
+            }
+            text.push(match self.next()? {
+                b'"' => '"',
+                b'\\' => '\\',
+                b'/' => '/',
+                b'b' => '\u{8}',
+                b'f' => '\u{c}',
+                b'n' => '\n',
+                b'r' => '\r',
+                b't' => '\t',
+                b'u' => self.code_point()?,
+                _ => return Err(self.damaged("an unknown escape")),
+            });
+        }
+    }
+
+    /// What follows `\u`: only what is below U+10000 is ever written so, since the rest needs no escape.
+    fn code_point(&mut self) -> Result<char, DocumentError> {
+        let digits = self.text.get(self.at..self.at + 4);
+        let code = digits
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            .and_then(char::from_u32);
+        let code = code.ok_or_else(|| self.damaged("an unknown escape"))?;
+        self.at += 4;
+        Ok(code)
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Result<u8, DocumentError> {
+        self.text.get(self.at).copied().ok_or_else(|| self.damaged("an early end"))
+    }
+
+    fn next(&mut self) -> Result<u8, DocumentError> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn skip(&mut self, byte: u8) -> bool {
+        let found = self.text.get(self.at) == Some(&byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn damaged(&self, problem: &'static str) -> DocumentError {
+        DocumentError::Damaged { problem, at: self.at }
+    }
+}
+
+enum Added {
+    Open(Open),
+    Closed(Datum),
+}

@@ -1,0 +1,313 @@
+//! Primary keys: bytes that sort like the value they stand for. The only place that knows their form.
+//! Knows values; must not know trees, documents or terms.
+//!
+//! ```text
+//! minval  '@'
+//! array   'A'  each element in this form, each followed by 00
+//! bool    'B'  'f' or 't'
+//! number  'N'  eight bytes: the double, big-endian, all bits inverted if negative, else the sign bit alone
+//! binary  'P'  "BINARY:", then the bytes with 00 as 01 01 and 01 as 01 02
+//! time    'P'  "TIME:", then the seconds as a number without its letter
+//! string  'S'  its bytes, which hold no 00
+//! maxval  '['
+//! ```
+//!
+//! The letters order the types as ReQL orders them; nothing else can be a key. What a key may be, how long it may be
+//! and what is said when it is not are RethinkDB's, whose numbers take more room: lengths are counted as it counts.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::datum::{Datum, DatumError, DatumErrorKind, GEOMETRY, TIME, number_to_text};
+use crate::limits::{PRIMARY_KEY_BYTES, PRIMARY_KEY_EXAMINED_BYTES};
+use crate::storage::KeyRange;
+
+const MINVAL: u8 = b'@';
+const MAXVAL: u8 = b'[';
+/// RethinkDB writes a number as a letter, sixteen digits, a sign and then its decimal form.
+const NUMBER_BYTES: usize = 18;
+
+/// An encoded primary key. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrimaryKey(Bytes);
+
+impl PrimaryKey {
+    /// Encodes a value, or says why it cannot be a primary key.
+    pub fn encode(value: &Datum) -> Result<Self, DatumError> {
+        let mut key = Encoder { bytes: Vec::with_capacity(16), extra: 0 };
+        key.value(value, Place::Whole)?;
+        if key.length() > PRIMARY_KEY_BYTES + 1 {
+            return Err(DatumError::logic(format!(
+                "Primary key too long (max {PRIMARY_KEY_BYTES} characters): {}",
+                value.print()
+            )));
+        }
+        Ok(Self(key.bytes.into()))
+    }
+
+    /// The key as it stands in the primary tree.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// A key that was read from a primary tree.
+    pub fn from_stored(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+}
+
+/// The keys of the values between two bounds. Minval and maxval are below and above every key.
+pub fn key_range(left: Bound<&Datum>, right: Bound<&Datum>) -> Result<KeyRange, DatumError> {
+    Ok(KeyRange::new(bound(left)?, bound(right)?))
+}
+
+fn bound(value: Bound<&Datum>) -> Result<Bound<Bytes>, DatumError> {
+    let encode = |value| PrimaryKey::encode(value).map(|key| key.0);
+    Ok(match value {
+        Bound::Included(value) => Bound::Included(encode(value)?),
+        Bound::Excluded(value) => Bound::Excluded(encode(value)?),
+        Bound::Unbounded => Bound::Unbounded,
+    })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Whole,
+    Element,
+}
+
+struct Encoder {
+    bytes: Vec<u8>,
+    /// How much longer RethinkDB's form is.
+    extra: usize,
+}
+
+impl Encoder {
+    fn length(&self) -> usize {
+        self.bytes.len() + self.extra
+    }
+
+    fn value(&mut self, value: &Datum, place: Place) -> Result<(), DatumError> {
+        match value {
+            Datum::MinVal => self.bytes.push(MINVAL),
+            Datum::MaxVal => self.bytes.push(MAXVAL),
+            Datum::Bool(value) => {
+                self.bytes.extend_from_slice(if *value { b"Bt" } else { b"Bf" });
+            }
+            Datum::Number(number) => {
+                self.bytes.push(b'N');
+                self.number(*number);
+            }
+            Datum::Binary(binary) => self.binary(binary),
+            Datum::String(text) => self.string(text)?,
+            Datum::Array(elements) => {
+                self.bytes.push(b'A');
+                for element in elements.iter() {
+                    // What is too long for any key is refused whole, unseen; this also bounds the depth.
+                    if self.length() >= PRIMARY_KEY_EXAMINED_BYTES {
+                        break;
+                    }
+                    self.value(element, Place::Element)?;
+                    self.bytes.push(0);
+                }
+            }
+            Datum::Object(_) if value.is_pseudo_type(TIME) => {
+                self.bytes.extend_from_slice(b"PTIME:");
+                self.extra += 1;
+                self.number(value.get("epoch_time").map_or(Ok(0.0), Datum::as_number)?);
+            }
+            Datum::Object(_) | Datum::Null => return Err(not_a_key(value, place)),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, number: f64) {
+        let number = if number == 0.0 { 0.0 } else { number };
+        let bits = number.to_bits();
+        let sign = 1_u64 << 63;
+        let ordered = if bits & sign == 0 { bits | sign } else { !bits };
+        self.bytes.extend_from_slice(&ordered.to_be_bytes());
+        self.extra += NUMBER_BYTES - 1 - size_of::<u64>() + number_to_text(number).len();
+    }
+
+    fn binary(&mut self, binary: &[u8]) {
+        self.bytes.extend_from_slice(b"PBINARY:");
+        for byte in binary.iter().take(PRIMARY_KEY_EXAMINED_BYTES) {
+            match byte {
+                0 => self.bytes.extend_from_slice(&[1, 1]),
+                1 => self.bytes.extend_from_slice(&[1, 2]),
+                other => self.bytes.push(*other),
+            }
+        }
+    }
+
+    fn string(&mut self, text: &str) -> Result<(), DatumError> {
+        if let Some(at) = text.bytes().position(|byte| byte == 0) {
+            return Err(DatumError::logic(format!(
+                "String {} (truncated) contains NULL byte at offset {at} in index key.",
+                quoted(text)
+            )));
+        }
+        self.bytes.push(b'S');
+        self.bytes.extend(text.bytes().take(PRIMARY_KEY_EXAMINED_BYTES));
+        Ok(())
+    }
+}
+
+fn not_a_key(value: &Datum, place: Place) -> DatumError {
+    if value.is_pseudo_type(GEOMETRY) {
+        return DatumError::logic(
+            "Cannot use a geometry value as a key value in a primary or non-geospatial secondary index.",
+        );
+    }
+    if value.pseudo_type().is_some() {
+        return DatumError::logic(format!(
+            "Cannot use pseudotype {} as a primary or secondary key value .",
+            value.type_name()
+        ));
+    }
+    let message = match place {
+        Place::Whole => format!(
+            "Primary keys must be either a number, string, bool, pseudotype or array (got type {}):\n{}",
+            value.type_name(),
+            value.truncated_print()
+        ),
+        Place::Element => format!(
+            "Array keys can only contain numbers, strings, bools,  pseudotypes, or arrays (got {} of type {}).",
+            value.print(),
+            value.type_name()
+        ),
+    };
+    match value {
+        Datum::Null => DatumError { kind: DatumErrorKind::NonExistence, message },
+        _ => DatumError::logic(message),
+    }
+}
+
+/// The first bytes of a text as RethinkDB quotes them in messages.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for byte in text.bytes().take(20) {
+        match byte {
+            b'"' => quoted.push_str("\\\""),
+            b'\\' => quoted.push_str("\\\\"),
+            b'\n' => quoted.push_str("\\n"),
+            b'\t' => quoted.push_str("\\t"),
+            b'\r' => quoted.push_str("\\r"),
+            b' '..=b'~' => quoted.push(char::from(byte)),
+            other => quoted.push_str(&format!("\\x{other:02x}")),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    fn time(seconds: f64, zone: &str) -> Datum {
+        Datum::object([
+            ("$reql_type$", Datum::string("TIME")),
+            ("epoch_time", Datum::Number(seconds)),
+            ("timezone", Datum::string(zone)),
+        ])
+    }
+
+    fn random_key(random: &mut Random, depth: u64) -> Datum {
+        match random.below(if depth == 0 { 6 } else { 8 }) {
+            0 => Datum::Bool(random.once_in(2)),
+            1 => Datum::Number(random.below(5) as f64 - 2.0),
+            2 => {
+                let number = f64::from_bits(random.next());
+                Datum::Number(if number.is_finite() { number } else { -0.0 })
+            }
+            3 => Datum::Binary((0..random.below(4)).map(|_| random.below(3) as u8).collect()),
+            4 => time(random.below(4) as f64 - 1.5, if random.once_in(2) { "Z" } else { "+01:00" }),
+            5 => Datum::string(
+                &(0..random.below(4))
+                    .map(|_| ['\u{1}', 'a', 'b', '\u{e9}'][random.below(4) as usize])
+                    .collect::<String>(),
+            ),
+            _ => {
+                Datum::array((0..random.below(3)).map(|_| random_key(random, depth - 1)).collect())
+            }
+        }
+    }
+
+    #[test]
+    fn keys_sort_like_the_values() {
+        let mut random = Random::from_environment();
+        let mut compared = 0;
+        for _ in 0..20_000 {
+            let (a, b) = (random_key(&mut random, 2), random_key(&mut random, 2));
+            let (Ok(key_a), Ok(key_b)) = (PrimaryKey::encode(&a), PrimaryKey::encode(&b)) else {
+                continue;
+            };
+            assert_eq!(key_a.cmp(&key_b), a.cmp(&b), "{a:?} against {b:?}");
+            compared += 1;
+        }
+        assert!(compared > 15_000);
+    }
+
+    #[test]
+    fn minval_and_maxval_enclose_every_key() {
+        let mut random = Random::from_environment();
+        let everything =
+            key_range(Bound::Included(&Datum::MinVal), Bound::Included(&Datum::MaxVal)).unwrap();
+        for _ in 0..1_000 {
+            if let Ok(key) = PrimaryKey::encode(&random_key(&mut random, 2)) {
+                assert!(everything.contains(key.as_bytes()));
+            }
+        }
+    }
+
+    fn error(value: &Datum) -> DatumError {
+        PrimaryKey::encode(value).unwrap_err()
+    }
+
+    #[test]
+    fn lengths_are_counted_as_rethinkdb_counts() {
+        assert!(PrimaryKey::encode(&Datum::string(&"k".repeat(127))).is_ok());
+        let long = Datum::string(&"k".repeat(128));
+        let text = format!("Primary key too long (max 127 characters): \"{}\"", "k".repeat(128));
+        assert_eq!(error(&long).message, text);
+        // A letter, then 20 bytes for each one-digit number.
+        assert!(PrimaryKey::encode(&Datum::array(vec![Datum::Number(1.0); 6])).is_ok());
+        let numbers = Datum::array(vec![Datum::Number(1.0); 7]);
+        assert!(
+            error(&numbers).message.starts_with("Primary key too long (max 127 characters): [")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_told_in_rethinkdbs_words() {
+        let null = error(&Datum::Null);
+        assert_eq!(null.kind, DatumErrorKind::NonExistence);
+        assert_eq!(
+            null.message,
+            "Primary keys must be either a number, string, bool, pseudotype or array (got type NULL):\nnull"
+        );
+        let object = error(&Datum::object([]));
+        assert_eq!(object.kind, DatumErrorKind::Logic);
+        assert_eq!(
+            object.message,
+            "Primary keys must be either a number, string, bool, pseudotype or array (got type OBJECT):\n{}"
+        );
+        assert_eq!(
+            error(&Datum::array(vec![Datum::object([])])).message,
+            "Array keys can only contain numbers, strings, bools,  pseudotypes, or arrays (got {} of type OBJECT)."
+        );
+        assert_eq!(
+            error(&Datum::string("a\0")).message,
+            "String \"a\\x00\" (truncated) contains NULL byte at offset 1 in index key."
+        );
+        let point = Datum::object([("$reql_type$", Datum::string("GEOMETRY"))]);
+        assert_eq!(
+            error(&point).message,
+            "Cannot use a geometry value as a key value in a primary or non-geospatial secondary index."
+        );
+    }
+}

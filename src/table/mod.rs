@@ -1,0 +1,4 @@
+//! Tables: documents in trees of bytes.
+
+pub mod document;
+pub mod key;
