@@ -28,8 +28,23 @@ pub use globals::global_option;
 pub use internal::{get_field_of, make_object, pluck_of};
 
 /// The rows, by chapter.
-pub static CHAPTERS: &[&[&TermSpec]] =
-    &[aggregation::ROWS, internal::ROWS, math_and_logic::ROWS, transformations::ROWS];
+pub static CHAPTERS: &[&[&TermSpec]] = &[
+    administration::ROWS,
+    aggregation::ROWS,
+    control_structures::ROWS,
+    dates_and_times::ROWS,
+    document_manipulation::ROWS,
+    geospatial::ROWS,
+    internal::ROWS,
+    joins::ROWS,
+    manipulating_databases::ROWS,
+    manipulating_tables::ROWS,
+    math_and_logic::ROWS,
+    selecting_data::ROWS,
+    string_manipulation::ROWS,
+    transformations::ROWS,
+    writing_data::ROWS,
+];
 
 /// Every row.
 pub fn rows() -> impl Iterator<Item = &'static TermSpec> {
