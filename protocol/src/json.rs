@@ -59,12 +59,9 @@ impl Json<'_> {
 
 /// Reads one JSON value that fills the whole text.
 pub fn parse(text: &str) -> Result<Json<'_>, JsonError> {
-    let mut reader = Reader { text, position: 0, values: 0 };
+    let mut reader = Reader::new(text);
     let value = reader.tree()?;
-    reader.skip_space();
-    if reader.position < text.len() {
-        return Err(reader.malformed());
-    }
+    reader.end()?;
     Ok(value)
 }
 
@@ -80,13 +77,24 @@ enum Start<'a> {
     Opened(Open<'a>),
 }
 
-struct Reader<'a> {
+/// A place in a text. What it reads it steps over.
+pub(crate) struct Reader<'a> {
     text: &'a str,
     position: usize,
     values: usize,
 }
 
 impl<'a> Reader<'a> {
+    pub(crate) fn new(text: &'a str) -> Reader<'a> {
+        Reader { text, position: 0, values: 0 }
+    }
+
+    /// Checks that nothing but space is left.
+    pub(crate) fn end(&mut self) -> Result<(), JsonError> {
+        self.skip_space();
+        if self.position < self.text.len() { Err(self.malformed()) } else { Ok(()) }
+    }
+
     fn tree(&mut self) -> Result<Json<'a>, JsonError> {
         let mut outer: Vec<Open<'a>> = Vec::new();
         let mut inner = match self.value()? {
@@ -160,10 +168,7 @@ impl<'a> Reader<'a> {
     /// Reads a scalar or an empty container whole, and of any other container the opening (of an object also the
     /// first key).
     fn value(&mut self) -> Result<Start<'a>, JsonError> {
-        self.values += 1;
-        if self.values > limits::JSON_VALUES_MAX {
-            return Err(JsonError::TooManyValues);
-        }
+        self.count()?;
         self.skip_space();
         let value = match self.peek() {
             Some(b'"') => Json::String(self.string()?),
@@ -187,16 +192,16 @@ impl<'a> Reader<'a> {
                 self.position += 1;
                 Json::Object(Vec::new())
             }
-            Some(b't') => self.word("true", Json::Bool(true))?,
-            Some(b'f') => self.word("false", Json::Bool(false))?,
-            Some(b'n') => self.word("null", Json::Null)?,
+            Some(b't') => self.word("true").map(|()| Json::Bool(true))?,
+            Some(b'f') => self.word("false").map(|()| Json::Bool(false))?,
+            Some(b'n') => self.word("null").map(|()| Json::Null)?,
             _ => return Err(self.malformed()),
         };
         Ok(Start::Whole(value))
     }
 
-    /// Reads an object's key and the colon after it.
-    fn key(&mut self) -> Result<Cow<'a, str>, JsonError> {
+    /// Reads an object's key and the colon after it, the position being on its opening quote.
+    pub(crate) fn key(&mut self) -> Result<Cow<'a, str>, JsonError> {
         if self.peek() != Some(b'"') {
             return Err(self.malformed());
         }
@@ -209,16 +214,22 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    fn word(&mut self, word: &str, value: Json<'a>) -> Result<Json<'a>, JsonError> {
+    /// Counts a value against the bound.
+    pub(crate) fn count(&mut self) -> Result<(), JsonError> {
+        self.values += 1;
+        if self.values > limits::JSON_VALUES_MAX { Err(JsonError::TooManyValues) } else { Ok(()) }
+    }
+
+    pub(crate) fn word(&mut self, word: &str) -> Result<(), JsonError> {
         if !self.rest().starts_with(word) {
             return Err(self.malformed());
         }
         self.position += word.len();
-        Ok(value)
+        Ok(())
     }
 
     /// Reads a number, the position being on its first byte.
-    fn number(&mut self) -> Result<f64, JsonError> {
+    pub(crate) fn number(&mut self) -> Result<f64, JsonError> {
         // Whole numbers of up to this many digits are exact in a double.
         const EXACT_DIGITS: usize = 15;
         let start = self.position;
@@ -270,7 +281,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string, the position being on its opening quote.
-    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.position += 1;
         let plain = self.plain();
         if self.peek() == Some(b'"') {
@@ -356,14 +367,27 @@ impl<'a> Reader<'a> {
         Ok(code)
     }
 
-    fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.position += 1;
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.position).copied()
+    }
+
+    /// Steps over one byte, which must be ASCII.
+    pub(crate) fn step(&mut self) {
+        self.position += 1;
+    }
+
+    /// Steps over space and this byte, or only over the space if another byte follows it.
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
+        self.skip_space();
+        let found = self.peek() == Some(byte);
+        self.position += usize::from(found);
+        found
     }
 
     fn rest(&self) -> &'a str {
@@ -379,7 +403,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn string(text: &str) -> Json<'_> {
+    pub(crate) fn string(text: &str) -> Json<'_> {
         Json::String(Cow::Borrowed(text))
     }
 

@@ -4,6 +4,8 @@
 #![deny(clippy::indexing_slicing, reason = "every byte here comes from outside")]
 
 pub mod frame;
+#[cfg(test)]
+mod fuzz;
 pub mod handshake;
 pub mod json;
 pub mod limits;

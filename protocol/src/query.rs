@@ -8,6 +8,7 @@ use crate::limits;
 use crate::numbers::{QueryType, ResponseType, TermType};
 use crate::raw_term::{Frame, RawTerm, RawTermError, integer};
 
+pub(crate) mod direct;
 mod utf8;
 
 /// What a client asks for.
@@ -50,6 +51,13 @@ pub fn parse(body: &[u8]) -> Result<Query<'_>, QueryError> {
         Ok(text) => text,
         Err(_) => return Err(utf8::error(body)),
     };
+    match direct::parse(text) {
+        Some(query) => Ok(query),
+        None => parse_the_long_way(text),
+    }
+}
+
+pub(crate) fn parse_the_long_way(text: &str) -> Result<Query<'_>, QueryError> {
     let json = json::parse(text).map_err(unreadable)?;
     let items = match json {
         Json::Array(items) => items,
