@@ -16,8 +16,8 @@ use super::{HandshakeError, NONCE_SIZE};
 /// Bytes of a salt.
 pub const SALT_SIZE: usize = 16;
 
-/// Rounds of hashing for a user that does not exist: RethinkDB's default for a new password.
-const UNKNOWN_USER_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+/// Rounds of hashing for a new password, RethinkDB's number. Users that do not exist show it too.
+pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
 
 /// Base64 of `n,,`: the client knows of no channel binding.
 const NO_CHANNEL_BINDING: &str = "biws";
@@ -78,7 +78,7 @@ impl ScramCredentials {
         }
         ScramCredentials {
             salt,
-            iterations: UNKNOWN_USER_ITERATIONS,
+            iterations: DEFAULT_ITERATIONS,
             stored_key: part(b"stored key"),
             server_key: part(b"server key"),
         }
@@ -264,8 +264,8 @@ mod tests {
     impl UserLookup for Example {
         fn credentials(&self, user: &str) -> Option<ScramCredentials> {
             let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap().try_into().unwrap();
-            let iterations = NonZeroU32::new(4096).unwrap();
-            (user == "user").then(|| ScramCredentials::from_password(b"pencil", salt, iterations))
+            (user == "user")
+                .then(|| ScramCredentials::from_password(b"pencil", salt, DEFAULT_ITERATIONS))
         }
 
         fn secret(&self) -> &[u8] {
