@@ -59,3 +59,20 @@ pub const PRIMARY_KEY_EXAMINED_BYTES: usize = 250;
 /// Levels of arrays and objects in a stored document. More than anyone writes by hand, few enough that code which
 /// follows a value recursively stays well within a thread's stack.
 pub const DOCUMENT_DEPTH: usize = 2_000;
+
+// Writes
+
+/// Documents of a large write that share one commit and hold their locks together: enough to make the cost of a commit
+/// small, few enough that another writer does not wait long.
+pub const WRITE_COMMIT_DOCUMENTS: usize = 256;
+
+/// Bytes of new documents after which a large write is committed and goes on with another commit.
+pub const WRITE_COMMIT_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often a write that another writer's commit got in the way of is tried again before it is given up. Only engines
+/// with writers elsewhere ever refuse one.
+pub const WRITE_ATTEMPTS: usize = 20;
+
+/// Locks of a table over which its keys are spread. Two writers meet by chance once in so many pairs; each lock takes
+/// eight bytes of every open table.
+pub const KEY_LOCKS: usize = 256;

@@ -1,4 +1,113 @@
-//! Tables: documents in trees of bytes.
+//! Tables: where documents meet trees of bytes.
+//! Knows values, documents, keys and the storage trait; must not know terms, sessions, or who listens to changes.
+//!
+//! An open [`Table`] is shared by every query that uses it. [`Table::reader`] gives a view of one commit point to read
+//! from (`scan.rs`), [`Table::write`] replaces documents one by one, each under its lock (`write.rs`), and what was
+//! committed goes, in order, to the [`ChangeSink`] the table was opened with (`change.rs`).
 
+pub mod change;
 pub mod document;
 pub mod key;
+mod locks;
+pub mod scan;
+pub mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+pub use change::{ChangeSink, CommittedChanges, DocumentChange, NoSink};
+pub use document::{Document, DocumentError};
+pub use key::{PrimaryKey, key_range};
+pub use scan::{DocumentScan, TableReader};
+pub use write::{Decision, WriteError, Written};
+
+use self::change::ChangeOrder;
+use self::locks::KeyLocks;
+use crate::storage::{Engine, ReadMode, Snapshot, StorageError, TreeId};
+
+/// The identity of a table, which outlives its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub Uuid);
+
+/// What can go wrong with an open table besides what a caller's own closure reports.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TableError {
+    /// The engine failed. [`StorageError::NoSuchTree`] means that the table was dropped meanwhile,
+    /// [`StorageError::NotResident`] that the caller would not wait; nothing was done then.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A stored document cannot be read.
+    #[error("table {}: {error}", table.0)]
+    Document {
+        /// The table.
+        table: TableId,
+        /// What is wrong with it.
+        error: DocumentError,
+    },
+    /// Other writers changed the same documents each time the write was tried.
+    #[error("a document was changed by other writers {attempts} times in a row")]
+    Contended {
+        /// How often it was tried.
+        attempts: usize,
+    },
+}
+
+/// An open table.
+pub struct Table {
+    id: TableId,
+    primary_key: Arc<str>,
+    tree: TreeId,
+    engine: Arc<dyn Engine>,
+    locks: KeyLocks,
+    changes: ChangeOrder,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Table").field("id", &self.id).field("tree", &self.tree).finish()
+    }
+}
+
+impl Table {
+    /// Opens the table that is kept in `tree`. There is one open value for each table: its locks are what keeps two
+    /// writers of one document apart.
+    pub fn new(
+        id: TableId,
+        primary_key: &str,
+        tree: TreeId,
+        engine: Arc<dyn Engine>,
+        sink: Arc<dyn ChangeSink>,
+    ) -> Self {
+        let changes = ChangeOrder::new(sink);
+        Self { id, primary_key: primary_key.into(), tree, engine, locks: KeyLocks::new(), changes }
+    }
+
+    /// The table's identity.
+    pub fn id(&self) -> TableId {
+        self.id
+    }
+
+    /// The name of the field that holds the primary key.
+    pub fn primary_key(&self) -> &Arc<str> {
+        &self.primary_key
+    }
+
+    /// The engine it is stored in.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// A view of the table at the last commit point.
+    pub fn reader(&self, mode: ReadMode) -> Result<TableReader, TableError> {
+        Ok(self.reader_at(self.engine.snapshot()?, mode))
+    }
+
+    /// A view of the table at a commit point that was taken before, perhaps to read several tables at one.
+    pub fn reader_at(&self, snapshot: Arc<dyn Snapshot>, mode: ReadMode) -> TableReader {
+        TableReader::new(self.id, self.tree, snapshot, mode)
+    }
+}

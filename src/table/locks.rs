@@ -1,0 +1,44 @@
+//! Locks of documents: a fixed number of them, over which the keys of a table are spread by hash.
+//! Knows keys; must not know what is done under a lock.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::PrimaryKey;
+use crate::limits::KEY_LOCKS;
+
+pub(super) struct KeyLocks {
+    locks: Vec<Mutex<()>>,
+}
+
+/// Keeps the documents of some keys to itself until it is dropped.
+pub(super) struct KeyGuard<'a> {
+    _guards: Vec<MutexGuard<'a, ()>>,
+}
+
+impl KeyLocks {
+    pub(super) fn new() -> Self {
+        Self { locks: (0..KEY_LOCKS).map(|_| Mutex::new(())).collect() }
+    }
+
+    /// Takes the locks of all these keys. They are taken in one order everywhere, so that no two writers wait for each
+    /// other. A lock guards no data of its own, so one whose holder panicked is as good as new.
+    pub(super) fn lock(&self, keys: &[PrimaryKey]) -> KeyGuard<'_> {
+        let mut numbers: Vec<_> = keys.iter().map(|key| self.number(key)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let locks = numbers.into_iter().filter_map(|number| self.locks.get(number));
+        KeyGuard {
+            _guards: locks
+                .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
+                .collect(),
+        }
+    }
+
+    fn number(&self, key: &PrimaryKey) -> usize {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        // The remainder is below a small number of locks.
+        (hasher.finish() % self.locks.len() as u64) as usize
+    }
+}

@@ -1,0 +1,107 @@
+//! Reading a table at one commit point: one document, a range both ways, counts and positions.
+//! Knows documents and snapshots; must not know values' meaning, terms, or writers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Document, PrimaryKey, TableError, TableId};
+use crate::storage::{CommitSequence, Direction, KeyRange, ReadMode, Scanner, Snapshot, TreeId};
+
+/// A table at one commit point. Cheap to clone.
+#[derive(Clone)]
+pub struct TableReader {
+    table: TableId,
+    tree: TreeId,
+    snapshot: Arc<dyn Snapshot>,
+    mode: ReadMode,
+}
+
+impl TableReader {
+    pub(super) fn new(
+        table: TableId,
+        tree: TreeId,
+        snapshot: Arc<dyn Snapshot>,
+        mode: ReadMode,
+    ) -> Self {
+        Self { table, tree, snapshot, mode }
+    }
+
+    /// The last commit it sees. A change with a greater sequence is not in what it reads; every other one is.
+    pub fn sequence(&self) -> CommitSequence {
+        self.snapshot.sequence()
+    }
+
+    /// The document with this key.
+    pub fn get(&self, key: &PrimaryKey) -> Result<Option<Document>, TableError> {
+        let stored = self.snapshot.get(self.tree, key.as_bytes(), self.mode)?;
+        stored.map(|bytes| document(self.table, bytes)).transpose()
+    }
+
+    /// The documents of a range of keys, in their order or against it. Holds the commit point, and no lock.
+    pub fn scan(&self, range: &KeyRange, direction: Direction) -> Result<DocumentScan, TableError> {
+        let cursor = self.snapshot.cursor(self.tree, range, direction)?;
+        Ok(DocumentScan { table: self.table, scanner: Scanner::new(cursor, self.mode) })
+    }
+
+    /// The number of documents in a range, without reading them.
+    pub fn count(&self, range: &KeyRange) -> Result<u64, TableError> {
+        Ok(self.snapshot.count(self.tree, range, self.mode)?)
+    }
+
+    /// The document that has `rank` documents of the range before it in that direction, without reading those.
+    pub fn nth(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        rank: u64,
+    ) -> Result<Option<Document>, TableError> {
+        let found = self.snapshot.nth(self.tree, range, direction, rank, self.mode)?;
+        found.map(|(_, bytes)| document(self.table, bytes)).transpose()
+    }
+}
+
+/// The documents of a range, one after another.
+pub struct DocumentScan {
+    table: TableId,
+    scanner: Scanner,
+}
+
+impl DocumentScan {
+    /// The next document, or `None` at the end. After `NotResident` the scan stands where it stood.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a Result of an Option reads better with `?`"
+    )]
+    pub fn next(&mut self) -> Result<Option<Document>, TableError> {
+        match self.scanner.next()? {
+            Some((_, bytes)) => document(self.table, bytes.clone()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`DocumentScan::next`], with the document's key.
+    pub fn next_with_key(&mut self) -> Result<Option<(PrimaryKey, Document)>, TableError> {
+        match self.scanner.next()? {
+            Some((key, bytes)) => {
+                let key = PrimaryKey::from_stored(key);
+                Ok(Some((key, document(self.table, bytes.clone())?)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Passes over up to `documents` documents without reading them, and returns how many there were to pass.
+    pub fn skip(&mut self, documents: u64) -> Result<u64, TableError> {
+        Ok(self.scanner.skip(documents)?)
+    }
+
+    /// Changes how later reads behave: a stream that began inline goes on where it may wait.
+    pub fn set_mode(&mut self, mode: ReadMode) {
+        self.scanner.set_mode(mode);
+    }
+}
+
+pub(super) fn document(table: TableId, bytes: Bytes) -> Result<Document, TableError> {
+    Document::from_stored(bytes).map_err(|error| TableError::Document { table, error })
+}

@@ -1,0 +1,248 @@
+//! Writing documents: each is read, decided upon and replaced under its lock, and many share a commit.
+//! Knows keys, documents and batches; must not know why a document is written, or what is answered.
+
+use std::collections::HashMap;
+
+use super::change::{CommittedChanges, DocumentChange};
+use super::scan::document;
+use super::{Document, PrimaryKey, Table, TableError};
+use crate::limits::{WRITE_ATTEMPTS, WRITE_COMMIT_BYTES, WRITE_COMMIT_DOCUMENTS};
+use crate::storage::{Commit, Durability, ReadMode, Snapshot, StorageError, WriteBatch};
+
+/// What becomes of a document.
+#[derive(Debug, Clone)]
+pub enum Decision {
+    /// It stays as it is, there or not.
+    Keep,
+    /// It is replaced, or inserted.
+    Put(Document),
+    /// It is removed, if it is there.
+    Delete,
+}
+
+/// Why a write ended early: an error of its own, or of the one who decides.
+#[derive(Debug)]
+pub enum WriteError<E> {
+    /// The table failed. What was committed before stays.
+    Table(TableError),
+    /// The one who decides gave up. What was committed before stays, the rest was not written.
+    Decide(E),
+}
+
+impl<E> From<TableError> for WriteError<E> {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
+    }
+}
+
+impl<E> From<StorageError> for WriteError<E> {
+    fn from(error: StorageError) -> Self {
+        Self::Table(TableError::Storage(error))
+    }
+}
+
+/// A write that was done.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The last commit, if anything was written. When it is durable, so are those before it.
+    pub commit: Option<Commit>,
+    /// The documents before and after, in the order of the keys.
+    pub documents: Vec<(Option<Document>, Option<Document>)>,
+}
+
+impl Table {
+    /// Replaces the document of each key by what `decide` makes of it, given the number of the key and the document
+    /// as it is. Each document is read and replaced as one step that no other writer comes between; up to
+    /// `limits::WRITE_COMMIT_DOCUMENTS` of them are committed together. A key that comes twice is decided upon twice,
+    /// the second time with the outcome of the first.
+    ///
+    /// `decide` runs under the locks of the documents: it must not write to this table. It may be asked again for the
+    /// same key, when another writer's commit got in between; the last answer counts.
+    ///
+    /// With [`ReadMode::CachedOnly`], `NotResident` comes before anything is decided or committed; so it does when
+    /// there are more keys than share one commit.
+    pub fn write<E>(
+        &self,
+        keys: &[PrimaryKey],
+        durability: Durability,
+        mode: ReadMode,
+        mut decide: impl FnMut(usize, Option<&Document>) -> Result<Decision, E>,
+    ) -> Result<Written, WriteError<E>> {
+        if mode == ReadMode::CachedOnly && keys.len() > WRITE_COMMIT_DOCUMENTS {
+            return Err(StorageError::NotResident.into());
+        }
+        let mut written = Written { commit: None, documents: Vec::with_capacity(keys.len()) };
+        for part in keys.chunks(WRITE_COMMIT_DOCUMENTS) {
+            let offset = written.documents.len();
+            let _guard = self.locks.lock(part);
+            let mut job = Job::new(self, part, durability, mode);
+            job.run(&mut |at, old| decide(offset + at, old))?;
+            written.documents.append(&mut job.done);
+            written.commit = job.commit.or(written.commit);
+        }
+        Ok(written)
+    }
+
+    /// As [`Table::write`] for one document: what it was, what it is, and the commit if it was written.
+    pub fn write_one<E>(
+        &self,
+        key: &PrimaryKey,
+        durability: Durability,
+        mode: ReadMode,
+        mut decide: impl FnMut(Option<&Document>) -> Result<Decision, E>,
+    ) -> Result<(Option<Document>, Option<Document>, Option<Commit>), WriteError<E>> {
+        let keys = std::slice::from_ref(key);
+        let mut written = self.write(keys, durability, mode, |_, old| decide(old))?;
+        let (old, new) = written.documents.pop().unwrap_or_default();
+        Ok((old, new, written.commit))
+    }
+}
+
+type Decide<'a, E> = &'a mut dyn FnMut(usize, Option<&Document>) -> Result<Decision, E>;
+
+/// The writing of keys whose locks are held.
+struct Job<'a> {
+    table: &'a Table,
+    keys: &'a [PrimaryKey],
+    durability: Durability,
+    mode: ReadMode,
+    /// What was written under keys that come more than once.
+    repeated: HashMap<&'a PrimaryKey, Option<Document>>,
+    done: Vec<(Option<Document>, Option<Document>)>,
+    commit: Option<Commit>,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        table: &'a Table,
+        keys: &'a [PrimaryKey],
+        durability: Durability,
+        mode: ReadMode,
+    ) -> Self {
+        let done = Vec::with_capacity(keys.len());
+        Self { table, keys, durability, mode, repeated: HashMap::new(), done, commit: None }
+    }
+
+    /// Commits until all keys are done: once, unless the documents are very long.
+    fn run<E>(&mut self, decide: Decide<'_, E>) -> Result<(), WriteError<E>> {
+        let twice = self.keys_that_repeat();
+        let mut attempts = 0;
+        let mut snapshot = self.table.engine.snapshot()?;
+        let mut read = self.read_ahead(&*snapshot)?;
+        while self.done.len() < self.keys.len() {
+            let before = (self.done.len(), self.repeated.clone());
+            let batch = self.decide_some(&*snapshot, &read, &twice, decide)?;
+            match self.apply(batch, before.0) {
+                Ok(()) => attempts = 0,
+                Err(StorageError::Conflict) if attempts + 1 < WRITE_ATTEMPTS => {
+                    attempts += 1;
+                    self.done.truncate(before.0);
+                    self.repeated = before.1;
+                    snapshot = self.table.engine.snapshot()?;
+                    read = self.read_ahead(&*snapshot)?;
+                }
+                Err(StorageError::Conflict) => {
+                    return Err(TableError::Contended { attempts: WRITE_ATTEMPTS }.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn keys_that_repeat(&self) -> Vec<&'a PrimaryKey> {
+        let mut sorted: Vec<_> = self.keys.iter().collect();
+        sorted.sort_unstable();
+        let pairs = sorted.iter().zip(sorted.iter().skip(1));
+        let mut twice: Vec<_> = pairs.filter(|(a, b)| a == b).map(|(a, _)| *a).collect();
+        twice.dedup();
+        twice
+    }
+
+    /// What must not be found missing later is read before anything is decided.
+    fn read_ahead(&self, snapshot: &dyn Snapshot) -> Result<Vec<Option<Document>>, TableError> {
+        match self.mode {
+            ReadMode::MayBlock => Ok(Vec::new()),
+            ReadMode::CachedOnly => self.keys.iter().map(|key| self.read(snapshot, key)).collect(),
+        }
+    }
+
+    fn read(
+        &self,
+        snapshot: &dyn Snapshot,
+        key: &PrimaryKey,
+    ) -> Result<Option<Document>, TableError> {
+        let stored = snapshot.get(self.table.tree, key.as_bytes(), self.mode)?;
+        stored.map(|bytes| document(self.table.id, bytes)).transpose()
+    }
+
+    /// Decides upon the keys that are left, until the batch is large enough.
+    fn decide_some<E>(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        read: &[Option<Document>],
+        twice: &[&'a PrimaryKey],
+        decide: Decide<'_, E>,
+    ) -> Result<WriteBatch, WriteError<E>> {
+        let mut batch = WriteBatch::new(self.durability);
+        let conditional = !self.table.engine.is_sole_writer();
+        let tree = self.table.tree;
+        while let Some(key) = self.keys.get(self.done.len())
+            && batch.bytes() < WRITE_COMMIT_BYTES
+        {
+            let at = self.done.len();
+            let repeated = self.repeated.get(key);
+            let old = match (repeated, read.get(at)) {
+                (Some(written), _) => written.clone(),
+                (None, Some(read)) => read.clone(),
+                (None, None) => self.read(snapshot, key)?,
+            };
+            if conditional && repeated.is_none() {
+                let expected = old.as_ref().map(|old| old.as_bytes().clone());
+                batch.expect_value(tree, key.as_bytes().clone(), expected);
+            }
+            let new = match decide(at, old.as_ref()).map_err(WriteError::Decide)? {
+                Decision::Keep => old.clone(),
+                Decision::Put(new) => {
+                    batch.put(tree, key.as_bytes().clone(), new.as_bytes().clone());
+                    Some(new)
+                }
+                Decision::Delete => {
+                    if old.is_some() {
+                        batch.delete(tree, key.as_bytes().clone());
+                    }
+                    None
+                }
+            };
+            if twice.binary_search(&key).is_ok() {
+                self.repeated.insert(key, new.clone());
+            }
+            self.done.push((old, new));
+        }
+        Ok(batch)
+    }
+
+    /// Commits the batch, which is what was decided from `first` on, and hands on what it changed.
+    fn apply(&mut self, batch: WriteBatch, first: usize) -> Result<(), StorageError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let table = self.table;
+        let writer = table.changes.announce(&*table.engine);
+        let commit = table.engine.apply(batch)?;
+        self.commit = Some(commit);
+        if writer.listens(table.id) {
+            let decided = self.keys.iter().zip(&self.done).skip(first);
+            let documents =
+                decided.filter(|(_, (old, new))| old != new).map(|(key, (old, new))| {
+                    DocumentChange { key: key.clone(), old: old.clone(), new: new.clone() }
+                });
+            writer.committed(CommittedChanges {
+                table: table.id,
+                sequence: commit.sequence,
+                documents: documents.collect(),
+            });
+        }
+        Ok(())
+    }
+}
