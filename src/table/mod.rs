@@ -23,7 +23,7 @@ pub use change::{ChangeSink, CommittedChanges, DocumentChange, NoSink};
 pub use document::{Document, DocumentError};
 pub use key::{PrimaryKey, key_range};
 pub use scan::{DocumentScan, TableReader};
-pub use write::{Decision, WriteError, Written};
+pub use write::{Decision, WriteError, Written, WrittenOne};
 
 use self::change::ChangeOrder;
 use self::locks::KeyLocks;

@@ -75,7 +75,8 @@ fn documents_are_inserted_replaced_removed_and_kept() {
     let (table, recorder) = recorded_table();
     let write = |decision: Decision| {
         let decide = |_: Option<&Document>| Ok::<_, Infallible>(decision.clone());
-        table.write_one(&key(7), Durability::Hard, WAIT, decide).unwrap()
+        let written = table.write_one(&key(7), Durability::Hard, WAIT, decide).unwrap();
+        (written.old, written.new, written.commit)
     };
     let (one, two) = (counted(7, 1), counted(7, 2));
     let (old, new, commit) = write(Decision::Delete);

@@ -50,6 +50,17 @@ pub struct Written {
     pub documents: Vec<(Option<Document>, Option<Document>)>,
 }
 
+/// A write of one document that was done.
+#[derive(Debug, Clone)]
+pub struct WrittenOne {
+    /// What it was; `None` if it was not there.
+    pub old: Option<Document>,
+    /// What it is; `None` if it is gone.
+    pub new: Option<Document>,
+    /// The commit, if it was written.
+    pub commit: Option<Commit>,
+}
+
 impl Table {
     /// Replaces the document of each key by what `decide` makes of it, given the number of the key and the document
     /// as it is. Each document is read and replaced as one step that no other writer comes between; up to
@@ -83,18 +94,18 @@ impl Table {
         Ok(written)
     }
 
-    /// As [`Table::write`] for one document: what it was, what it is, and the commit if it was written.
+    /// As [`Table::write`] for one document.
     pub fn write_one<E>(
         &self,
         key: &PrimaryKey,
         durability: Durability,
         mode: ReadMode,
         mut decide: impl FnMut(Option<&Document>) -> Result<Decision, E>,
-    ) -> Result<(Option<Document>, Option<Document>, Option<Commit>), WriteError<E>> {
+    ) -> Result<WrittenOne, WriteError<E>> {
         let keys = std::slice::from_ref(key);
         let mut written = self.write(keys, durability, mode, |_, old| decide(old))?;
         let (old, new) = written.documents.pop().unwrap_or_default();
-        Ok((old, new, written.commit))
+        Ok(WrittenOne { old, new, commit: written.commit })
     }
 }
 
@@ -233,15 +244,18 @@ impl<'a> Job<'a> {
         self.commit = Some(commit);
         if writer.listens(table.id) {
             let decided = self.keys.iter().zip(&self.done).skip(first);
-            let documents =
-                decided.filter(|(_, (old, new))| old != new).map(|(key, (old, new))| {
-                    DocumentChange { key: key.clone(), old: old.clone(), new: new.clone() }
-                });
-            writer.committed(CommittedChanges {
-                table: table.id,
-                sequence: commit.sequence,
-                documents: documents.collect(),
-            });
+            let changed = decided.filter(|(_, (old, new))| old != new);
+            let documents: Vec<_> = changed
+                .map(|(key, (old, new))| DocumentChange {
+                    key: key.clone(),
+                    old: old.clone(),
+                    new: new.clone(),
+                })
+                .collect();
+            if !documents.is_empty() {
+                let sequence = commit.sequence;
+                writer.committed(CommittedChanges { table: table.id, sequence, documents });
+            }
         }
         Ok(())
     }
