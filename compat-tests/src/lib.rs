@@ -1,7 +1,6 @@
 //! Everything that judges the server from outside, over its sockets.
 //! Knows the wire protocol and nothing of the server's insides.
 
-pub mod abuse;
 pub mod compare;
 pub mod exchange;
 pub mod gaps;

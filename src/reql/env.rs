@@ -9,9 +9,13 @@ use super::compile::Program;
 use super::context::Context;
 use super::error::{Error, ErrorKind, Result};
 use super::scope::Scope;
+use super::selection::TableRef;
 use super::trace::{Task, Trace};
 use super::value::Val;
+use crate::datum::Datum;
 use crate::limits;
+use crate::storage::{Commit, CommitSequence, Durability, ReadMode, StorageError};
+use crate::table::{Document, TableError, TableReader};
 
 /// Told to a running query from outside: stop.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +46,10 @@ pub struct Env {
     array_limit: usize,
     checks: Cell<u32>,
     trace: Option<RefCell<Trace>>,
+    /// Whether the query has had an effect: it must not be started over any more.
+    wrote: Cell<bool>,
+    /// The last commit that must be durable before the query is answered.
+    hard_commit: Cell<Option<CommitSequence>>,
 }
 
 impl Env {
@@ -61,6 +69,8 @@ impl Env {
             array_limit: limits::ARRAY_LIMIT,
             checks: Cell::new(0),
             trace: None,
+            wrote: Cell::new(false),
+            hard_commit: Cell::new(None),
         };
         if env.program.has_globals() {
             env.read_options()?;
@@ -129,6 +139,61 @@ impl Env {
         )))
     }
 
+    /// Whether a read may wait. A query that has written can no longer start over elsewhere, so it waits where it is.
+    pub fn read_mode(&self) -> ReadMode {
+        if self.may_block || self.wrote.get() { ReadMode::MayBlock } else { ReadMode::CachedOnly }
+    }
+
+    /// The table at the last commit point.
+    pub fn reader(&self, table: &TableRef) -> Result<TableReader> {
+        table.table.reader(self.read_mode()).map_err(|error| self.table_error(table, error))
+    }
+
+    /// The value of a stored document.
+    pub fn decode(&self, table: &TableRef, document: &Document) -> Result<Datum> {
+        document.decode().map_err(|error| {
+            let table_id = table.table.id();
+            self.table_error(table, TableError::Document { table: table_id, error })
+        })
+    }
+
+    /// What a failing table means to the query.
+    pub fn table_error(&self, table: &TableRef, error: TableError) -> Error {
+        match error {
+            TableError::Storage(StorageError::NotResident) => {
+                Error::new(ErrorKind::NotResident, "The answer is not in memory.")
+            }
+            TableError::Storage(StorageError::NoSuchTree { .. }) => {
+                Error::op_failed(format!("Table `{}.{}` does not exist.", table.db, table.name))
+            }
+            TableError::Contended { .. } => {
+                Error::new(ErrorKind::OpIndeterminate, error.to_string())
+            }
+            error @ (TableError::Storage(_) | TableError::Document { .. }) => Error::op_failed(
+                format!("Table `{}.{}` is not available: {error}", table.db, table.name),
+            ),
+        }
+    }
+
+    /// Notes a write: the query must not be started over, and if its durability is hard the answer waits for it.
+    pub fn note_commit(&self, commit: Commit) {
+        self.wrote.set(true);
+        if commit.durability == Durability::Hard {
+            let last = self.hard_commit.get().max(Some(commit.sequence));
+            self.hard_commit.set(last);
+        }
+    }
+
+    /// Notes an effect outside of tables (the catalog): the query must not be started over.
+    pub fn note_effect(&self) {
+        self.wrote.set(true);
+    }
+
+    /// The last commit that must be durable before what was computed so far is answered.
+    pub fn hard_commit(&self) -> Option<CommitSequence> {
+        self.hard_commit.get()
+    }
+
     /// A global optional argument, evaluated.
     pub fn global_optarg(&self, name: &str) -> Result<Option<Val>> {
         match self.program.global(name) {
@@ -143,7 +208,7 @@ impl Env {
     }
 
     /// The profile so far, as the response carries it.
-    pub fn take_profile(&self) -> Option<crate::datum::Datum> {
+    pub fn take_profile(&self) -> Option<Datum> {
         self.trace.as_ref().map(|trace| trace.borrow_mut().take())
     }
 }

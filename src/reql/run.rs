@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::datum::Datum;
 use crate::limits;
+use crate::storage::CommitSequence;
 
 use super::compile::Program;
 use super::context::Context;
@@ -39,6 +40,8 @@ pub enum Answer {
         value: Datum,
         /// The profile, when one was asked for.
         profile: Option<Datum>,
+        /// The commit that must be durable before the answer leaves.
+        durable_at: Option<CommitSequence>,
     },
     /// Rows, in batches.
     Stream(Cursor),
@@ -109,7 +112,8 @@ fn answer(val: Val, env: Env) -> Result<Answer> {
     };
     check_json(&value)?;
     let profile = env.take_profile();
-    Ok(Answer::Atom { value, profile })
+    let durable_at = env.hard_commit();
+    Ok(Answer::Atom { value, profile, durable_at })
 }
 
 /// Bounds have no JSON form. Only a whole answer is looked at: inside of arrays and objects they cannot be.
@@ -146,6 +150,8 @@ pub struct Batch {
     pub done: bool,
     /// The profile of this batch, when one was asked for.
     pub profile: Option<Datum>,
+    /// The commit that must be durable before the rows leave.
+    pub durable_at: Option<CommitSequence>,
 }
 
 impl Cursor {
@@ -179,14 +185,25 @@ impl Cursor {
         self.env.cancel_flag()
     }
 
-    /// The next rows.
+    /// Allows waiting from now on: the cursor goes on where that is possible.
+    pub fn set_may_block(&mut self, may_block: bool) {
+        self.env.may_block = may_block;
+    }
+
+    /// The next rows. The first call on a changefeed answers at once, with no rows: the driver learns that it has begun.
     pub fn next_batch(&mut self) -> std::result::Result<Batch, Failure> {
+        if self.first && self.ready.is_some() {
+            self.first = false;
+            let durable_at = self.env.hard_commit();
+            return Ok(Batch { rows: Vec::new(), done: false, profile: None, durable_at });
+        }
         let spec = self.batching.spec(self.first);
         match self.stream.next_batch(&self.env, &spec) {
             Ok(rows) => {
                 self.first = false;
                 let done = self.stream.is_exhausted();
-                Ok(Batch { rows, done, profile: self.env.take_profile() })
+                let durable_at = self.env.hard_commit();
+                Ok(Batch { rows, done, profile: self.env.take_profile(), durable_at })
             }
             Err(error) => {
                 // An error without a place of its own is the whole query's.

@@ -1,9 +1,11 @@
 //! Lazy streams of values, read in batches.
 
 mod array;
+mod table_scan;
 mod transform;
 
 pub use array::ArrayStream;
+pub use table_scan::TableScan;
 pub use transform::{Transform, Transformed, transform};
 
 use std::fmt::Debug;

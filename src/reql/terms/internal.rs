@@ -42,9 +42,7 @@ static ARGS: TermSpec = TermSpec {
 };
 
 fn args(args: &Args<'_>) -> Result<Val> {
-    let array = args.datum(0)?;
-    array.as_array()?;
-    args.value(array)
+    args.arg(0)
 }
 
 /// An object in shorthand. A `$reql_type$` among its fields makes it a pseudo type, whose rules it must obey.
