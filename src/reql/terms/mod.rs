@@ -15,6 +15,8 @@ mod manipulating_tables;
 mod math_and_logic;
 mod selecting_data;
 mod string_manipulation;
+#[cfg(test)]
+pub(crate) mod testing;
 mod transformations;
 mod writing_data;
 
