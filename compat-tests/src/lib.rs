@@ -1,6 +1,7 @@
 //! Everything that judges the server from outside, over its sockets.
 //! Knows the wire protocol and nothing of the server's insides.
 
+pub mod abuse;
 pub mod compare;
 pub mod exchange;
 pub mod gaps;

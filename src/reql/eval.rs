@@ -11,7 +11,7 @@ use super::function::{Func, FuncNode, Shortcut};
 use super::grouped;
 use super::scope::{Scope, VarId};
 use super::spec::{Cost, Determinism, Effect, Grouping, TermSpec};
-use super::stream::BoxStream;
+use super::stream::{BoxStream, collect_array};
 use super::value::{Val, ValKind};
 
 /// A compiled term.
@@ -110,11 +110,8 @@ impl Node {
             Op::Call(call) => {
                 env.check_interrupt()?;
                 let _task = env.trace_enter(call.spec.name);
-                let result = self.call(call, env, scope);
-                result.map_err(|error| error.at(self.id)).map(|mut val| {
-                    val.at = self.id;
-                    val
-                })
+                // A term that hands on an argument's result leaves the blame where it was.
+                self.call(call, env, scope).map_err(|error| error.at(self.id))
             }
         }
     }
@@ -217,7 +214,7 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// An argument as a value; selections and streams are read to their ends.
+    /// An argument as a value; a stream that is no array is an error of its term.
     pub fn datum(&self, i: usize) -> Result<Datum> {
         self.arg(i)?.into_datum(self.env)
     }
@@ -293,8 +290,12 @@ impl<'a> Args<'a> {
         Ok(Val::datum(Datum::number(number)?, self.node.id))
     }
 
-    /// The term's answer as a stream.
+    /// The term's answer as a stream. What is made of an array is an array, read at once: only then do its errors and
+    /// its size blame this term.
     pub fn stream_value(&self, stream: BoxStream) -> Result<Val> {
+        if stream.is_array() {
+            return self.value(collect_array(stream, self.env)?);
+        }
         Ok(Val::new(ValKind::Sequence(stream), self.node.id))
     }
 

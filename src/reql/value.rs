@@ -80,6 +80,7 @@ impl Val {
                 };
                 (kind, datum.truncated_print())
             }
+            ValKind::Database(database) => (ErrorKind::Logic, format!("db(\"{}\")", database.name)),
             _ => (ErrorKind::Logic, format!("VALUE {}", self.kind_name())),
         };
         let found = self.kind_name();
@@ -87,17 +88,18 @@ impl Val {
             .at(self.at)
     }
 
-    /// As a value; streams are read to their ends, within the array limit.
+    /// As a value. A stream is none, unless it is an array in stream's clothes.
     pub fn into_datum(self, env: &Env) -> Result<Datum> {
         let at = self.at;
         match self.kind {
             ValKind::Datum(datum) => Ok(datum),
-            ValKind::Sequence(stream) => collect_array(stream, env).map_err(|error| error.at(at)),
-            ValKind::Selection(selection) => {
-                collect_array(selection.stream, env).map_err(|error| error.at(at))
+            ValKind::Sequence(stream) if stream.is_array() => {
+                collect_array(stream, env).map_err(|error| error.at(at))
             }
             ValKind::SingleSelection(single) => single.read(env).map_err(|error| error.at(at)),
-            ValKind::Table(_)
+            ValKind::Sequence(_)
+            | ValKind::Selection(_)
+            | ValKind::Table(_)
             | ValKind::Database(_)
             | ValKind::Func(_)
             | ValKind::Grouped(_)

@@ -42,7 +42,9 @@ static ARGS: TermSpec = TermSpec {
 };
 
 fn args(args: &Args<'_>) -> Result<Val> {
-    args.arg(0)
+    let array = args.datum(0)?;
+    array.as_array()?;
+    args.value(array)
 }
 
 /// An object in shorthand. A `$reql_type$` among its fields makes it a pseudo type, whose rules it must obey.

@@ -1,0 +1,139 @@
+//! Queries with sense but without measure: too deep, too long, too many, and answers that nobody reads.
+//! Each must get an error or be held back; other clients must not notice.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{AttackError, Ground, stranger_is_served};
+use crate::wire::{Connection, WireError, frame, kind};
+
+/// Levels of the deep queries.
+const DEPTH: usize = 10_000;
+/// Length of the large frame, above the 128 MB that a query may have.
+const LARGE: u32 = 130 << 20;
+/// Queries sent before any answer is read.
+const AT_ONCE: u64 = 2_000;
+/// Queries of the client that never reads; each answer is about 600 kB, so all of them are 600 MB.
+const UNREAD: u64 = 1_000;
+/// `r.range(90000).coerceTo('array')`
+const LONG_ANSWER: &[u8] = br#"[1,[51,[[173,[90000]],"ARRAY"]],{}]"#;
+/// How long the client that never reads stays.
+const STAYS: Duration = Duration::from_secs(4);
+/// A write that takes longer is being held back.
+const HELD_BACK: Duration = Duration::from_secs(2);
+/// Response types from here on are errors.
+const FIRST_ERROR: u64 = 16;
+
+/// Queries nested in every way there is, one connection each.
+pub(super) fn deep_queries(ground: &Ground) -> Result<String, AttackError> {
+    let nested = |open: &str, inner: &str, close: &str| {
+        [&open.repeat(DEPTH), inner, &close.repeat(DEPTH)].concat()
+    };
+    let text = nested("[", "", "]");
+    let terms = [
+        ("array terms", nested("[2,[", "", "]]")),
+        ("negations", nested("[23,[", "true", "]]")),
+        ("functions", nested("[69,[[2,[1]],", "1", "]]")),
+        ("brackets", text.clone()),
+        ("objects", nested("{\"a\":", "1", "}")),
+        ("JSON text", format!("[98,[\"{text}\"]]")),
+        // r.range(10000).fold(null, (inside, _) => [inside]): deep only once it runs
+        ("a deep value", format!("[187,[[173,[{DEPTH}]],null,[69,[[2,[1,2]],[2,[[10,[1]]]]]]]]")),
+    ];
+    let mut story = Vec::new();
+    for (name, term) in terms {
+        let mut connection = Connection::open(ground.address, "admin", "")?;
+        connection.send(1, format!("[1,{term},{{}}]").as_bytes())?;
+        let said = match connection.answer_to(1) {
+            Ok(answer) if kind(&answer).is_some_and(|kind| kind >= FIRST_ERROR) => "an error",
+            Ok(_) => "a result",
+            Err(WireError::Closed) => "closed",
+            // our own parser has a depth limit too
+            Err(WireError::Malformed(_)) => "a deep result",
+            Err(error) => return Err(error.into()),
+        };
+        story.push(format!("{name}: {said}"));
+    }
+    Ok(story.join(", "))
+}
+
+/// A frame longer than a query may be, all of it sent.
+pub(super) fn large_frame(ground: &Ground) -> Result<String, AttackError> {
+    let mut connection = Connection::open(ground.address, "admin", "")?;
+    let mut socket = connection.socket();
+    let mut sent = 0;
+    let chunk = vec![b' '; 1 << 16];
+    let mut pieces = vec![&[1, 0, 0, 0, 0, 0, 0, 0][..]];
+    let length = LARGE.to_le_bytes();
+    pieces.push(&length);
+    pieces.resize(2 + LARGE as usize / chunk.len(), &chunk);
+    for piece in pieces {
+        // the server may have heard enough before the end
+        if socket.write_all(piece).is_err() {
+            break;
+        }
+        sent += piece.len();
+    }
+    match connection.answer_to(1) {
+        Ok(answer) if kind(&answer).is_some_and(|kind| kind >= FIRST_ERROR) => {
+            Ok(format!("{sent} bytes sent, then an error"))
+        }
+        Ok(_) => Err(AttackError::Misbehaved("a frame over the limit was run".into())),
+        Err(WireError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(AttackError::Misbehaved("neither an error nor a closed connection".into()))
+        }
+        Err(_) => Ok(format!("{sent} bytes sent, then closed")),
+    }
+}
+
+/// Quick queries, all sent before an answer is read.
+pub(super) fn many_queries(ground: &Ground) -> Result<String, AttackError> {
+    all_answered(ground, b"[1,[24,[1,1]],{}]")
+}
+
+/// Streams without end, all open together.
+pub(super) fn many_streams(ground: &Ground) -> Result<String, AttackError> {
+    all_answered(ground, b"[1,[173,[]],{\"max_batch_rows\":4}]")
+}
+
+/// A client that asks for long answers and reads none of them.
+pub(super) fn never_reads(ground: &Ground) -> Result<String, AttackError> {
+    let connection = Connection::open(ground.address, "admin", "")?;
+    let began = Instant::now();
+    connection.socket().set_write_timeout(Some(HELD_BACK))?;
+    let mut sent = 0;
+    for token in 1..=UNREAD {
+        if connection.socket().write_all(&frame(token, LONG_ANSWER)).is_err() {
+            break;
+        }
+        sent += 1;
+    }
+    let mut longest = Duration::ZERO;
+    while began.elapsed() < STAYS {
+        longest = longest.max(stranger_is_served(ground)?);
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(format!("{sent} queries taken, strangers waited {longest:?} at most"))
+}
+
+fn all_answered(ground: &Ground, body: &[u8]) -> Result<String, AttackError> {
+    let mut connection = Connection::open(ground.address, "admin", "")?;
+    let frames: Vec<u8> = (1..=AT_ONCE).flat_map(|token| frame(token, body)).collect();
+    let mut writer = connection.socket().try_clone()?;
+    let (answered, errors) = thread::scope(|scope| {
+        scope.spawn(move || writer.write_all(&frames));
+        let (mut answered, mut errors) = (HashSet::new(), 0);
+        while (answered.len() as u64) < AT_ONCE {
+            let (token, answer) = connection.receive()?;
+            errors += u64::from(kind(&answer).is_some_and(|kind| kind >= FIRST_ERROR));
+            answered.insert(token);
+        }
+        Ok::<_, WireError>((answered.len(), errors))
+    })?;
+    let waited = stranger_is_served(ground)?;
+    // the streams are open until here; closing the connection must end them
+    drop(connection);
+    Ok(format!("{answered} answered, {errors} of them errors, a stranger waited {waited:?}"))
+}

@@ -1,0 +1,95 @@
+//! `abuse`: starts a server, attacks it in every way of `compat_tests::abuse`, and prints what it took.
+//! Only arguments and the report.
+#![expect(clippy::print_stdout, reason = "a command that reports to the person who runs it")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use compat_tests::abuse::{self, ATTACKS, Ground};
+use compat_tests::harness::{HarnessError, Server, release_binary};
+use regex::Regex;
+
+/// Attacks a server of its own with noise and load, and measures what that does to it.
+#[derive(Parser)]
+struct Arguments {
+    /// The server to start, when not that of the release build.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Ten million bytes and a million frames, not a slice of them.
+    #[arg(long)]
+    full: bool,
+    /// Only attacks whose name matches this pattern.
+    #[arg(long)]
+    only: Option<Regex>,
+    /// Repeats a run that found something.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("abuse: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<bool, HarnessError> {
+    let binary = arguments.server.clone().unwrap_or_else(release_binary);
+    let mut server = Server::start(&binary)?;
+    let ground = Ground {
+        address: server.address(),
+        process: server.process(),
+        extent: if arguments.full { abuse::FULL } else { abuse::SLICE },
+        seed: arguments.seed.unwrap_or_else(seed_of_the_clock),
+    };
+    println!("seed {}, started in {:?}", ground.seed, server.started_in());
+    let (mut passed, mut failed) = (0, 0);
+    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| only.is_match(name));
+    for attack in ATTACKS.into_iter().filter(|(name, _)| wanted(name)) {
+        let began = Instant::now();
+        let (memory, result) = abuse::run(&ground, attack);
+        let [before, peak, after] = [memory.before, memory.peak, memory.after].map(megabytes);
+        println!(
+            "{:<28} {:>6.1} s, memory {before:.1} MB, at most {peak:.1} MB, then {after:.1} MB",
+            attack.0,
+            began.elapsed().as_secs_f64()
+        );
+        match result {
+            Ok(story) => {
+                passed += 1;
+                println!("    {story}");
+            }
+            Err(error) => {
+                failed += 1;
+                println!("    FAILED: {error}\n    the server's log ends:\n{}", server.log_tail());
+            }
+        }
+    }
+    match server.stop()? {
+        Some((status, took)) if status.success() => {
+            passed += 1;
+            println!("{:<28} {:>6.1} s", "stops when asked", took.as_secs_f64());
+        }
+        other => {
+            failed += 1;
+            println!("stops when asked\n    FAILED: {other:?}");
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(failed == 0)
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn seed_of_the_clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::from(now.subsec_nanos())
+}

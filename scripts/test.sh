@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# The test command: all that must hold before a change lands, in stages. Stops at the first stage that fails and
+# names it; the last line says how many checks passed and failed. Needs a Rust toolchain, node with npm, and python3;
+# the packages of the driver applications are installed from their lock files.
+#
+#   scripts/test.sh             everything
+#   scripts/test.sh --quick     without the driver applications and the abuse
+#   scripts/test.sh --nightly   everything, with the abuse at full length
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+mode=full
+case "${1:-}" in
+"") ;;
+--quick) mode=quick ;;
+--nightly) mode=nightly ;;
+*)
+  sed -n '2,9s/^# \{0,1\}//p' "$0"
+  exit 2
+  ;;
+esac
+
+bin=${CARGO_TARGET_DIR:-target}/release
+log=$(mktemp)
+passed=0
+failed=0
+job=
+
+# each stage is a job with a process group of its own, so that ending the group ends every server it started
+set -m
+finish() {
+  local status=$?
+  trap - EXIT INT TERM HUP
+  if [ -n "$job" ]; then
+    kill -TERM -- "-$job" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+  fi
+  rm -f "$log"
+  printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  exit "$status"
+}
+trap finish EXIT
+trap 'failed=$((failed + 1)); exit 130' INT TERM HUP
+
+# sums "N passed, N failed" and cargo's "N passed; N failed" over the stage's output; a stage without either is one check
+count() {
+  awk -v status="$1" '
+    /^[0-9]+ passed, [0-9]+ failed$/ { p += $1; f += $3; seen = 1 }
+    /^test result: / { for (i = 2; i <= NF; i++) { if ($i == "passed;") p += $(i - 1); if ($i == "failed;") f += $(i - 1) } seen = 1 }
+    END { if (!seen) { p = status == 0; f = 0 } if (status != 0 && f == 0) f = 1; print p + 0, f + 0 }' "$log"
+}
+
+stage() {
+  local name=$1 began=$SECONDS status=0 good bad
+  shift
+  printf '\n== %s\n' "$name"
+  ("$@" 2>&1 | tee "$log") &
+  job=$!
+  wait "$job" || status=$?
+  job=
+  read -r good bad < <(count "$status")
+  passed=$((passed + good))
+  failed=$((failed + bad))
+  printf -- '-- %s: %d s\n' "$name" "$((SECONDS - began))"
+  if [ "$status" -ne 0 ]; then
+    printf '\nFAILED: %s\n' "$name"
+    exit 1
+  fi
+}
+
+need() {
+  command -v "$1" >/dev/null || { echo "scripts/test.sh needs $1"; failed=1; exit 1; }
+}
+
+javascript() {
+  (cd compat-tests/drivers/js && npm ci --no-audit --no-fund --loglevel=error)
+  "$bin/with-server" node compat-tests/drivers/js/todo.js
+}
+
+python() {
+  local venv=compat-tests/drivers/python/.venv
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r compat-tests/drivers/python/requirements.txt
+  "$venv/bin/python" --version
+  PYTHONDONTWRITEBYTECODE=1 "$bin/with-server" "$venv/bin/python" compat-tests/drivers/python/todo.py
+}
+
+need cargo
+[ "$mode" = quick ] || { need node && need npm && need python3; }
+
+stage "format" cargo fmt --all --check
+stage "lints" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+stage "tests, tidy among them" cargo test --locked --quiet --workspace
+stage "release build" cargo build --locked --release --workspace
+stage "recorded answers" "$bin/replay"
+if [ "$mode" != quick ]; then
+  stage "application in JavaScript" javascript
+  stage "application in Python" python
+  if [ "$mode" = nightly ]; then
+    stage "abuse" "$bin/abuse" --full
+  else
+    stage "abuse" "$bin/abuse"
+  fi
+fi
