@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::source::Source;
+use crate::source::{Source, item_end};
 
 /// Above this a file is split by meaning.
 const LONGEST: usize = 900;
@@ -19,9 +19,10 @@ const FORBIDDEN: [(&str, &str); 8] = [
 ];
 /// Where printing is the purpose: the command line, and the tools that judge from outside.
 const MAY_PRINT: [&str; 3] = ["src/cli/", "src/main.rs", "compat-tests/"];
-/// Where a row of the term registry is written.
+/// Where the rows of the term registry are written, and how one begins.
 const ROWS: &str = "src/reql/terms/";
-const ROW: &str = "term: TermType::";
+const ROW: &str = ": TermSpec =";
+const TERM: &str = "TermType::";
 
 /// The file opens by saying what it is.
 pub fn head(source: &Source) -> Vec<String> {
@@ -66,19 +67,29 @@ pub fn forbidden(source: &Source) -> Vec<String> {
     complaints
 }
 
-/// Each term of the wire has one row in the registry.
-pub fn rows(sources: &[Source]) -> Vec<String> {
-    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+/// The rows of the registry: each row's term, and where it is written.
+pub fn rows(sources: &[Source]) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
     for source in sources.iter().filter(|source| source.path.starts_with(ROWS)) {
-        for (at, _) in source.shipped().match_indices(ROW) {
-            let after = source.shipped().get(at + ROW.len()..).unwrap_or_default();
-            let end = after.find(|c: char| !c.is_alphanumeric() && c != '_');
-            let term = after.get(..end.unwrap_or(after.len())).unwrap_or_default();
-            places.entry(term.to_owned()).or_default().push(source.place(at));
+        let code = source.shipped();
+        for (at, _) in code.match_indices(ROW) {
+            let item = code.get(at..item_end(code, at)).unwrap_or_default();
+            let term = item.split_once(TERM).map_or("", |(_, after)| after);
+            let end = term.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(term.len());
+            rows.push((term.get(..end).unwrap_or_default().to_owned(), source.place(at)));
         }
     }
-    let twice = places.into_iter().filter(|(_, places)| places.len() > 1);
-    twice.map(|(term, places)| format!("{term}: {} rows: {places:?}", places.len())).collect()
+    rows
+}
+
+/// Each term of the wire has one row.
+pub fn one_row_each(rows: Vec<(String, String)>) -> Vec<String> {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (term, place) in rows {
+        places.entry(term).or_default().push(place);
+    }
+    let twice = places.into_iter().filter(|(term, places)| term.is_empty() || places.len() > 1);
+    twice.map(|(term, places)| format!("{} rows of {term:?}: {places:?}", places.len())).collect()
 }
 
 /// True when the attribute at `at` carries a text after `reason =`.
@@ -142,13 +153,17 @@ mod tests {
 
     #[test]
     fn two_rows_of_one_term() {
-        let row = |path: &str, name: &str| {
-            Source::new(path, &format!("const ROW: TermSpec = TermSpec {{ {ROW}{name}, x: 1 }};"))
+        let row = |path: &str, term: &str| {
+            let text = format!("pub static A{ROW} row({TERM}{term}, |args| {{ {TERM}Other; }});");
+            Source::new(path, &text)
         };
-        let one = row("src/reql/terms/a.rs", "Add");
-        let two = row("src/reql/terms/b.rs", "AddTo");
-        let again = row("src/reql/terms/c.rs", "Add");
-        assert_eq!(rows(&[one, two]).len(), 0);
-        assert_eq!(rows(&[row("src/reql/terms/a.rs", "Add"), again]).len(), 1);
+        let (one, two) = (row("src/reql/terms/a.rs", "Add"), row("src/reql/terms/b.rs", "AddTo"));
+        let found = rows(&[one, two]);
+        assert_eq!(found.iter().map(|(term, _)| term).collect::<Vec<_>>(), ["Add", "AddTo"]);
+        assert!(one_row_each(found).is_empty());
+        let (one, again) = (row("src/reql/terms/a.rs", "Add"), row("src/reql/terms/c.rs", "Add"));
+        assert_eq!(one_row_each(rows(&[one, again])).len(), 1);
+        let nameless = Source::new("src/reql/terms/a.rs", "static A: TermSpec = row();");
+        assert_eq!(one_row_each(rows(&[nameless])).len(), 1);
     }
 }

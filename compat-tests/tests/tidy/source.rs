@@ -91,7 +91,7 @@ fn blank_tests(code: &str) -> String {
 }
 
 /// Where the item that begins at `start` ends: after its `;` or its closing brace.
-fn item_end(code: &str, start: usize) -> usize {
+pub fn item_end(code: &str, start: usize) -> usize {
     let mut depth = 0_usize;
     for (offset, byte) in code.bytes().enumerate().skip(start) {
         match byte {
