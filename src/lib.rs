@@ -1,5 +1,6 @@
 //! PhotonDB: a database server for RethinkDB drivers.
 
+pub mod catalog;
 pub mod changefeed;
 pub mod datum;
 pub mod limits;

@@ -1,0 +1,103 @@
+//! What can be wrong with a name, or with the stored catalog. The texts are RethinkDB's where it has one.
+
+use crate::storage::StorageError;
+
+/// Whose name is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameKind {
+    /// A database's.
+    Database,
+    /// A table's.
+    Table,
+}
+
+impl std::fmt::Display for NameKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Database => "Database",
+            Self::Table => "Table",
+        })
+    }
+}
+
+/// An error of the catalog.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CatalogError {
+    /// A name has other characters than it may have, or none.
+    #[error("{kind} name `{name}` invalid (Use A-Z, a-z, 0-9, _ and - only).")]
+    InvalidName {
+        /// Whose name.
+        kind: NameKind,
+        /// The name.
+        name: String,
+    },
+    /// There is a database of that name.
+    #[error("Database `{database}` already exists.")]
+    DatabaseExists {
+        /// Its name.
+        database: String,
+    },
+    /// There is no database of that name.
+    #[error("Database `{database}` does not exist.")]
+    NoSuchDatabase {
+        /// The name.
+        database: String,
+    },
+    /// There is a table of that name in the database.
+    #[error("Table `{database}.{table}` already exists.")]
+    TableExists {
+        /// The database's name.
+        database: String,
+        /// The table's name.
+        table: String,
+    },
+    /// There is no table of that name in the database.
+    #[error("Table `{database}.{table}` does not exist.")]
+    NoSuchTable {
+        /// The database's name.
+        database: String,
+        /// The name.
+        table: String,
+    },
+    /// The database of system tables cannot be treated like others.
+    #[error("Database `rethinkdb` is special; you can't {0}.")]
+    SpecialDatabase(SpecialAction),
+    /// The system table is known, but cannot be read yet.
+    #[error("The system table `rethinkdb.{table}` is not supported yet.")]
+    SystemTable {
+        /// Its name.
+        table: String,
+    },
+    /// The engine failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The stored catalog does not say what it must.
+    #[error("damaged catalog: {place}: {problem}")]
+    Damaged {
+        /// Which record.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// What was tried with the database of system tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpecialAction {
+    /// To drop it.
+    Drop,
+    /// To create a table in it.
+    CreateTable,
+    /// To drop a table in it.
+    DropTable,
+}
+
+impl std::fmt::Display for SpecialAction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Drop => "delete it",
+            Self::CreateTable => "create new tables in it",
+            Self::DropTable => "drop tables in it",
+        })
+    }
+}

@@ -1,0 +1,249 @@
+//! The catalog: which databases and tables there are, under which names, and where they are stored.
+//! Knows names, ids and trees; must not know documents, terms or sessions.
+//!
+//! Reading is [`Catalog::state`]: what it returns is a whole, consistent catalog that never changes, and getting it
+//! waits for nothing. Every change is one atomic batch in the engine, made by one writer at a time, and becomes the
+//! next state. A change is applied, not yet durable, when its call returns: whoever answers for it waits for the
+//! commit, as after any other write.
+
+mod error;
+mod record;
+mod state;
+pub mod system;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use uuid::Uuid;
+
+pub use error::{CatalogError, NameKind, SpecialAction};
+pub use state::{CatalogState, Database, DatabaseId, TableConfig, TableEntry, WriteAcks};
+pub use system::SYSTEM_DATABASE;
+
+use self::record::{DatabaseRecord, Stored, TableRecord};
+use crate::limits::WRITE_ATTEMPTS;
+use crate::storage::{Commit, Engine, StorageError, TreeId, WriteBatch};
+use crate::table::{ChangeSink, Table, TableId};
+
+/// The database that a new server starts with, and that queries use when they name none.
+pub const DEFAULT_DATABASE: &str = "test";
+
+/// The databases and tables of one server.
+pub struct Catalog {
+    engine: Arc<dyn Engine>,
+    sink: Arc<dyn ChangeSink>,
+    state: RwLock<Arc<CatalogState>>,
+    /// Held by the one who makes a change.
+    change: Mutex<()>,
+}
+
+/// A change that was made.
+#[derive(Debug, Clone)]
+pub struct Changed<T> {
+    /// What was created or dropped.
+    pub value: T,
+    /// The commit that did it.
+    pub commit: Commit,
+}
+
+/// Whether a database or table may have this name.
+pub fn is_valid_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    !name.is_empty() && name.bytes().all(allowed)
+}
+
+impl Catalog {
+    /// Opens the catalog that the engine holds, or makes one with an empty database [`DEFAULT_DATABASE`]. Changes of
+    /// all tables go to `sink`.
+    pub fn open(engine: Arc<dyn Engine>, sink: Arc<dyn ChangeSink>) -> Result<Self, CatalogError> {
+        let catalog = Self { engine, sink, state: RwLock::default(), change: Mutex::default() };
+        let mut attempts = 0;
+        while !catalog.reload()? {
+            let mut batch = record::new_catalog();
+            let test = DatabaseRecord { name: DEFAULT_DATABASE.to_owned() };
+            record::put_database(&mut batch, Uuid::new_v4(), &test)?;
+            attempts += 1;
+            match catalog.engine.apply(batch) {
+                Err(StorageError::Conflict) if attempts < WRITE_ATTEMPTS => {}
+                applied => drop(applied?),
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// All databases and tables, as they are now.
+    pub fn state(&self) -> Arc<CatalogState> {
+        // The lock is held only while the pointer is cloned or exchanged, so it cannot be left in between.
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The engine that holds everything.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// Creates an empty database.
+    pub fn create_database(&self, name: &str) -> Result<Changed<Arc<Database>>, CatalogError> {
+        check_name(NameKind::Database, name)?;
+        self.change(|state, batch| {
+            if state.has_database(name) {
+                return Err(CatalogError::DatabaseExists { database: name.to_owned() });
+            }
+            let id = Uuid::new_v4();
+            record::put_database(batch, id, &DatabaseRecord { name: name.to_owned() })?;
+            let tables = Default::default();
+            let database = Database { id: DatabaseId(id), name: name.to_owned(), tables };
+            Ok((state.with_database(database.clone()), Arc::new(database)))
+        })
+    }
+
+    /// Drops a database with all its tables, and returns it as it was.
+    pub fn drop_database(&self, name: &str) -> Result<Changed<Arc<Database>>, CatalogError> {
+        let dropped = self.change(|state, batch| {
+            let database = state.ordinary_database(name, SpecialAction::Drop)?;
+            record::delete_database(batch, database.id.0);
+            for table in database.tables() {
+                record::delete_table(batch, table.id.0);
+                batch.drop_tree(table.primary_tree);
+            }
+            Ok((state.without_database(name), Arc::clone(database)))
+        })?;
+        for table in dropped.value.tables() {
+            self.sink.dropped(table.id);
+        }
+        Ok(dropped)
+    }
+
+    /// Creates an empty table.
+    pub fn create_table(
+        &self,
+        database: &str,
+        name: &str,
+        config: &TableConfig,
+    ) -> Result<Changed<Arc<TableEntry>>, CatalogError> {
+        check_name(NameKind::Table, name)?;
+        self.change(|state, batch| {
+            let found = state.ordinary_database(database, SpecialAction::CreateTable)?;
+            if found.tables.contains_key(name) {
+                return Err(CatalogError::TableExists {
+                    database: database.to_owned(),
+                    table: name.to_owned(),
+                });
+            }
+            let id = Uuid::new_v4();
+            let primary_tree = self.engine.new_tree_id()?;
+            batch.create_tree(primary_tree);
+            let record = TableRecord {
+                database: found.id.0,
+                name: name.to_owned(),
+                config: config.clone(),
+                primary_tree: primary_tree.0,
+            };
+            record::put_table(batch, id, &record)?;
+            let entry = Arc::new(self.entry(TableId(id), record, None));
+            let mut database = Database::clone(found);
+            database.tables.insert(name.to_owned(), Arc::clone(&entry));
+            Ok((state.with_database(database), entry))
+        })
+    }
+
+    /// Drops a table, and returns it as it was. Who still reads it reads on; writes find it gone.
+    pub fn drop_table(
+        &self,
+        database: &str,
+        name: &str,
+    ) -> Result<Changed<Arc<TableEntry>>, CatalogError> {
+        let dropped = self.change(|state, batch| {
+            let found = state.ordinary_database(database, SpecialAction::DropTable)?;
+            let mut changed = Database::clone(found);
+            let entry = changed.tables.remove(name).ok_or_else(|| CatalogError::NoSuchTable {
+                database: database.to_owned(),
+                table: name.to_owned(),
+            })?;
+            record::delete_table(batch, entry.id.0);
+            batch.drop_tree(entry.primary_tree);
+            Ok((state.with_database(changed), entry))
+        })?;
+        self.sink.dropped(dropped.value.id);
+        Ok(dropped)
+    }
+
+    /// Makes one change: `plan` fills the batch and says what the catalog is then. It is asked again when a writer
+    /// elsewhere changed the stored catalog first.
+    fn change<T>(
+        &self,
+        plan: impl Fn(&CatalogState, &mut WriteBatch) -> Result<(CatalogState, T), CatalogError>,
+    ) -> Result<Changed<T>, CatalogError> {
+        let _only_writer = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attempts = 0;
+        loop {
+            let state = self.state();
+            let mut batch = record::change(state.revision);
+            let (next, value) = plan(&state, &mut batch)?;
+            attempts += 1;
+            match self.engine.apply(batch) {
+                Ok(commit) => {
+                    self.replace(next);
+                    return Ok(Changed { value, commit });
+                }
+                Err(StorageError::Conflict) if attempts < WRITE_ATTEMPTS => {
+                    self.reload()?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn replace(&self, next: CatalogState) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    /// Takes over what is stored; false when nothing is.
+    fn reload(&self) -> Result<bool, CatalogError> {
+        let Some(stored) = record::read(&*self.engine.snapshot()?)? else { return Ok(false) };
+        let next = self.state_of(stored)?;
+        self.replace(next);
+        Ok(true)
+    }
+
+    fn state_of(&self, stored: Stored) -> Result<CatalogState, CatalogError> {
+        let before = self.state();
+        let mut databases: HashMap<Uuid, Database> = HashMap::new();
+        for (id, DatabaseRecord { name }) in stored.databases {
+            let tables = Default::default();
+            databases.insert(id, Database { id: DatabaseId(id), name, tables });
+        }
+        for (id, record) in stored.tables {
+            let database = databases.get_mut(&record.database).ok_or_else(|| {
+                record::damaged(&format!("table {id}"), "its database does not exist")
+            })?;
+            let open = before.table_by_id(TableId(id)).map(|entry| Arc::clone(&entry.table));
+            let entry = self.entry(TableId(id), record, open);
+            database.tables.insert(entry.name.clone(), Arc::new(entry));
+        }
+        let named =
+            databases.into_values().map(|database| (database.name.clone(), database.into()));
+        Ok(CatalogState { revision: stored.revision, databases: named.collect() })
+    }
+
+    /// A table under its name: with the value that is open already, or else opened.
+    fn entry(&self, id: TableId, record: TableRecord, open: Option<Arc<Table>>) -> TableEntry {
+        let primary_tree = TreeId(record.primary_tree);
+        let table = open.unwrap_or_else(|| {
+            let (engine, sink) = (Arc::clone(&self.engine), Arc::clone(&self.sink));
+            Arc::new(Table::new(id, &record.config.primary_key, primary_tree, engine, sink))
+        });
+        let TableRecord { database, name, config, .. } = record;
+        TableEntry { id, name, database: DatabaseId(database), config, table, primary_tree }
+    }
+}
+
+fn check_name(kind: NameKind, name: &str) -> Result<(), CatalogError> {
+    if is_valid_name(name) {
+        return Ok(());
+    }
+    Err(CatalogError::InvalidName { kind, name: name.to_owned() })
+}

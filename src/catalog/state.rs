@@ -1,0 +1,201 @@
+//! The catalog as it is at one moment: what names stand for. Never changed, only replaced.
+//! Knows databases and open tables; must not know how they are stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::system::{SYSTEM_DATABASE, SYSTEM_TABLES};
+use super::{CatalogError, SpecialAction};
+use crate::storage::Durability;
+use crate::table::{Table, TableId};
+
+/// The identity of a database, which outlives its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DatabaseId(pub Uuid);
+
+/// A database and its tables.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Its identity.
+    pub id: DatabaseId,
+    /// Its name.
+    pub name: String,
+    /// Its tables by name.
+    pub(super) tables: BTreeMap<String, Arc<TableEntry>>,
+}
+
+impl Database {
+    /// Its tables, by name.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<TableEntry>> {
+        self.tables.values()
+    }
+}
+
+/// A table under its name.
+#[derive(Debug)]
+pub struct TableEntry {
+    /// Its identity.
+    pub id: TableId,
+    /// Its name.
+    pub name: String,
+    /// The database it is in.
+    pub database: DatabaseId,
+    /// How it was made.
+    pub config: TableConfig,
+    /// The open table. The same one as long as the table exists, whatever else changes.
+    pub table: Arc<Table>,
+    pub(super) primary_tree: crate::storage::TreeId,
+}
+
+/// What a table was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableConfig {
+    /// The name of the field that holds the primary key.
+    pub primary_key: String,
+    /// The durability of writes that ask for none.
+    #[serde(with = "durability_name")]
+    pub durability: Durability,
+    /// How many replicas a write waits for, as reported: there is one.
+    pub write_acks: WriteAcks,
+    /// The number of shards, as reported: all are on this server.
+    pub shards: u32,
+}
+
+impl Default for TableConfig {
+    fn default() -> Self {
+        Self {
+            primary_key: String::from("id"),
+            durability: Durability::Hard,
+            write_acks: WriteAcks::Majority,
+            shards: 1,
+        }
+    }
+}
+
+/// How many replicas acknowledge a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WriteAcks {
+    /// More than half.
+    Majority,
+    /// One.
+    Single,
+}
+
+/// All databases and tables at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct CatalogState {
+    pub(super) revision: u64,
+    pub(super) databases: BTreeMap<String, Arc<Database>>,
+}
+
+impl CatalogState {
+    /// The names of all databases, sorted, the one of system tables among them.
+    pub fn database_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.databases.keys().cloned().collect();
+        names.push(SYSTEM_DATABASE.to_owned());
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether there is a database of that name, the one of system tables counted.
+    pub fn has_database(&self, name: &str) -> bool {
+        name == SYSTEM_DATABASE || self.databases.contains_key(name)
+    }
+
+    /// All databases but the one of system tables, by name.
+    pub fn databases(&self) -> impl Iterator<Item = &Arc<Database>> {
+        self.databases.values()
+    }
+
+    /// The database of that name. The one of system tables has no entry: see [`CatalogState::has_database`].
+    pub fn database(&self, name: &str) -> Result<&Arc<Database>, CatalogError> {
+        self.databases
+            .get(name)
+            .ok_or_else(|| CatalogError::NoSuchDatabase { database: name.to_owned() })
+    }
+
+    /// The names of the tables of a database, sorted.
+    pub fn table_names(&self, database: &str) -> Result<Vec<String>, CatalogError> {
+        if database == SYSTEM_DATABASE {
+            return Ok(SYSTEM_TABLES.map(String::from).to_vec());
+        }
+        Ok(self.database(database)?.tables.keys().cloned().collect())
+    }
+
+    /// A table by its names.
+    pub fn table(&self, database: &str, table: &str) -> Result<&Arc<TableEntry>, CatalogError> {
+        if database == SYSTEM_DATABASE && SYSTEM_TABLES.contains(&table) {
+            return Err(CatalogError::SystemTable { table: table.to_owned() });
+        }
+        let found = match database {
+            SYSTEM_DATABASE => None,
+            _ => self.database(database)?.tables.get(table),
+        };
+        found.ok_or_else(|| CatalogError::NoSuchTable {
+            database: database.to_owned(),
+            table: table.to_owned(),
+        })
+    }
+
+    /// A table by its identity.
+    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableEntry>> {
+        self.databases().flat_map(|database| database.tables()).find(|table| table.id == id)
+    }
+
+    /// The database of that name, if `action` may be done to it.
+    pub(super) fn ordinary_database(
+        &self,
+        name: &str,
+        action: SpecialAction,
+    ) -> Result<&Arc<Database>, CatalogError> {
+        match name {
+            SYSTEM_DATABASE => Err(CatalogError::SpecialDatabase(action)),
+            _ => self.database(name),
+        }
+    }
+
+    /// The same catalog with one database put in the place of the one of its name, or added.
+    pub(super) fn with_database(&self, database: Database) -> Self {
+        let mut databases = self.databases.clone();
+        databases.insert(database.name.clone(), Arc::new(database));
+        Self { revision: self.revision + 1, databases }
+    }
+
+    /// The same catalog without one database.
+    pub(super) fn without_database(&self, name: &str) -> Self {
+        let mut databases = self.databases.clone();
+        databases.remove(name);
+        Self { revision: self.revision + 1, databases }
+    }
+}
+
+/// Storage does not know how durability is written down; RethinkDB's words do.
+mod durability_name {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::storage::Durability;
+
+    pub(super) fn serialize<S: Serializer>(
+        durability: &Durability,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match durability {
+            Durability::Hard => "hard",
+            Durability::Soft => "soft",
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Durability, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "hard" => Ok(Durability::Hard),
+            "soft" => Ok(Durability::Soft),
+            other => Err(de::Error::unknown_variant(other, &["hard", "soft"])),
+        }
+    }
+}
