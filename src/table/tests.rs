@@ -5,12 +5,14 @@ use std::convert::Infallible;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+
 use super::*;
 use crate::datum::Datum;
 use crate::limits::{WRITE_ATTEMPTS, WRITE_COMMIT_DOCUMENTS};
 use crate::storage::memory::MemoryEngine;
 use crate::storage::{
-    Commit, CommitSequence, Direction, Durability, DurableCallback, KeyRange, WriteBatch,
+    Commit, CommitSequence, Cursor, Direction, Durability, DurableCallback, KeyRange, WriteBatch,
 };
 use crate::testing::Random;
 
@@ -236,6 +238,51 @@ fn writers_of_one_document_come_one_after_another_and_changes_come_in_order() {
 }
 
 #[test]
+fn a_change_waits_for_writers_that_may_have_come_before_it() {
+    let (table, recorder) = recorded_table();
+    let delivered = || {
+        let heard = recorder.0.lock().unwrap();
+        heard.iter().map(|changes| changes.sequence.0).collect::<Vec<_>>()
+    };
+    let committed = |sequence| CommittedChanges {
+        table: table.id,
+        sequence: CommitSequence(sequence),
+        documents: Vec::new(),
+    };
+    let last = table.engine.last_sequence().0;
+    let [first, second, failing] = [(); 3].map(|()| table.changes.announce(&*table.engine));
+    second.committed(committed(last + 2));
+    assert_eq!(delivered(), [0; 0]);
+    first.committed(committed(last + 1));
+    assert_eq!(delivered(), [0; 0], "a third writer may still turn out to be the first");
+    drop(failing);
+    assert_eq!(delivered(), [last + 1, last + 2]);
+
+    // A writer that began after a commit cannot come before it.
+    put(&table, 1, 1);
+    let late = table.changes.announce(&*table.engine);
+    put(&table, 2, 1);
+    assert_eq!(delivered(), [last + 1, last + 2, last + 1], "numbers made up above come again");
+    drop(late);
+    assert_eq!(delivered()[3..], [last + 2]);
+}
+
+#[test]
+fn changes_of_writers_that_never_meet_come_in_order_too() {
+    const ROUNDS: u64 = 2_000;
+    let (table, recorder) = recorded_table();
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let table = &table;
+            scope.spawn(move || (0..ROUNDS).for_each(|round| put(table, writer, round)));
+        }
+    });
+    let heard = recorder.0.lock().unwrap();
+    assert_eq!(heard.len() as u64, 4 * ROUNDS);
+    assert!(heard.is_sorted_by(|a, b| a.sequence < b.sequence), "out of order");
+}
+
+#[test]
 fn a_dropped_table_says_so() {
     let (table, _) = recorded_table();
     let mut batch = WriteBatch::new(SOFT);
@@ -272,7 +319,7 @@ impl Engine for Elsewhere {
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
-        self.inner.snapshot()
+        Ok(Arc::new(Cold(self.inner.snapshot()?)))
     }
 
     fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
@@ -311,6 +358,73 @@ impl Engine for Elsewhere {
     fn close(&self) -> Result<(), StorageError> {
         self.inner.close()
     }
+}
+
+/// What is there of key 2 is not in memory.
+struct Cold(Arc<dyn Snapshot>);
+
+impl Snapshot for Cold {
+    fn sequence(&self) -> CommitSequence {
+        self.0.sequence()
+    }
+
+    fn has_tree(&self, tree: TreeId, mode: ReadMode) -> Result<bool, StorageError> {
+        self.0.has_tree(tree, mode)
+    }
+
+    fn trees(&self, mode: ReadMode) -> Result<Vec<TreeId>, StorageError> {
+        self.0.trees(mode)
+    }
+
+    fn get(&self, tree: TreeId, at: &[u8], mode: ReadMode) -> Result<Option<Bytes>, StorageError> {
+        if mode == ReadMode::CachedOnly && at == key(2).as_bytes() {
+            return Err(StorageError::NotResident);
+        }
+        self.0.get(tree, at, mode)
+    }
+
+    fn cursor(
+        &self,
+        tree: TreeId,
+        range: &KeyRange,
+        direction: Direction,
+    ) -> Result<Box<dyn Cursor>, StorageError> {
+        self.0.cursor(tree, range, direction)
+    }
+
+    fn count(&self, tree: TreeId, range: &KeyRange, mode: ReadMode) -> Result<u64, StorageError> {
+        self.0.count(tree, range, mode)
+    }
+}
+
+#[test]
+fn a_write_that_must_not_wait_ends_before_anything_is_decided() {
+    let engine = Arc::new(Elsewhere {
+        inner: MemoryEngine::new(),
+        tree: Mutex::new(None),
+        interferences: AtomicUsize::new(0),
+    });
+    let table = table_in(engine, Arc::new(NoSink));
+    let write = |ids: &[u64], mode| {
+        let keys: Vec<_> = ids.iter().map(|id| key(*id)).collect();
+        let mut asked = 0;
+        let written = table.write(&keys, SOFT, mode, |at, old| {
+            asked += 1;
+            add_one(ids[at], old)
+        });
+        let not_resident = matches!(
+            written,
+            Err(WriteError::Table(TableError::Storage(StorageError::NotResident)))
+        );
+        assert_eq!(written.is_ok(), !not_resident);
+        (asked, not_resident)
+    };
+    let too_many: Vec<_> = (10..=10 + WRITE_COMMIT_DOCUMENTS as u64).collect();
+    assert_eq!(write(&[1, 2, 3], ReadMode::CachedOnly), (0, true));
+    assert_eq!(write(&too_many, ReadMode::CachedOnly), (0, true));
+    assert_eq!(table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap(), 0);
+    assert_eq!(write(&[1, 3], ReadMode::CachedOnly), (2, false));
+    assert_eq!(write(&[1, 2, 3], WAIT), (3, false));
 }
 
 #[test]
