@@ -251,6 +251,17 @@ impl Datum {
         })
     }
 
+    /// Fails for minval and maxval, anywhere in the value: they have no JSON form.
+    pub fn check_json(&self) -> Result<(), DatumError> {
+        match self {
+            Datum::MinVal => Err(DatumError::logic("Cannot convert `r.minval` to JSON.")),
+            Datum::MaxVal => Err(DatumError::logic("Cannot convert `r.maxval` to JSON.")),
+            Datum::Array(values) => values.iter().try_for_each(Datum::check_json),
+            Datum::Object(object) => object.iter().try_for_each(|(_, value)| value.check_json()),
+            _ => Ok(()),
+        }
+    }
+
     /// The compact JSON text, pseudo types as objects. Min and max values print as objects too, for messages.
     pub fn to_json(&self) -> String {
         let mut out = Vec::with_capacity(64);

@@ -24,6 +24,7 @@ pub struct Program {
     root: Node,
     globals: Vec<(&'static str, Node)>,
     frames: Vec<(NodeId, Frame)>,
+    mentions_bounds: bool,
 }
 
 /// What is wrong with a query before it runs, and where.
@@ -52,7 +53,10 @@ impl Program {
             Ok((globals, compiler.term(term, ROOT, place)?))
         });
         match compiled {
-            Ok((globals, root)) => Ok(Program { root, globals, frames: compiler.frames }),
+            Ok((globals, root)) => {
+                let Compiler { frames, mentions_bounds, .. } = compiler;
+                Ok(Program { root, globals, frames, mentions_bounds })
+            }
             Err(error) => {
                 let path = error.blamed().map_or_else(Vec::new, |at| path(&compiler.frames, at));
                 Err(CompileError { message: error.message().to_owned(), path })
@@ -63,6 +67,11 @@ impl Program {
     /// The term to evaluate.
     pub fn root(&self) -> &Node {
         &self.root
+    }
+
+    /// Whether `r.minval` or `r.maxval` occurs, so that they may be in the answer, where they are an error.
+    pub fn mentions_bounds(&self) -> bool {
+        self.mentions_bounds
     }
 
     /// Whether any global option was given.
@@ -107,6 +116,7 @@ struct Compiler<'c> {
     /// The functions around the current term, innermost last.
     functions: Vec<Function>,
     now: &'c Datum,
+    mentions_bounds: bool,
 }
 
 /// A function being compiled.
@@ -129,7 +139,12 @@ type Compiled<T> = Result<T, Error>;
 
 impl<'c> Compiler<'c> {
     fn new(now: &'c Datum) -> Self {
-        Compiler { frames: vec![(ROOT, Frame::Position(0))], functions: Vec::new(), now }
+        Compiler {
+            frames: vec![(ROOT, Frame::Position(0))],
+            functions: Vec::new(),
+            now,
+            mentions_bounds: false,
+        }
     }
 
     fn child(&mut self, parent: NodeId, frame: Frame) -> NodeId {
@@ -168,6 +183,7 @@ impl<'c> Compiler<'c> {
             RawTerm::Object(fields) => self.object(fields, id, place),
             RawTerm::Term { kind, args, optargs } => {
                 check_place(kind, place).map_err(|error| error.at(id))?;
+                self.mentions_bounds |= matches!(kind, TermType::Minval | TermType::Maxval);
                 match kind {
                     TermType::Func => self.func(args, &optargs, id, place),
                     TermType::Var => self.var(&args, id),
@@ -201,7 +217,7 @@ impl<'c> Compiler<'c> {
                 Err(at) => nodes.insert(at, (name, node)),
             }
         }
-        Ok(Node { id, op: Op::Object(nodes), facts })
+        Ok(Node { id, op: Op::Object(Arc::new(nodes)), facts })
     }
 
     fn call(
@@ -246,7 +262,7 @@ impl<'c> Compiler<'c> {
             compiled_optargs.push((known, node));
         }
         let call = Call { spec, args: compiled_args, optargs: compiled_optargs, splices };
-        Ok(Node { id, op: Op::Call(call), facts })
+        Ok(Node { id, op: Op::Call(Arc::new(call)), facts })
     }
 
     fn func(

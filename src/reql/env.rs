@@ -45,6 +45,8 @@ pub struct Env {
     deadline: Option<Instant>,
     array_limit: usize,
     checks: Cell<u32>,
+    /// Whether `r.literal` may stand where evaluation is.
+    literals_legal: Cell<bool>,
     trace: Option<RefCell<Trace>>,
     /// Whether the query has had an effect: it must not be started over any more.
     wrote: Cell<bool>,
@@ -68,6 +70,7 @@ impl Env {
             deadline: None,
             array_limit: limits::ARRAY_LIMIT,
             checks: Cell::new(0),
+            literals_legal: Cell::new(false),
             trace: None,
             wrote: Cell::new(false),
             hard_commit: Cell::new(None),
@@ -115,6 +118,24 @@ impl Env {
             return Err(Error::resource_limit("The query ran longer than the server allows."));
         }
         Ok(())
+    }
+
+    /// Runs an evaluation in which `r.literal` may stand: the argument of merge or update, or a function's body there.
+    pub fn with_literals<T>(&self, eval: impl FnOnce() -> T) -> T {
+        let before = self.literals_legal.replace(true);
+        let result = eval();
+        self.literals_legal.set(before);
+        result
+    }
+
+    /// A term's arguments are evaluated next, where no literal may stand. Tells whether the term itself may be one.
+    pub(super) fn forbid_literals(&self) -> bool {
+        self.literals_legal.replace(false)
+    }
+
+    /// What [`Env::forbid_literals`] told holds again.
+    pub(super) fn allow_literals(&self, legal: bool) {
+        self.literals_legal.set(legal);
     }
 
     /// The flag that stops this query.

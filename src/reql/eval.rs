@@ -9,13 +9,13 @@ use super::env::Env;
 use super::error::{Error, NodeId, Result};
 use super::function::{Func, FuncNode, Shortcut};
 use super::grouped;
-use super::scope::{Scope, VarId};
+use super::scope::{Captured, Scope, VarId};
 use super::spec::{Cost, Determinism, Effect, Grouping, TermSpec};
 use super::stream::{BoxStream, collect_array};
 use super::value::{Val, ValKind};
 
-/// A compiled term.
-#[derive(Debug)]
+/// A compiled term. Cloning shares what is below it.
+#[derive(Clone, Debug)]
 pub struct Node {
     /// Its number, for backtraces.
     pub id: NodeId,
@@ -53,12 +53,12 @@ impl Facts {
 }
 
 /// What a node does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Op {
     /// A literal.
     Datum(Datum),
     /// An object in shorthand form; fields sorted by name.
-    Object(Vec<(Arc<str>, Node)>),
+    Object(Arc<Vec<(Arc<str>, Node)>>),
     /// A variable.
     Var(VarId),
     /// `r.row`.
@@ -66,7 +66,7 @@ pub enum Op {
     /// A function.
     Func(Arc<FuncNode>),
     /// Any other term.
-    Call(Call),
+    Call(Arc<Call>),
 }
 
 /// A term with its arguments.
@@ -110,14 +110,18 @@ impl Node {
             Op::Call(call) => {
                 env.check_interrupt()?;
                 let _task = env.trace_enter(call.spec.name);
+                let literals_legal = env.forbid_literals();
+                let result = self.call(call, env, scope, literals_legal);
+                env.allow_literals(literals_legal);
                 // A term that hands on an argument's result leaves the blame where it was.
-                self.call(call, env, scope).map_err(|error| error.at(self.id))
+                result.map_err(|error| error.at(self.id))
             }
         }
     }
 
-    fn call(&self, call: &Call, env: &Env, scope: &Scope<'_>) -> Result<Val> {
+    fn call(&self, call: &Call, env: &Env, scope: &Scope<'_>, literals_legal: bool) -> Result<Val> {
         let mut args = Args::new(self, call, env, scope)?;
+        args.literals_legal = literals_legal;
         if call.spec.grouping != Grouping::Whole && !args.is_empty() {
             let first = args.arg(0)?;
             match grouped::apply(&args, first)? {
@@ -142,6 +146,8 @@ pub struct Args<'a> {
     first: RefCell<Option<Val>>,
     /// The arguments after `r.args` was spliced in; `None` when there is none to splice.
     spliced: Option<Vec<Slot<'a>>>,
+    /// Whether the term may answer `r.literal`.
+    literals_legal: bool,
 }
 
 enum Slot<'a> {
@@ -152,7 +158,8 @@ enum Slot<'a> {
 impl<'a> Args<'a> {
     fn new(node: &'a Node, call: &'a Call, env: &'a Env, scope: &'a Scope<'a>) -> Result<Self> {
         let spliced = if call.splices { Some(splice(call, env, scope)?) } else { None };
-        let args = Args { env, scope, node, call, first: RefCell::new(None), spliced };
+        let first = RefCell::new(None);
+        let args = Args { env, scope, node, call, first, spliced, literals_legal: false };
         if args.spliced.is_some() && !call.spec.arity.allows(args.len()) {
             return Err(Error::logic(call.spec.arity.complaint(args.len())));
         }
@@ -164,6 +171,21 @@ impl<'a> Args<'a> {
         let args = Args::new(self.node, self.call, self.env, self.scope)?;
         *args.first.borrow_mut() = Some(first);
         Ok(args)
+    }
+
+    /// The term with its variables, to be evaluated later with other first arguments.
+    pub fn detach(&self) -> Detached {
+        Detached { node: self.node.clone(), captured: self.scope.capture_all() }
+    }
+
+    /// Whether the term stands where `r.literal` is legal.
+    pub fn literals_legal(&self) -> bool {
+        self.literals_legal
+    }
+
+    /// Evaluates an argument in which `r.literal` may stand.
+    pub fn arg_with_literals(&self, i: usize) -> Result<Val> {
+        self.env.with_literals(|| self.arg(i))
     }
 
     /// Evaluates the term itself on these arguments.
@@ -302,6 +324,36 @@ impl<'a> Args<'a> {
     /// The term's answer of another kind.
     pub fn val(&self, kind: ValKind) -> Result<Val> {
         Ok(Val::new(kind, self.node.id))
+    }
+}
+
+/// A term that is evaluated once for each row of a sequence, with the row as its first argument. Its other arguments are
+/// evaluated each time anew.
+#[derive(Debug)]
+pub struct Detached {
+    node: Node,
+    captured: Arc<Captured>,
+}
+
+impl Detached {
+    /// The term's number.
+    pub fn id(&self) -> NodeId {
+        self.node.id
+    }
+
+    /// Evaluates `eval` on the term's arguments, of which the first is this value.
+    pub fn eval<T>(
+        &self,
+        env: &Env,
+        first: Datum,
+        eval: impl FnOnce(&Args<'_>, Val) -> Result<T>,
+    ) -> Result<T> {
+        let Op::Call(call) = &self.node.op else {
+            return Err(Error::internal("Only a term with arguments can be detached."));
+        };
+        let scope = Scope::call(&[], &[], &self.captured, false);
+        let args = Args::new(&self.node, call, env, &scope)?;
+        eval(&args, Val::datum(first, self.node.id))
     }
 }
 

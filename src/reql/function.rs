@@ -128,6 +128,11 @@ impl Func {
         self.call(env, args)?.into_datum(env)
     }
 
+    /// Calls it where its result may hold `r.literal`: for merge and update.
+    pub fn call_with_literals(&self, env: &Env, args: &[Datum]) -> Result<Val> {
+        env.with_literals(|| self.call(env, args))
+    }
+
     /// Calls it for a truth.
     pub fn call_bool(&self, env: &Env, args: &[Datum]) -> Result<bool> {
         Ok(self.call_datum(env, args)?.truthy())

@@ -110,19 +110,12 @@ fn answer(val: Val, env: Env) -> Result<Answer> {
             )));
         }
     };
-    check_json(&value)?;
+    if env.program.mentions_bounds() {
+        value.check_json()?;
+    }
     let profile = env.take_profile();
     let durable_at = env.hard_commit();
     Ok(Answer::Atom { value, profile, durable_at })
-}
-
-/// Bounds have no JSON form. Only a whole answer is looked at: inside of arrays and objects they cannot be.
-fn check_json(value: &Datum) -> Result<()> {
-    match value {
-        Datum::MinVal => Err(Error::logic("Cannot convert `r.minval` to JSON.")),
-        Datum::MaxVal => Err(Error::logic("Cannot convert `r.maxval` to JSON.")),
-        _ => Ok(()),
-    }
 }
 
 /// Rows that are still to come, with the environment that makes them.
@@ -198,7 +191,14 @@ impl Cursor {
             return Ok(Batch { rows: Vec::new(), done: false, profile: None, durable_at });
         }
         let spec = self.batching.spec(self.first);
-        match self.stream.next_batch(&self.env, &spec) {
+        let mut rows = self.stream.next_batch(&self.env, &spec);
+        if self.env.program.mentions_bounds() {
+            rows = rows.and_then(|rows| {
+                rows.iter().try_for_each(Datum::check_json)?;
+                Ok(rows)
+            });
+        }
+        match rows {
             Ok(rows) => {
                 self.first = false;
                 let done = self.stream.is_exhausted();

@@ -63,6 +63,17 @@ impl<'a> Scope<'a> {
         if self.implicit { self.values.first() } else { self.captured?.implicit.as_ref() }
     }
 
+    /// Copies the whole scope.
+    pub fn capture_all(&self) -> Arc<Captured> {
+        let mut vars: Vec<(VarId, Datum)> = Vec::with_capacity(self.names.len());
+        // Of two variables of one name the innermost and last counts, and the first that is found is taken.
+        vars.extend(self.names.iter().copied().zip(self.values.iter().cloned()).rev());
+        if let Some(captured) = self.captured {
+            vars.extend(captured.vars.iter().cloned());
+        }
+        Arc::new(Captured { vars, implicit: self.implicit().cloned() })
+    }
+
     /// Copies what a function needs of this scope.
     pub fn capture(&self, vars: &[VarId], implicit: bool) -> Arc<Captured> {
         let vars = vars.iter().filter_map(|var| Some((*var, self.var(*var)?.clone()))).collect();

@@ -71,21 +71,37 @@ impl Val {
 
     /// `Expected type X but found Y:` and the value, blamed on the term that gave it.
     pub fn type_error(&self, expected: &str) -> Error {
-        let (kind, printed) = match &self.kind {
-            ValKind::Datum(datum) => {
-                let kind = if matches!(datum, Datum::Null) {
-                    ErrorKind::NonExistence
-                } else {
-                    ErrorKind::Logic
-                };
-                (kind, datum.truncated_print())
-            }
-            ValKind::Database(database) => (ErrorKind::Logic, format!("db(\"{}\")", database.name)),
-            _ => (ErrorKind::Logic, format!("VALUE {}", self.kind_name())),
-        };
         let found = self.kind_name();
-        Error::new(kind, format!("Expected type {expected} but found {found}:\n{printed}"))
-            .at(self.at)
+        match self.printed() {
+            Ok(printed) => {
+                let message = format!("Expected type {expected} but found {found}:\n{printed}");
+                Error::new(self.error_kind(), message).at(self.at)
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// Errors about null are of kind non-existence, all others of kind query logic.
+    pub fn error_kind(&self) -> ErrorKind {
+        match &self.kind {
+            ValKind::Datum(Datum::Null) => ErrorKind::NonExistence,
+            _ => ErrorKind::Logic,
+        }
+    }
+
+    /// As messages show it, cut to their length. Bounds have no such form, which is an error of the asking term.
+    pub fn printed(&self) -> Result<String> {
+        match &self.kind {
+            ValKind::Datum(datum) => {
+                datum.check_json()?;
+                Ok(datum.truncated_print())
+            }
+            ValKind::Database(database) => Ok(format!("db(\"{}\")", database.name)),
+            ValKind::Table(table) if !table.is_slice() => {
+                Ok(format!("table(\"{}\")", table.table.name))
+            }
+            _ => Ok(format!("VALUE {}", self.kind_name())),
+        }
     }
 
     /// As a value. A stream is none, unless it is an array in stream's clothes.
