@@ -1,10 +1,17 @@
 //! PhotonDB: a database server for RethinkDB drivers.
 
+pub mod auth;
 pub mod catalog;
 pub mod changefeed;
+pub mod cli;
+pub mod config;
 pub mod datum;
 pub mod limits;
+pub mod net;
 pub mod reql;
+pub mod server;
+pub mod session;
+pub mod shutdown;
 pub mod storage;
 pub mod table;
 #[cfg(test)]

@@ -76,3 +76,62 @@ pub const WRITE_ATTEMPTS: usize = 20;
 /// Locks of a table over which its keys are spread. Two writers meet by chance once in so many pairs; each lock takes
 /// eight bytes of every open table.
 pub const KEY_LOCKS: usize = 256;
+
+// Connections and queries
+
+/// Client connections at once, over every transport. One costs a few kilobytes while idle; beyond this a client is told
+/// so and closed, instead of the server running out of memory or files.
+pub const CONNECTIONS: usize = 20_000;
+
+/// A client that has not finished its handshake by then is closed: it holds a place among [`CONNECTIONS`] unnamed.
+pub const HANDSHAKE_SECONDS: u64 = 20;
+
+/// Queries of one connection that are being evaluated, or wait for it. Further frames are not read until one ends.
+/// RethinkDB's bound.
+pub const QUERIES_PER_CONNECTION: usize = 1_024;
+
+/// Open streams of one connection, feeds included. One more is an error of the query that opens it.
+pub const CURSORS_PER_CONNECTION: usize = 131_072;
+
+/// Evaluations of one connection that run beside each other on the pool, so that one client leaves room for others, and
+/// one that does not read its answers makes the server hold no more than these.
+pub const POOL_QUERIES_PER_CONNECTION: usize = 16;
+
+/// Evaluations beside each other on the pool, of all connections. They may wait for pages, for scripts and for other
+/// servers, so there are more of them than processors; each has a thread.
+pub const POOL_THREADS: usize = 64;
+
+/// Threads of the runtime beside those of the pool, for what libraries do on threads of their own (name lookups).
+pub const OTHER_BLOCKING_THREADS: usize = 32;
+
+/// Stack of every thread that evaluates. Evaluation recurses with the query, which may be nested as deep as the
+/// protocol's bound; only what is used costs memory.
+pub const THREAD_STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// Room made for input before each read: a screenful of small queries, and few reads for a large one.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// Input that is kept while no frame is taken from it, so that the end of the connection is seen.
+pub const HELD_INPUT_BYTES: usize = 64 * 1024;
+
+/// Answers that a client has not read, in bytes. Beyond this nothing more is evaluated for it until it reads.
+pub const UNSENT_BYTES: usize = 1024 * 1024;
+
+/// Output buffers that grew beyond this are given back once they are empty.
+pub const KEPT_OUTPUT_BYTES: usize = 64 * 1024;
+
+/// Input read and thrown away after an error that ends the connection, in bytes, so that the client gets to read it.
+pub const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long such a connection stays open for it.
+pub const LINGER_SECONDS: u64 = 2;
+
+/// An empty batch of a feed goes to a V0_3 client after this time: it runs one query at a time, so that a wait would
+/// keep it from asking for anything else.
+pub const EMPTY_BATCH_SECONDS: u64 = 1;
+
+/// A stopping server lets queries run for so long before it interrupts them.
+pub const STOP_SECONDS: u64 = 3;
+
+/// After that, connections have this long to send what is left.
+pub const STOP_FLUSH_SECONDS: u64 = 1;

@@ -1,2 +1,7 @@
 //! The `photondb` binary: hands over to the command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    photondb::cli::main()
+}

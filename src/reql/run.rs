@@ -173,6 +173,11 @@ impl Cursor {
         self.ready.as_ref()
     }
 
+    /// From now on batches are read on threads that may wait for pages, the network or a script.
+    pub fn allow_blocking(&mut self) {
+        self.env.may_block = true;
+    }
+
     /// Stops the evaluation from another thread.
     pub fn cancel_flag(&self) -> &CancelFlag {
         self.env.cancel_flag()

@@ -1,0 +1,279 @@
+//! The one loop that serves a client, whatever carries its bytes.
+//!
+//! Everything that has arrived is evaluated in a row, and the answers leave in one write: on the way of a light query
+//! there is no other task, no channel and no allocation of the loop's own. Whoever does not read its answers is not
+//! read from either. Knows frames and sessions, not what queries say.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use photondb_protocol::frame::{FrameCodec, Received, write_response};
+use photondb_protocol::handshake::{Client, Handshake, HandshakeError, Progress};
+use photondb_protocol::response::write_query_too_large;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_util::codec::Decoder;
+use tokio_util::io::poll_read_buf;
+use tracing::debug;
+
+use crate::limits;
+use crate::session::Session;
+use crate::shutdown::Begun;
+
+use super::doors::{Doors, Transport};
+
+/// Why a connection ended, other than by the client's wish or the server's end.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The transport failed.
+    #[error("transport: {0}")]
+    Transport(#[from] io::Error),
+    /// The client was not let in.
+    #[error("handshake: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// It took too long to say who it is.
+    #[error("the handshake took longer than {} s", limits::HANDSHAKE_SECONDS)]
+    Slow,
+    /// No random bytes for the handshake.
+    #[error("the system gives no random bytes")]
+    NoRandom,
+}
+
+/// Serves one client until it leaves, fails or the server stops.
+pub async fn run<S>(
+    mut stream: S,
+    doors: &Arc<Doors>,
+    transport: Transport,
+) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut input = BytesMut::with_capacity(limits::READ_BYTES);
+    let most = Duration::from_secs(limits::HANDSHAKE_SECONDS);
+    let client = tokio::select! {
+        client = timeout(most, shake_hands(&mut stream, &mut input, doors)) => {
+            client.map_err(|_| ConnectionError::Slow)?
+        }
+        () = doors.shutdown.begun() => return Ok(()),
+    };
+    let client = match client {
+        Ok(Some(client)) => client,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            linger(stream).await;
+            return Err(error);
+        }
+    };
+    debug!(user = client.user, version = ?client.version, ?transport, "client connected");
+    let mut connection = Connection {
+        stream,
+        input,
+        codec: FrameCodec::default(),
+        output: Vec::new(),
+        sent: 0,
+        session: Session::new(doors.service.clone(), client.version),
+        begun: doors.shutdown.begun_owned(),
+        state: State::Serving,
+    };
+    connection.serve().await?;
+    if connection.state == State::Closing {
+        linger(connection.stream).await;
+    }
+    Ok(())
+}
+
+/// Plays the handshake; none when the client left before its end.
+async fn shake_hands<S>(
+    stream: &mut S,
+    input: &mut BytesMut,
+    doors: &Arc<Doors>,
+) -> Result<Option<Client>, ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let nonce = doors.nonce().ok_or(ConnectionError::NoRandom)?;
+    let mut handshake = Handshake::new(doors.server_version.as_str(), nonce);
+    let mut output = Vec::new();
+    loop {
+        if stream.read_buf(input).await? == 0 {
+            return Ok(None);
+        }
+        let progress = handshake.feed(input, doors.users.as_ref(), &mut output);
+        stream.write_all(&output).await?;
+        output.clear();
+        match progress {
+            Progress::NeedMore => {}
+            Progress::Ready(client) => return Ok(Some(client)),
+            Progress::Refused(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Closes our direction and reads on for a while: a socket that is closed with input unread resets the connection,
+/// and the client would not get to read why.
+async fn linger<S>(mut stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let drain = async {
+        stream.shutdown().await?;
+        let mut left = limits::LINGER_BYTES;
+        let mut thrown_away = BytesMut::with_capacity(limits::READ_BYTES);
+        while left > 0 {
+            let read = stream.read_buf(&mut thrown_away).await?;
+            if read == 0 {
+                break;
+            }
+            thrown_away.clear();
+            left = left.saturating_sub(read);
+        }
+        io::Result::Ok(())
+    };
+    let drained = timeout(Duration::from_secs(limits::LINGER_SECONDS), drain).await;
+    if !matches!(drained, Ok(Ok(()))) {
+        debug!("a client that was refused did not leave by itself");
+    }
+}
+
+struct Connection<S> {
+    stream: S,
+    input: BytesMut,
+    codec: FrameCodec,
+    output: Vec<u8>,
+    /// How much of the output has been written.
+    sent: usize,
+    session: Session,
+    begun: Begun,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Frames are read and answered.
+    Serving,
+    /// What is under way is answered, nothing more is read.
+    Stopping,
+    /// After an error that ends the connection: the output is sent, nothing else.
+    Closing,
+    /// The client is gone.
+    Gone,
+}
+
+impl<S> Connection<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    async fn serve(&mut self) -> io::Result<()> {
+        loop {
+            self.evaluate();
+            poll_fn(|context| self.poll_progress(context)).await?;
+            let is_over = match self.state {
+                State::Serving => false,
+                State::Stopping => self.session.is_idle() && self.unsent() == 0,
+                State::Closing => self.unsent() == 0,
+                State::Gone => true,
+            };
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Evaluates the frames that have arrived, as long as the client reads its answers.
+    fn evaluate(&mut self) {
+        while self.takes_frames() {
+            match self.codec.decode(&mut self.input) {
+                Ok(Some(Received::Query { token, body })) => {
+                    self.session.receive(token, &body, &mut self.output);
+                }
+                Ok(Some(Received::TooLarge { token, size })) => {
+                    write_response(&mut self.output, token, |output| {
+                        write_query_too_large(output, size);
+                    });
+                    self.state = State::Closing;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    debug!(%error, "a client sent no frames");
+                    self.state = State::Closing;
+                }
+            }
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
+    fn takes_frames(&self) -> bool {
+        self.state == State::Serving
+            && self.unsent() < limits::UNSENT_BYTES
+            && self.session.has_room()
+    }
+
+    /// Writes, reads and collects answers as far as possible. Ready when there is something to evaluate or to decide.
+    fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let was_held = !self.takes_frames();
+        self.poll_write(context)?;
+        let mut progress = self.state != State::Serving && self.unsent() == 0;
+        if self.session.expects_answers() && self.state != State::Closing {
+            let may_begin = self.unsent() < limits::UNSENT_BYTES;
+            let polled = self.session.poll_answers(context, may_begin, &mut self.output);
+            progress |= polled.is_ready();
+        }
+        // Frames that were held back may be taken now.
+        progress |= was_held && self.takes_frames() && !self.input.is_empty();
+        if !progress {
+            progress = self.poll_read(context)?;
+        }
+        if !progress && self.state == State::Serving && self.begun.poll(context).is_ready() {
+            self.state = State::Stopping;
+            progress = true;
+        }
+        if progress { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while let Some(unsent) = self.output.get(self.sent..).filter(|unsent| !unsent.is_empty()) {
+            match Pin::new(&mut self.stream).poll_write(context, unsent) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => self.sent += written,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        if self.sent > 0 {
+            self.sent = 0;
+            self.output.clear();
+            self.output.shrink_to(limits::KEPT_OUTPUT_BYTES);
+        }
+        Ok(())
+    }
+
+    /// Reads what has arrived, once; gives whether there was anything. While frames are held back it only looks
+    /// whether the client is still there.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let may_read = match self.state {
+            State::Serving => self.takes_frames() || self.input.len() < limits::HELD_INPUT_BYTES,
+            State::Stopping | State::Closing | State::Gone => false,
+        };
+        if !may_read {
+            return Ok(false);
+        }
+        self.input.reserve(limits::READ_BYTES);
+        match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input) {
+            Poll::Ready(Ok(0)) => {
+                self.state = State::Gone;
+                Ok(true)
+            }
+            Poll::Ready(Ok(_)) => Ok(self.takes_frames()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The TCP listeners: accept, and hand each socket to the connection loop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{debug, warn};
+
+use crate::limits;
+
+use super::connection;
+use super::doors::{Doors, Transport};
+
+/// After a failed accept: out of files, most likely, and trying again at once would only burn time.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Takes a port.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Accepts connections until the server stops. Each is served by a task of its own.
+pub async fn serve(listener: TcpListener, doors: Arc<Doors>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = doors.shutdown.begun() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(stream, peer, &doors),
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+}
+
+fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
+    let Some(place) = doors.enter() else {
+        doors.shutdown.spawn(turn_away(stream, peer));
+        return;
+    };
+    // Answers are written whole; waiting to fill a packet would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%peer, %error, "a connection was lost before it began");
+        return;
+    }
+    let inside = doors.clone();
+    doors.shutdown.spawn(async move {
+        match connection::run(stream, &inside, Transport::Tcp).await {
+            Ok(()) => debug!(%peer, "connection closed"),
+            Err(error) => debug!(%peer, %error, "connection ended"),
+        }
+        drop(place);
+    });
+}
+
+async fn turn_away(mut stream: TcpStream, peer: SocketAddr) {
+    warn!(%peer, limit = limits::CONNECTIONS, "too many connections: one was turned away");
+    let most = limits::CONNECTIONS;
+    let message =
+        format!("ERROR: This server serves {most} connections at most, and has as many.\n\0");
+    // The socket's own buffer takes it, or nobody reads it.
+    let written =
+        tokio::time::timeout(PAUSE_AFTER_FAILURE, stream.write_all(message.as_bytes())).await;
+    if written.is_err() {
+        debug!(%peer, "it did not read why");
+    }
+}

@@ -1,0 +1,184 @@
+//! Evaluates queries and writes their answers as response frames, on whatever thread it is called. Knows tokens and
+//! the form of responses; not which queries a client has.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use photondb_protocol::frame::write_response;
+use photondb_protocol::numbers::{ErrorType, ResponseType};
+use photondb_protocol::response;
+use tokio::sync::futures::OwnedNotified;
+
+use crate::datum::{Datum, write_json};
+use crate::reql::{self, Answer, Batch, CancelFlag, Context, Cursor, ErrorKind, Failure, Program};
+
+use super::inbox::Inbox;
+
+/// A query of a session, to be evaluated where waiting is allowed.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Which query of the session.
+    pub number: u64,
+    /// Its token.
+    pub token: u64,
+    /// What to do.
+    pub work: Work,
+    /// Stops it.
+    pub cancel: CancelFlag,
+    /// Where the answer goes.
+    pub inbox: Arc<Inbox>,
+}
+
+/// What a job does.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Evaluates a query from its start.
+    Start(Arc<Program>, Arc<Context>),
+    /// Reads the next batch of a stream. The flag says that an empty batch of a feed is to be answered too.
+    Continue(Box<Cursor>, bool),
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// Which query of the session.
+    pub number: u64,
+    /// Its token.
+    pub token: u64,
+    /// The end of the job, or the end of a feed's wait.
+    pub outcome: Outcome,
+}
+
+/// How an evaluation ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The query is over; its last response frame.
+    Ended(Vec<u8>),
+    /// It was stopped from outside before it was done: whoever stopped it knows what to answer.
+    Cancelled,
+    /// A batch, as a response frame, and the stream for the batches to come.
+    More(Vec<u8>, Box<Cursor>),
+    /// A feed that has nothing yet. The notification was registered before it was asked.
+    Nothing(Box<Cursor>, OwnedNotified),
+    /// Not of a job: the wait of a feed is over, by a notification or (true) by time.
+    WaitOver(bool),
+}
+
+impl Job {
+    /// Evaluates and hands over the answer.
+    pub fn run(self) {
+        let Job { number, token, work, inbox, .. } = self;
+        let cancel = self.cancel;
+        let evaluated = catch_unwind(AssertUnwindSafe(|| match work {
+            Work::Start(program, context) => start(&program, &context, token, cancel),
+            Work::Continue(cursor, answer_empty) => next(cursor, token, answer_empty),
+        }));
+        let outcome = evaluated.unwrap_or_else(|_| {
+            let mut frame = Vec::new();
+            write_panic(&mut frame, token);
+            Outcome::Ended(frame)
+        });
+        inbox.push(Finished { number, token, outcome });
+    }
+}
+
+fn start(
+    program: &Arc<Program>,
+    context: &Arc<Context>,
+    token: u64,
+    cancel: CancelFlag,
+) -> Outcome {
+    let request = reql::RunRequest { cancel, deadline: None, may_block: true };
+    let mut frame = Vec::new();
+    match reql::run(program, context, request) {
+        Ok(Answer::Atom { value, profile, .. }) => {
+            write_atom(&mut frame, token, &value, profile.as_ref());
+            Outcome::Ended(frame)
+        }
+        // The first batch of a feed is answered even when it is empty: it tells what kind of feed it is.
+        Ok(Answer::Stream(cursor)) => next(Box::new(cursor), token, true),
+        Err(failure) => ended_by(&failure, token),
+    }
+}
+
+fn next(mut cursor: Box<Cursor>, token: u64, answer_empty: bool) -> Outcome {
+    let notified = cursor.ready().map(|ready| ready.clone().notified_owned());
+    match cursor.next_batch() {
+        Ok(batch) => match notified {
+            Some(notified) if batch.rows.is_empty() && !batch.done && !answer_empty => {
+                Outcome::Nothing(cursor, notified)
+            }
+            _ => {
+                let mut frame = Vec::new();
+                if write_batch(&mut frame, token, &batch, &cursor) {
+                    Outcome::More(frame, cursor)
+                } else {
+                    Outcome::Ended(frame)
+                }
+            }
+        },
+        Err(failure) => ended_by(&failure, token),
+    }
+}
+
+fn ended_by(failure: &Failure, token: u64) -> Outcome {
+    if failure.kind == ErrorKind::Cancelled {
+        return Outcome::Cancelled;
+    }
+    let mut frame = Vec::new();
+    write_failure(&mut frame, token, failure);
+    Outcome::Ended(frame)
+}
+
+/// Writes a value as the whole answer.
+pub(super) fn write_atom(out: &mut Vec<u8>, token: u64, value: &Datum, profile: Option<&Datum>) {
+    write_response(out, token, |out| {
+        let profile = profile.map(json);
+        response::write_atom(out, |out| write_json(value, out), profile.as_deref());
+    });
+}
+
+/// Writes a batch. Gives whether the stream goes on.
+pub(super) fn write_batch(out: &mut Vec<u8>, token: u64, batch: &Batch, cursor: &Cursor) -> bool {
+    // A stream that is no feed and gives nothing has ended, whatever it says.
+    let goes_on = !batch.done && (cursor.ready().is_some() || !batch.rows.is_empty());
+    write_response(out, token, |out| {
+        let profile = batch.profile.as_ref().map(json);
+        let rows = |rows: &mut response::Rows<'_>| {
+            for row in &batch.rows {
+                write_json(row, rows.row());
+            }
+        };
+        response::write_sequence(out, goes_on, rows, profile.as_deref(), cursor.notes());
+    });
+    goes_on
+}
+
+/// Writes a sequence without rows: the answer to STOP, and to the query that it stopped.
+pub(super) fn write_stopped(out: &mut Vec<u8>, token: u64) {
+    write_response(out, token, |out| response::write_sequence(out, false, |_| {}, None, &[]));
+}
+
+/// Writes a run-time error.
+pub(super) fn write_failure(out: &mut Vec<u8>, token: u64, failure: &Failure) {
+    write_response(out, token, |out| {
+        let error_type = Some(failure.error_type());
+        let kind = ResponseType::RuntimeError;
+        response::write_error(out, kind, error_type, &failure.message, &failure.path);
+    });
+}
+
+/// Writes that the evaluation met a fault of the server's own.
+pub(super) fn write_panic(out: &mut Vec<u8>, token: u64) {
+    write_response(out, token, |out| {
+        let message = "The server failed while it evaluated the query. The log tells more.";
+        let error_type = Some(ErrorType::Internal);
+        response::write_error(out, ResponseType::RuntimeError, error_type, message, &[]);
+    });
+}
+
+fn json(datum: &Datum) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_json(datum, &mut out);
+    out
+}

@@ -1,0 +1,59 @@
+//! Where a session finds what was evaluated elsewhere. Knows who waits for it, nothing of the answers' meaning.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::evaluate::Finished;
+
+/// Answers on their way to a session. Its length is bounded by the session, which asked for each of them.
+#[derive(Debug, Default)]
+pub struct Inbox(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    finished: Vec<Finished>,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Hands over an answer; it is dropped when the session is gone.
+    pub fn push(&self, finished: Finished) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        state.finished.push(finished);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Moves all answers to `into`, which is empty; pending when there are none, and the task is woken for the next.
+    pub fn poll(&self, context: &mut Context<'_>, into: &mut Vec<Finished>) -> Poll<()> {
+        let mut state = self.state();
+        if !state.finished.is_empty() {
+            std::mem::swap(&mut state.finished, into);
+            return Poll::Ready(());
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            state.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Nobody will look any more.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let finished = std::mem::take(&mut state.finished);
+        drop(state);
+        drop(finished);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

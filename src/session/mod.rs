@@ -1,0 +1,16 @@
+//! One client: its queries, its open streams, the order of their answers.
+//!
+//! Frames go in, response frames come out; a [`Session`] knows no socket and is owned by one task. What is light is
+//! evaluated at once, on the thread that calls; the rest goes to the [`Pool`] and its answers come back through the
+//! inbox. Knows nothing of transports and of the bytes before the first query.
+
+mod clock;
+mod evaluate;
+mod inbox;
+mod pool;
+mod queries;
+mod service;
+
+pub use pool::Pool;
+pub use queries::Session;
+pub use service::{Identity, Service};

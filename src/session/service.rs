@@ -1,0 +1,27 @@
+//! What all sessions share. Knows what queries are run with, not who asks for them.
+
+use std::sync::Arc;
+
+use crate::reql::Context;
+
+use super::pool::Pool;
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Service {
+    /// The server as queries see it.
+    pub context: Arc<Context>,
+    /// Where queries run that may take long.
+    pub pool: Arc<Pool>,
+    /// Who the server is.
+    pub identity: Identity,
+}
+
+/// Who the server is, as SERVER_INFO tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Drawn once and kept with the data.
+    pub id: String,
+    /// Chosen by the operator, or drawn.
+    pub name: String,
+}
