@@ -1,6 +1,8 @@
 //! Every bound of the server, each with its reason, in one place.
 //! Knows nothing but numbers: no module is imported here.
 
+use std::time::Duration;
+
 // Storage
 
 /// Longest key of a storage tree, in bytes. A primary key needs at most 128; an index entry carries a value and a
@@ -135,3 +137,38 @@ pub const STOP_SECONDS: u64 = 3;
 
 /// After that, connections have this long to send what is left.
 pub const STOP_FLUSH_SECONDS: u64 = 1;
+
+// Scripts
+
+/// How long a script, or one call of its function, may take unless it says otherwise. RethinkDB's default.
+pub const SCRIPT_TIMEOUT_MILLISECONDS: u64 = 5_000;
+
+/// Memory of the scripts of one query, in bytes: a few hundred thousand small objects. With [`SCRIPT_THREADS`] it
+/// bounds what all scripts of a server hold.
+pub const SCRIPT_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Stack of a script, in bytes: some thousand calls deep. The engine's own default.
+pub const SCRIPT_STACK_BYTES: usize = 1024 * 1024;
+
+/// Stack of a script's thread: that of the script, and of reading a value of [`SCRIPT_VALUE_DEPTH`] levels above it.
+pub const SCRIPT_THREAD_STACK_BYTES: usize = 4 * 1024 * 1024;
+
+/// Script threads at once, those of scripts that were given up and have not ended included. A query on the blocking
+/// pool waits for one.
+pub const SCRIPT_THREADS: usize = 32;
+
+/// Functions of scripts that a query keeps at hand. RethinkDB's number.
+pub const SCRIPT_FUNCTIONS: usize = 100;
+
+/// Levels of arrays and objects of a value that goes into or comes out of a script. RethinkDB's bound on results.
+pub const SCRIPT_VALUE_DEPTH: usize = 500;
+
+/// Size of a script's result in bytes. A result may refer to one part of it many times, so the engine's memory limit
+/// does not bound it.
+pub const SCRIPT_RESULT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Values of a script's result between two looks at the clock.
+pub const SCRIPT_CHECK_VALUES: usize = 256;
+
+/// How long a query waits for its script after the script should have ended, before it goes on without it.
+pub const SCRIPT_GRACE: Duration = Duration::from_millis(100);

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::compile::Program;
 use super::context::Context;
 use super::error::{Error, ErrorKind, Result};
+use super::js::{Job, Outcome, ScriptError, Scripts};
 use super::scope::Scope;
 use super::selection::TableRef;
 use super::trace::{Task, Trace};
@@ -52,6 +53,7 @@ pub struct Env {
     wrote: Cell<bool>,
     /// The last commit that must be durable before the query is answered.
     hard_commit: Cell<Option<CommitSequence>>,
+    scripts: Scripts,
 }
 
 impl Env {
@@ -74,6 +76,7 @@ impl Env {
             trace: None,
             wrote: Cell::new(false),
             hard_commit: Cell::new(None),
+            scripts: Scripts::default(),
         };
         if env.program.has_globals() {
             env.read_options()?;
@@ -104,20 +107,31 @@ impl Env {
 
     /// Fails when the query was asked to stop or its time is over. Cheap: called for every term.
     pub fn check_interrupt(&self) -> Result<()> {
+        let checks = self.checks.get().wrapping_add(1);
+        self.checks.set(checks);
+        if self.cancel.is_cancelled() || checks.is_multiple_of(limits::DEADLINE_CHECK_INTERVAL) {
+            return self.check_interrupt_now();
+        }
+        Ok(())
+    }
+
+    /// As [`Env::check_interrupt`], looking at the clock each time.
+    pub fn check_interrupt_now(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(Error::new(
                 ErrorKind::Cancelled,
                 "Query interrupted.  Did you shut down the server?",
             ));
         }
-        let checks = self.checks.get().wrapping_add(1);
-        self.checks.set(checks);
-        if checks.is_multiple_of(limits::DEADLINE_CHECK_INTERVAL)
-            && self.deadline.is_some_and(|deadline| Instant::now() > deadline)
-        {
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
             return Err(Error::resource_limit("The query ran longer than the server allows."));
         }
         Ok(())
+    }
+
+    /// When the query must end.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// Runs an evaluation in which `r.literal` may stand: the argument of merge or update, or a function's body there.
@@ -160,9 +174,24 @@ impl Env {
         )))
     }
 
-    /// Whether a read may wait. A query that has written can no longer start over elsewhere, so it waits where it is.
+    /// Whether the query may wait. One that has written can no longer start over elsewhere, so it waits where it is.
+    pub fn may_wait(&self) -> bool {
+        self.may_block || self.wrote.get()
+    }
+
+    /// Whether a read may wait.
     pub fn read_mode(&self) -> ReadMode {
-        if self.may_block || self.wrote.get() { ReadMode::MayBlock } else { ReadMode::CachedOnly }
+        if self.may_wait() { ReadMode::MayBlock } else { ReadMode::CachedOnly }
+    }
+
+    /// Runs a script, or calls its function, and waits for it.
+    pub fn run_script(&self, job: Job) -> std::result::Result<Outcome, ScriptError> {
+        self.scripts.run(&self.context.scripts, &self.cancel, job)
+    }
+
+    /// Gives back what costs something while the query waits for its client: the thread of its scripts.
+    pub fn rest(&self) {
+        self.scripts.release();
     }
 
     /// The table at the last commit point.

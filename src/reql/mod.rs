@@ -14,6 +14,7 @@ pub mod error;
 pub mod eval;
 pub mod function;
 pub mod grouped;
+pub mod js;
 mod run;
 pub mod scope;
 pub mod selection;

@@ -203,6 +203,7 @@ impl Cursor {
                 Ok(rows)
             });
         }
+        self.env.rest();
         match rows {
             Ok(rows) => {
                 self.first = false;

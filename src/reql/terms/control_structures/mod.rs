@@ -1,5 +1,7 @@
 //! Control structures.
 
+mod js;
+
 use crate::reql::spec::TermSpec;
 
-pub static ROWS: &[&TermSpec] = &[];
+pub static ROWS: &[&TermSpec] = &[&js::JAVASCRIPT];
