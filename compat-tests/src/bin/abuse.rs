@@ -2,7 +2,7 @@
 //! Only arguments and the report.
 #![expect(clippy::print_stdout, reason = "a command that reports to the person who runs it")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +10,13 @@ use clap::Parser;
 use compat_tests::abuse::{self, ATTACKS, Ground};
 use compat_tests::harness::{HarnessError, Server, release_binary};
 use regex::Regex;
+
+/// The first answer must come this soon after the start.
+const START: Duration = Duration::from_millis(50);
+/// Memory of a server that has answered one query, in bytes.
+const IDLE: u64 = 20 << 20;
+/// Starts of which the quickest counts, after the first.
+const STARTS: usize = 2;
 
 /// Attacks a server of its own with noise and load, and measures what that does to it.
 #[derive(Parser)]
@@ -41,15 +48,27 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<bool, HarnessError> {
     let binary = arguments.server.clone().unwrap_or_else(release_binary);
-    let mut server = Server::start(&binary)?;
+    let (mut passed, mut failed) = (0, 0);
+    let (mut server, quickest) = quickest_start(&binary)?;
+    let idle = server.process().resident()?;
+    let good = quickest <= START && idle <= IDLE;
+    if good {
+        passed += 1
+    } else {
+        failed += 1
+    }
+    println!(
+        "{}first answer {quickest:?} after the start, idle at {:.1} MB",
+        if good { "" } else { "FAILED: " },
+        megabytes(idle)
+    );
     let ground = Ground {
         address: server.address(),
         process: server.process(),
         extent: if arguments.full { abuse::FULL } else { abuse::SLICE },
         seed: arguments.seed.unwrap_or_else(seed_of_the_clock),
     };
-    println!("seed {}, started in {:?}", ground.seed, server.started_in());
-    let (mut passed, mut failed) = (0, 0);
+    println!("seed {}", ground.seed);
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| only.is_match(name));
     for attack in ATTACKS.into_iter().filter(|(name, _)| wanted(name)) {
         let began = Instant::now();
@@ -83,6 +102,19 @@ fn run(arguments: &Arguments) -> Result<bool, HarnessError> {
     }
     println!("{passed} passed, {failed} failed");
     Ok(failed == 0)
+}
+
+/// The server of the last of a few starts, and the shortest time from start to first answer: what else the machine
+/// does at the moment counts less that way.
+fn quickest_start(binary: &Path) -> Result<(Server, Duration), HarnessError> {
+    let mut server = Server::start(binary)?;
+    let mut quickest = server.started_in();
+    for _ in 0..STARTS {
+        drop(server);
+        server = Server::start(binary)?;
+        quickest = quickest.min(server.started_in());
+    }
+    Ok((server, quickest))
 }
 
 fn megabytes(bytes: u64) -> f64 {
