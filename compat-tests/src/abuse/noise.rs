@@ -18,8 +18,12 @@ const THREADS: u64 = 4;
 const BYTES_A_CONNECTION: usize = 8_192;
 /// Mutated frames on one connection.
 const FRAMES_A_CONNECTION: u64 = 100;
+/// One frame in so many has a changed header, after which the rest of its connection is rarely understood.
+const HEADERS: usize = 200;
 /// A connection that is neither answered nor closed for so long hangs.
 const HANGS: Duration = Duration::from_secs(20);
+/// The silence after which a connection has no more answers to give, so that queries are run and not only read.
+const QUIET: Duration = Duration::from_millis(20);
 /// Files whose queries are mutated. Those that run JavaScript or reach other hosts are left out by content.
 const CORPUS: [&str; 2] = ["pure.jsonl", "values.jsonl"];
 /// Numbers that parsers like least, as text.
@@ -95,28 +99,44 @@ fn attack(
     Ok(format!("{connections} connections, {received} bytes answered"))
 }
 
-/// Sends all, says that no more comes, and reads until the server closes. Gives the number of bytes read.
+/// Sends all, reads until the server is silent, says that no more comes, and reads until the server closes. Gives the
+/// number of bytes read.
 fn throw(address: SocketAddr, bytes: &[u8]) -> Result<u64, AttackError> {
     let mut socket = TcpStream::connect(address)?;
-    socket.set_read_timeout(Some(HANGS))?;
     socket.set_write_timeout(Some(HANGS))?;
     // a server that has heard enough closes before the end, which shows as an error here
-    if socket.write_all(bytes).is_err() || socket.shutdown(Shutdown::Write).is_err() {
+    if socket.write_all(bytes).is_err() {
         return Ok(0);
     }
-    let began = Instant::now();
     let mut received = 0;
+    let mut closed = read(&mut socket, QUIET, &mut received)?;
+    if !closed && socket.shutdown(Shutdown::Write).is_ok() {
+        closed = read(&mut socket, HANGS, &mut received)?;
+    }
+    if !closed {
+        return Err(AttackError::Misbehaved(format!(
+            "a connection hangs after {} bytes",
+            bytes.len()
+        )));
+    }
+    Ok(received)
+}
+
+/// Reads until the server closes, or is silent for `quiet`, or has talked for too long; true when it closed.
+fn read(socket: &mut TcpStream, quiet: Duration, received: &mut u64) -> io::Result<bool> {
+    socket.set_read_timeout(Some(quiet))?;
+    let began = Instant::now();
     let mut chunk = [0; 1 << 14];
     while began.elapsed() < HANGS {
         match socket.read(&mut chunk) {
-            Ok(0) => return Ok(received),
-            Ok(count) => received += count as u64,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(received),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error.into()),
+            Ok(0) => return Ok(true),
+            Ok(count) => *received += count as u64,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
         }
     }
-    Err(AttackError::Misbehaved(format!("a connection hangs after {} bytes", bytes.len())))
+    Ok(false)
 }
 
 fn legacy_handshake() -> Vec<u8> {
@@ -151,7 +171,7 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
 fn mutated_frame(token: u64, body: &[u8], random: &mut Random) -> Vec<u8> {
     let body = mutate(&mut body.to_vec(), random);
     let mut frame = frame(token, &body);
-    if random.below(20) == 0 {
+    if random.below(HEADERS) == 0 {
         let at = random.below(12);
         if let Some(byte) = frame.get_mut(at) {
             *byte ^= 1 << random.below(8);
