@@ -43,11 +43,11 @@ impl ErrorKind {
         match self {
             ErrorKind::Internal | ErrorKind::NotResident => ErrorType::Internal,
             ErrorKind::ResourceLimit => ErrorType::ResourceLimit,
-            ErrorKind::Logic => ErrorType::QueryLogic,
+            ErrorKind::Logic | ErrorKind::EmptyUser => ErrorType::QueryLogic,
             ErrorKind::NonExistence => ErrorType::NonExistence,
             ErrorKind::OpFailed | ErrorKind::Cancelled => ErrorType::OpFailed,
             ErrorKind::OpIndeterminate => ErrorType::OpIndeterminate,
-            ErrorKind::User | ErrorKind::EmptyUser => ErrorType::User,
+            ErrorKind::User => ErrorType::User,
             ErrorKind::Permission => ErrorType::PermissionError,
         }
     }

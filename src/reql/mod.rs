@@ -15,6 +15,7 @@ pub mod eval;
 pub mod function;
 pub mod grouped;
 pub mod js;
+pub mod random;
 mod run;
 pub mod scope;
 pub mod selection;

@@ -144,6 +144,22 @@ impl Val {
         }
     }
 
+    /// Whether it is the value null.
+    pub fn is_null(&self) -> bool {
+        matches!(self.kind, ValKind::Datum(Datum::Null))
+    }
+
+    /// As [`Val::truthy`], keeping the result.
+    pub fn is_truthy(&self, env: &Env) -> Result<bool> {
+        match &self.kind {
+            ValKind::Datum(datum) => Ok(datum.truthy()),
+            ValKind::SingleSelection(single) => {
+                Ok(single.read(env).map_err(|error| error.at(self.at))?.truthy())
+            }
+            _ => Err(self.type_error("DATUM")),
+        }
+    }
+
     /// ReQL's truth: everything but `false` and `null`.
     pub fn truthy(self, env: &Env) -> Result<bool> {
         Ok(self.into_datum(env)?.truthy())
@@ -186,11 +202,15 @@ impl Val {
         match self.kind {
             ValKind::Func(func) => Ok(func),
             _ if shortcut == Shortcut::None => Err(self.type_error("FUNCTION")),
-            ValKind::Database(_)
+            ValKind::Sequence(_)
+            | ValKind::Selection(_)
+            | ValKind::Database(_)
             | ValKind::Table(_)
             | ValKind::Grouped(_)
             | ValKind::GroupedStream(_) => Err(self.type_error("FUNCTION")),
-            _ => Func::from_datum(self.into_datum(env)?, shortcut, at),
+            ValKind::Datum(_) | ValKind::SingleSelection(_) => {
+                Func::from_datum(self.into_datum(env)?, shortcut, at)
+            }
         }
     }
 }

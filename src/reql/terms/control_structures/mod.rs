@@ -1,7 +1,21 @@
 //! Control structures.
 
+mod branch;
+mod default;
+mod error;
+mod for_each;
+mod funcall;
 mod js;
+mod uuid;
 
 use crate::reql::spec::TermSpec;
 
-pub static ROWS: &[&TermSpec] = &[&js::JAVASCRIPT];
+pub static ROWS: &[&TermSpec] = &[
+    &branch::BRANCH,
+    &default::DEFAULT,
+    &error::ERROR,
+    &for_each::FOR_EACH,
+    &funcall::FUNCALL,
+    &js::JAVASCRIPT,
+    &uuid::UUID,
+];

@@ -1,0 +1,51 @@
+//! `uuid`: a random one, or always the same one for a text.
+
+use photondb_protocol::numbers::TermType;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use uuid::{Builder, Uuid};
+
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::Args;
+use crate::reql::spec::{Arity, Chapter, Determinism, TermSpec};
+use crate::reql::value::Val;
+
+/// RethinkDB's namespace for UUIDs made of texts: the same text has the same UUID on both servers.
+const NAMESPACE: Uuid = Uuid::from_u128(0x91461c99_f89d_49d2_af96_d8e2e14e9b58);
+
+pub static UUID: TermSpec = TermSpec {
+    determinism: Determinism::No,
+    ..TermSpec::pure(TermType::Uuid, "UUID", Chapter::ControlStructures, Arity::between(0, 1), uuid)
+};
+
+fn uuid(args: &Args<'_>) -> Result<Val> {
+    let uuid = if args.is_empty() { Uuid::new_v4() } else { of_text(&args.str(0)?)? };
+    args.value(uuid.hyphenated().to_string())
+}
+
+/// Version 5 of RFC 9562.
+fn of_text(text: &str) -> Result<Uuid> {
+    let input = [NAMESPACE.as_bytes(), text.as_bytes()].concat();
+    let sum = digest(&SHA1_FOR_LEGACY_USE_ONLY, &input);
+    let bytes = sum.as_ref().first_chunk().ok_or_else(|| Error::internal("SHA-1 is too short."))?;
+    Ok(Builder::from_sha1_bytes(*bytes).into_uuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::terms::testing::{Outcome, check, run};
+
+    #[test]
+    fn a_text_has_one_uuid() {
+        check("[169,[\"a\"]]", "\"d0333a3b-39b1-5201-b37a-7bfbf6542b5f\"");
+        check("[169,[\"\"]]", "\"f2d40f5f-d4d6-5636-be6a-6156c1474aca\"");
+    }
+
+    #[test]
+    fn others_differ() {
+        let made = || match run("[169,[]]") {
+            Outcome::Value(value) => value,
+            other => panic!("{other:?}"),
+        };
+        assert_ne!(made(), made());
+    }
+}
