@@ -1,29 +1,41 @@
 //! The server: puts its parts together, opens its doors, waits for its end.
 
+mod directory;
+
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use crate::auth::{NoRandom, Users};
-use crate::config::Settings;
+use crate::config::{Endpoint, InitialPassword, Settings};
 use crate::limits;
 use crate::net::{self, Doors};
 use crate::reql::Context;
-use crate::session::{Identity, Pool, Service};
+use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
+
+use directory::{Directory, DirectoryError};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// A port is taken, or not ours to take.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen for {purpose} on {address}: {source}")]
     Listen {
+        /// Who was to connect there.
+        purpose: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -32,6 +44,14 @@ pub enum ServerError {
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
+    /// The process id cannot be written.
+    #[error("cannot write the process id to {path}: {source}")]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// No secrets.
     #[error(transparent)]
     Random(#[from] NoRandom),
@@ -39,36 +59,145 @@ pub enum ServerError {
 
 /// Starts the server and serves until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), ServerError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signals)?;
+    let mut stop = StopSignals::register()?;
+    info!("Running photondb {}...", env!("CARGO_PKG_VERSION"));
+    let directory = open_directory(&settings)?;
     let shutdown = Shutdown::new();
     let service = Arc::new(Service {
         context: Arc::new(Context::default()),
         pool: Pool::new(Handle::current(), limits::POOL_THREADS),
-        identity: Identity {
-            id: "00000000-0000-0000-0000-000000000000".to_owned(),
-            name: settings.server_name.unwrap_or_else(|| "photondb".to_owned()),
-        },
+        identity: directory.identity().clone(),
     });
-    let users = Arc::new(Users::with_admin("")?);
+    let users = Arc::new(users(&settings.initial_password)?);
     let doors = Doors::new(service, users, shutdown.clone());
-    for address in settings.bind {
-        let address = SocketAddr::new(address, settings.driver_port);
-        let failed = |source| ServerError::Listen { address, source };
-        let listener = net::listen(address).await.map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        info!("Listening for client driver connections on port {port}");
-        shutdown.spawn(net::serve(listener, doors.clone()));
+    let (listeners, port) = listen(&settings.driver, "client driver connections").await?;
+    for listener in listeners {
+        shutdown.spawn(net::serve_tcp(listener, doors.clone()));
     }
-    let signal = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
+    info!("Listening for client driver connections on port {port}");
+    let pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
+    let identity = directory.identity();
+    info!("Server ready, \"{}\" {}", identity.name, identity.id);
+    let signal = stop.wait().await;
     info!("Server got {signal}; shutting down...");
+    stop_serving(&shutdown).await;
+    drop(pid_file);
+    Ok(())
+}
+
+fn open_directory(settings: &Settings) -> Result<Directory, ServerError> {
+    let wanted = settings.server_name.as_deref();
+    let directory = Directory::open(&settings.directory, wanted)?;
+    let doing = if directory.is_new() { "Initializing" } else { "Using" };
+    info!("{doing} directory {}", directory.path().display());
+    warn!("Data is kept in memory (storage engine `memory`): it is gone when the server stops");
+    let name = &directory.identity().name;
+    if let Some(wanted) = wanted.filter(|wanted| wanted != name) {
+        warn!("--server-name {wanted} is for a new directory: this server is \"{name}\" already");
+    }
+    Ok(directory)
+}
+
+fn users(password: &InitialPassword) -> Result<Users, ServerError> {
+    Ok(match password {
+        InitialPassword::Empty => Users::with_admin("")?,
+        InitialPassword::Given(password) => Users::with_admin(password)?,
+        InitialPassword::Auto => {
+            let password = Uuid::new_v4().to_string();
+            info!("The password of user `admin` is {password}");
+            Users::with_admin(&password)?
+        }
+    })
+}
+
+/// Takes one port on every address. IPv6 may be missing from a system: then IPv4 alone has to do.
+async fn listen(
+    endpoint: &Endpoint,
+    purpose: &'static str,
+) -> Result<(Vec<TcpListener>, u16), ServerError> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut port = endpoint.port;
+    for &ip in &endpoint.addresses {
+        let address = SocketAddr::new(ip, port);
+        let failed = |source| ServerError::Listen { purpose, address, source };
+        let listener = match net::listen_tcp(address) {
+            Ok(listener) => listener,
+            Err(error) if ip.is_ipv6() && ip.is_unspecified() && is_missing(&error) => {
+                debug!(%error, "no IPv6 here");
+                let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+                net::listen_tcp(address).map_err(failed)?
+            }
+            Err(error) if ip.is_ipv6() && !listeners.is_empty() && is_missing(&error) => {
+                debug!(%error, "no IPv6 here");
+                continue;
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        port = listener.local_addr().map_err(failed)?.port();
+        listeners.push(listener);
+    }
+    Ok((listeners, port))
+}
+
+/// Whether an address cannot be listened on because the system does not have it.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+/// Of a system without IPv6; the standard library has no name for it.
+const EAFNOSUPPORT: i32 = 97;
+
+/// Lets queries end, then interrupts them, then leaves.
+async fn stop_serving(shutdown: &Shutdown) {
     shutdown.begin();
-    let most = Duration::from_secs(limits::STOP_SECONDS + limits::STOP_FLUSH_SECONDS);
+    if timeout(Duration::from_secs(limits::STOP_SECONDS), shutdown.finished()).await.is_ok() {
+        return;
+    }
+    shutdown.hurry();
+    let most = Duration::from_secs(limits::STOP_FLUSH_SECONDS);
     if timeout(most, shutdown.finished()).await.is_err() {
         warn!("some clients were still being served when their time was over");
     }
-    Ok(())
+}
+
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn register() -> Result<StopSignals, ServerError> {
+        let listen = |kind| signal(kind).map_err(ServerError::Signals);
+        Ok(StopSignals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The file with the process id; removed when the server ends in order.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: &Path) -> Result<PidFile, ServerError> {
+        let written = std::fs::write(path, format!("{}\n", std::process::id()));
+        written.map_err(|source| ServerError::PidFile { path: path.to_owned(), source })?;
+        Ok(PidFile(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            warn!("{} could not be removed: {error}", self.0.display());
+        }
+    }
 }

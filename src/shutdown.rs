@@ -1,4 +1,7 @@
 //! The server's end: said once, heard everywhere, and waited for. Knows tasks, not what they do.
+//!
+//! It comes in two steps: first nothing new is begun and what is under way may end; then what is still under way is
+//! interrupted.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +13,8 @@ use tokio_util::task::TaskTracker;
 /// Says that the server stops, and knows who has not stopped yet.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    token: CancellationToken,
+    begun: CancellationToken,
+    hurried: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -20,25 +24,36 @@ impl Shutdown {
         Shutdown::default()
     }
 
-    /// Says that the server stops.
+    /// Nothing new is to be begun.
     pub fn begin(&self) {
-        self.token.cancel();
+        self.begun.cancel();
         self.tasks.close();
     }
 
-    /// Whether it was said.
+    /// What is under way is to be interrupted.
+    pub fn hurry(&self) {
+        self.hurried.cancel();
+    }
+
+    /// Whether the server stops.
     pub fn has_begun(&self) -> bool {
-        self.token.is_cancelled()
+        self.begun.is_cancelled()
     }
 
-    /// Waits until it is said.
+    /// Waits until the server stops.
     pub async fn begun(&self) {
-        self.token.cancelled().await;
+        self.begun.cancelled().await;
     }
 
-    /// As [`Shutdown::begun`], to be kept and polled.
-    pub fn begun_owned(&self) -> Begun {
-        Begun(Box::pin(self.token.clone().cancelled_owned()))
+    /// Waits until what is under way is to be interrupted.
+    pub async fn hurried(&self) {
+        self.hurried.cancelled().await;
+    }
+
+    /// To be kept and polled by a task that serves someone.
+    pub fn watch(&self) -> Watch {
+        let begun = Box::pin(self.begun.clone().cancelled_owned());
+        Watch { hurried: self.hurried.clone(), next: Some(begun), step: Step::Begun }
     }
 
     /// Runs a task that [`Shutdown::finished`] waits for.
@@ -52,13 +67,70 @@ impl Shutdown {
     }
 }
 
-/// Becomes ready when the server stops.
-#[derive(Debug)]
-pub struct Begun(Pin<Box<WaitForCancellationFutureOwned>>);
+/// The two steps of the server's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing new is to be begun.
+    Begun,
+    /// What is under way is to be interrupted.
+    Hurried,
+}
 
-impl Begun {
-    /// Whether the server stops; the task is woken when it does.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(context)
+/// Tells one task of the steps, each once.
+#[derive(Debug)]
+pub struct Watch {
+    hurried: CancellationToken,
+    next: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    step: Step,
+}
+
+impl Watch {
+    /// The next step, when it comes; the task is woken then.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        let Some(next) = &mut self.next else { return Poll::Pending };
+        if next.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        let step = self.step;
+        self.next = match step {
+            Step::Begun => Some(Box::pin(self.hurried.clone().cancelled_owned())),
+            Step::Hurried => None,
+        };
+        self.step = Step::Hurried;
+        Poll::Ready(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn both_steps_are_told_once() {
+        let shutdown = Shutdown::new();
+        let mut watch = shutdown.watch();
+        let watched = tokio::spawn(async move {
+            let first = poll_fn(|context| watch.poll(context)).await;
+            let second = poll_fn(|context| watch.poll(context)).await;
+            let third = poll_fn(|context| Poll::Ready(watch.poll(context).is_pending())).await;
+            (first, second, third)
+        });
+        tokio::task::yield_now().await;
+        assert!(!shutdown.has_begun());
+        shutdown.begin();
+        tokio::task::yield_now().await;
+        shutdown.hurry();
+        assert_eq!(watched.await.unwrap(), (Step::Begun, Step::Hurried, true));
+    }
+
+    #[tokio::test]
+    async fn it_is_finished_when_every_task_is() {
+        let shutdown = Shutdown::new();
+        let inside = shutdown.clone();
+        shutdown.spawn(async move { inside.begun().await });
+        shutdown.begin();
+        shutdown.finished().await;
     }
 }

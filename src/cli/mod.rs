@@ -6,33 +6,98 @@ mod serve;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::ServeArgs;
-
-/// PhotonDB: a database server for RethinkDB drivers.
-#[derive(Debug, Parser)]
-#[command(name = "photondb", version, args_conflicts_with_subcommands = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    serve: ServeArgs,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Serve clients. The default when no command is given.
-    Serve(ServeArgs),
-}
+use crate::config::{OPTIONS, OptionSpec, RawOptions, Takes};
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = command().get_matches();
     logging::start();
-    let args = match cli.command {
-        Some(Command::Serve(args)) => args,
-        None => cli.serve,
+    let matches = matches.subcommand().map_or(&matches, |(_, matches)| matches);
+    serve::run(raw_options(matches))
+}
+
+/// The command line's grammar, made from the table of options.
+fn command() -> Command {
+    let serve = Command::new("serve")
+        .about("Serve clients. The default when no command is given")
+        .args(OPTIONS.iter().map(arg));
+    Command::new("photondb")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("PhotonDB: a database server for RethinkDB drivers")
+        .args_conflicts_with_subcommands(true)
+        .args(OPTIONS.iter().map(arg))
+        .subcommand(serve)
+        .after_help(
+            "Every option may also be given in the environment (--driver-port as \
+             PHOTONDB_DRIVER_PORT) and in the config file (driver-port=28015). The command line \
+             comes first, then the environment, then the file. RUST_LOG says what is logged.",
+        )
+}
+
+fn arg(option: &'static OptionSpec) -> Arg {
+    let arg = Arg::new(option.name).long(option.name).help(option.help).hide(!option.supported);
+    let arg = match option.takes {
+        Takes::Nothing => arg.action(ArgAction::SetTrue),
+        Takes::One(value) => arg.action(ArgAction::Set).value_name(value),
+        Takes::Many(value) => arg.action(ArgAction::Append).value_name(value),
     };
-    serve::run(args)
+    let arg = match option.short {
+        Some(letter) => arg.short(letter),
+        None => arg,
+    };
+    match option.alias {
+        Some(alias) => arg.alias(alias),
+        None => arg,
+    }
+}
+
+fn raw_options(matches: &ArgMatches) -> RawOptions {
+    let mut raw = RawOptions::new();
+    for option in OPTIONS {
+        if option.takes == Takes::Nothing {
+            if matches.get_flag(option.name) {
+                raw.command_line(option, Vec::new());
+            }
+        } else if let Some(values) = matches.get_many::<String>(option.name) {
+            raw.command_line(option, values.cloned().collect());
+        }
+    }
+    raw
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(line: &[&str]) -> RawOptions {
+        let matches = command().try_get_matches_from([&["photondb"], line].concat()).unwrap();
+        raw_options(matches.subcommand().map_or(&matches, |(_, matches)| matches))
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default() {
+        let line = ["-d", "data", "--bind", "all", "--bind", "::1", "-o", "3", "--dev-mode"];
+        for line in [line.to_vec(), [&["serve"], &line[..]].concat()] {
+            let raw = given(&line);
+            assert_eq!(raw.one("directory").unwrap().1, "data");
+            assert_eq!(raw.one("port-offset").unwrap().1, "3");
+            assert_eq!(raw.many("bind").unwrap().values, ["all", "::1"]);
+            assert!(raw.flag("dev-mode") && !raw.flag("no-http-admin"));
+        }
+        assert_eq!(given(&["--data-dir", "x"]).one("directory").unwrap().1, "x");
+    }
+
+    #[test]
+    fn what_is_no_option_is_refused() {
+        for line in [&["--prot", "1"][..], &["serve", "--driver-port"], &["create"]] {
+            assert!(command().try_get_matches_from([&["photondb"], line].concat()).is_err());
+        }
+    }
 }

@@ -5,20 +5,24 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 use tracing::error;
 
-use crate::config::{ServeArgs, Settings};
+use crate::config::{ConfigError, RawOptions, Settings};
 use crate::limits;
 use crate::server;
 
 /// Serves until a signal says to stop.
-pub fn run(args: ServeArgs) -> ExitCode {
-    let settings = match Settings::check(args) {
+pub fn run(raw: RawOptions) -> ExitCode {
+    let settings = match settings(raw) {
         Ok(settings) => settings,
         Err(error) => {
             error!("{error}");
             return ExitCode::FAILURE;
         }
     };
-    let runtime = Builder::new_multi_thread()
+    let mut builder = Builder::new_multi_thread();
+    if let Some(cores) = settings.cores {
+        builder.worker_threads(cores);
+    }
+    let runtime = builder
         .enable_all()
         .thread_name("photondb")
         .thread_stack_size(limits::THREAD_STACK_BYTES)
@@ -41,4 +45,10 @@ pub fn run(args: ServeArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn settings(mut raw: RawOptions) -> Result<Settings, ConfigError> {
+    raw.environment(|name| std::env::var(name).ok())?;
+    raw.config_file()?;
+    Settings::check(&raw)
 }

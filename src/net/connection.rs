@@ -23,7 +23,7 @@ use tracing::debug;
 
 use crate::limits;
 use crate::session::Session;
-use crate::shutdown::Begun;
+use crate::shutdown::{Step, Watch};
 
 use super::doors::{Doors, Transport};
 
@@ -77,7 +77,7 @@ where
         output: Vec::new(),
         sent: 0,
         session: Session::new(doors.service.clone(), client.version),
-        begun: doors.shutdown.begun_owned(),
+        shutdown: doors.shutdown.watch(),
         state: State::Serving,
     };
     connection.serve().await?;
@@ -148,7 +148,7 @@ struct Connection<S> {
     /// How much of the output has been written.
     sent: usize,
     session: Session,
-    begun: Begun,
+    shutdown: Watch,
     state: State,
 }
 
@@ -231,8 +231,12 @@ where
         if !progress {
             progress = self.poll_read(context)?;
         }
-        if !progress && self.state == State::Serving && self.begun.poll(context).is_ready() {
-            self.state = State::Stopping;
+        if !progress && let Poll::Ready(step) = self.shutdown.poll(context) {
+            match step {
+                Step::Begun if self.state == State::Serving => self.state = State::Stopping,
+                Step::Begun => {}
+                Step::Hurried => self.session.cancel_all(),
+            }
             progress = true;
         }
         if progress { Poll::Ready(Ok(())) } else { Poll::Pending }

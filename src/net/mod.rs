@@ -6,4 +6,4 @@ mod doors;
 mod tcp;
 
 pub use doors::{Doors, Transport};
-pub use tcp::{listen, serve};
+pub use tcp::{listen_tcp, serve_tcp};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
@@ -17,13 +18,28 @@ use super::doors::{Doors, Transport};
 /// After a failed accept: out of files, most likely, and trying again at once would only burn time.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Takes a port.
-pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+/// Connections that have not been accepted yet; the system may have a lower bound.
+const BACKLOG: i32 = 4_096;
+
+/// A silent connection is asked after this time whether its other end is still there.
+const KEEPALIVE: Duration = Duration::from_secs(120);
+
+/// Takes a port. On the unspecified address of IPv6 it serves IPv4 too.
+pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A server that is started again need not wait for connections of its last run to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// Accepts connections until the server stops. Each is served by a task of its own.
-pub async fn serve(listener: TcpListener, doors: Arc<Doors>) {
+pub async fn serve_tcp(listener: TcpListener, doors: Arc<Doors>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -45,7 +61,11 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
         return;
     };
     // Answers are written whole; waiting to fill a packet would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+    let prepared = stream
+        .set_nodelay(true)
+        .and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&keepalive));
+    if let Err(error) = prepared {
         debug!(%peer, %error, "a connection was lost before it began");
         return;
     }
