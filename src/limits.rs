@@ -172,3 +172,8 @@ pub const SCRIPT_CHECK_VALUES: usize = 256;
 
 /// How long a query waits for its script after the script should have ended, before it goes on without it.
 pub const SCRIPT_GRACE: Duration = Duration::from_millis(100);
+/// Changes that may wait for one feed unless it asks otherwise (`changefeed_queue_size`). RethinkDB's default.
+pub const FEED_QUEUE_CHANGES: usize = 100_000;
+
+/// Shards of one table, as reported. RethinkDB's limit.
+pub const TABLE_SHARDS_MAX: u32 = 64;

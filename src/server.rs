@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::auth::{NoRandom, Users};
+use crate::catalog::CatalogError;
 use crate::config::{Endpoint, InitialPassword, Settings};
 use crate::limits;
 use crate::net::{self, Doors};
@@ -52,6 +53,9 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// The catalog cannot be opened.
+    #[error("cannot open the data: {0}")]
+    Catalog(#[from] CatalogError),
     /// No secrets.
     #[error(transparent)]
     Random(#[from] NoRandom),
@@ -64,7 +68,7 @@ pub async fn run(settings: Settings) -> Result<(), ServerError> {
     let directory = open_directory(&settings)?;
     let shutdown = Shutdown::new();
     let service = Arc::new(Service {
-        context: Arc::new(Context::default()),
+        context: Arc::new(Context::in_memory(&directory.identity().name)?),
         pool: Pool::new(Handle::current(), limits::POOL_THREADS),
         identity: directory.identity().clone(),
     });

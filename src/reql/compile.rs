@@ -15,7 +15,7 @@ use super::error::{Error, NodeId};
 use super::eval::{Call, Facts, Node, Op};
 use super::function::FuncNode;
 use super::scope::VarId;
-use super::spec::{Effect, TermSpec};
+use super::spec::{Cost, Effect, TermSpec};
 use super::terms;
 
 /// A compiled query.
@@ -188,11 +188,7 @@ impl<'c> Compiler<'c> {
                     TermType::Func => self.func(args, &optargs, id, place),
                     TermType::Var => self.var(&args, id),
                     TermType::ImplicitVar => self.implicit_var(id),
-                    TermType::Now => {
-                        // Checked like any term; what it gives is known already.
-                        self.call(kind, args, optargs, id, place)?;
-                        Ok(literal(self.now.clone()))
-                    }
+                    TermType::Now => Ok(literal(self.now.clone())),
                     TermType::MakeObj => self.object(optargs, id, place),
                     _ => self.call(kind, args, optargs, id, place),
                 }
@@ -244,7 +240,11 @@ impl<'c> Compiler<'c> {
             let child = self.child(id, Frame::Position(i as u32));
             splices |= matches!(raw, RawTerm::Term { kind: TermType::Args, .. });
             let node = self.term(raw, child, place.within(spec, i == 0))?;
-            facts = facts.join(node.facts);
+            let mut node_facts = node.facts;
+            if i == 0 && spec.takes_table_whole && node.is_table() {
+                node_facts.cost = Cost::Light;
+            }
+            facts = facts.join(node_facts);
             compiled_args.push(node);
         }
         if !splices && !spec.arity.allows(compiled_args.len()) {

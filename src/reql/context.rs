@@ -1,10 +1,42 @@
 //! What queries know of the server around them.
 
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::changefeed::Hub;
+use crate::storage::memory::MemoryEngine;
+
 use super::js::ScriptHost;
 
 /// The server, as a query sees it. One for the whole server, shared by all queries.
-#[derive(Debug, Default)]
 pub struct Context {
+    /// Databases and tables.
+    pub catalog: Catalog,
+    /// Who listens to changes.
+    pub hub: Arc<Hub>,
+    /// The server's name, where tables say which server holds them.
+    pub server_name: Arc<str>,
     /// The threads that run scripts.
     pub scripts: ScriptHost,
+}
+
+impl Context {
+    /// A server whose catalog is open and hands its changes to the hub.
+    pub fn new(catalog: Catalog, hub: Arc<Hub>, server_name: &str) -> Context {
+        let scripts = ScriptHost::default();
+        Context { catalog, hub, server_name: Arc::from(server_name), scripts }
+    }
+
+    /// A server that keeps everything in memory: for tests, and for throw-away servers.
+    pub fn in_memory(server_name: &str) -> Result<Context, CatalogError> {
+        let hub = Arc::new(Hub::default());
+        let catalog = Catalog::open(Arc::new(MemoryEngine::new()), hub.clone())?;
+        Ok(Context::new(catalog, hub, server_name))
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
 }

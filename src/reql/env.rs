@@ -214,13 +214,13 @@ impl Env {
                 Error::new(ErrorKind::NotResident, "The answer is not in memory.")
             }
             TableError::Storage(StorageError::NoSuchTree { .. }) => {
-                Error::op_failed(format!("Table `{}.{}` does not exist.", table.db, table.name))
+                Error::op_failed(format!("Table `{}.{}` does not exist.", table.db, table.name()))
             }
             TableError::Contended { .. } => {
                 Error::new(ErrorKind::OpIndeterminate, error.to_string())
             }
             error @ (TableError::Storage(_) | TableError::Document { .. }) => Error::op_failed(
-                format!("Table `{}.{}` is not available: {error}", table.db, table.name),
+                format!("Table `{}.{}` is not available: {error}", table.db, table.name()),
             ),
         }
     }

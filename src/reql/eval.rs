@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use photondb_protocol::numbers::TermType;
+
 use crate::datum::Datum;
 
 use super::env::Env;
@@ -91,6 +93,11 @@ impl std::fmt::Debug for Call {
 }
 
 impl Node {
+    /// Whether it is `r.table`.
+    pub fn is_table(&self) -> bool {
+        matches!(&self.op, Op::Call(call) if call.spec.term == TermType::Table)
+    }
+
     /// Evaluates the term. An error without a blamed term blames this one.
     pub fn eval(&self, env: &Env, scope: &Scope<'_>) -> Result<Val> {
         match &self.op {

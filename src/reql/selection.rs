@@ -5,6 +5,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::catalog::TableEntry;
 use crate::datum::Datum;
 use crate::storage::{Direction, KeyRange};
 use crate::table::{PrimaryKey, Table, key_range};
@@ -27,8 +28,20 @@ pub struct TableRef {
     pub table: Arc<Table>,
     /// Its database's name.
     pub db: Arc<str>,
-    /// Its own name.
-    pub name: Arc<str>,
+    /// Its place in the catalog.
+    pub entry: Arc<TableEntry>,
+}
+
+impl TableRef {
+    /// A table of the catalog.
+    pub fn new(entry: &Arc<TableEntry>, db: &Arc<str>) -> TableRef {
+        TableRef { table: entry.table.clone(), db: db.clone(), entry: entry.clone() }
+    }
+
+    /// The table's own name.
+    pub fn name(&self) -> &str {
+        &self.entry.name
+    }
 }
 
 /// A table, or a range or an order of one that no transformation has touched.

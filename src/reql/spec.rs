@@ -29,6 +29,8 @@ pub struct TermSpec {
     pub grouping: Grouping,
     /// Whether it may run inline on a network worker.
     pub cost: Cost,
+    /// Whether a table as first argument is taken whole, not read (`get`, `insert`): it then costs nothing.
+    pub takes_table_whole: bool,
     /// Whether writes are refused in its arguments after the first (`Cannot nest writes or meta ops ...`).
     pub forbids_writes: bool,
     /// Evaluates it.
@@ -59,6 +61,7 @@ impl TermSpec {
             determinism: Determinism::Always,
             grouping: Grouping::Each,
             cost: Cost::Light,
+            takes_table_whole: false,
             forbids_writes: false,
             eval,
         }

@@ -8,7 +8,7 @@ use super::env::Env;
 use super::error::{Error, ErrorKind, NodeId, Result};
 use super::function::{Func, Shortcut};
 use super::grouped::{Grouped, GroupedStream};
-use super::selection::{Database, Selection, SingleSelection, TableVal};
+use super::selection::{Database, Selection, SingleSelection, TableRef, TableVal};
 use super::stream::{ArrayStream, BoxStream, collect_array};
 
 /// The result of a term, with the term that is to blame when it has the wrong type.
@@ -98,7 +98,13 @@ impl Val {
             }
             ValKind::Database(database) => Ok(format!("db(\"{}\")", database.name)),
             ValKind::Table(table) if !table.is_slice() => {
-                Ok(format!("table(\"{}\")", table.table.name))
+                Ok(format!("table(\"{}\")", table.table.name()))
+            }
+            ValKind::Selection(selection) => {
+                Ok(format!("SELECTION ON table({})", selection.table.name()))
+            }
+            ValKind::SingleSelection(single) => {
+                Ok(format!("SINGLE_SELECTION ON table({})", single.table.name()))
             }
             _ => Ok(format!("VALUE {}", self.kind_name())),
         }
@@ -193,6 +199,30 @@ impl Val {
             | ValKind::Func(_)
             | ValKind::Grouped(_)
             | ValKind::GroupedStream(_) => Err(self.type_error("SEQUENCE")),
+        }
+    }
+
+    /// As a whole table.
+    pub fn into_table(self) -> Result<TableRef> {
+        match self.kind {
+            ValKind::Table(table) if !table.is_slice() => Ok(table.table),
+            _ => Err(self.type_error("TABLE")),
+        }
+    }
+
+    /// As a table or a range of one.
+    pub fn into_table_slice(self) -> Result<TableVal> {
+        match self.kind {
+            ValKind::Table(table) => Ok(table),
+            _ => Err(self.type_error("TABLE_SLICE")),
+        }
+    }
+
+    /// As a database.
+    pub fn into_database(self) -> Result<Database> {
+        match self.kind {
+            ValKind::Database(database) => Ok(database),
+            _ => Err(self.type_error("DATABASE")),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod administration;
 mod aggregation;
+mod catalog_errors;
 mod control_structures;
 mod dates_and_times;
 mod document_manipulation;
@@ -26,8 +27,12 @@ use photondb_protocol::numbers::TermType;
 
 use super::spec::TermSpec;
 
+pub use catalog_errors::catalog_error;
 pub use globals::global_option;
 pub use internal::{get_field_of, make_object, pluck_of};
+pub use manipulating_databases::config_changes;
+pub use selecting_data::default_database;
+pub use writing_data::durability;
 
 /// The rows, by chapter.
 pub static CHAPTERS: &[&[&TermSpec]] = &[

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::datum::{Datum, write_json};
 use crate::reql::{
-    Answer, CancelFlag, Context, ErrorKind, Failure, Program, RunRequest, run as run_program,
+    Answer, CancelFlag, CompileError, Context, Cursor, ErrorKind, Failure, Program, RunRequest,
+    run as run_program,
 };
 
 /// What `r.now()` stands for in tests: 2014-05-13T16:53:20.123+00:00.
@@ -26,28 +27,62 @@ pub(crate) enum Outcome {
     Error(ErrorKind, String, String),
 }
 
-/// Runs a term written as JSON (`[24,[1,2]]`).
-pub(crate) fn run(query: &str) -> Outcome {
-    run_with(query, "{}")
+/// A server without sockets, for tests whose queries build on each other.
+pub(crate) struct Server(Arc<Context>);
+
+impl Server {
+    /// An empty one, in memory.
+    pub(crate) fn new() -> Server {
+        Server(Arc::new(Context::in_memory("test").expect("an empty catalog")))
+    }
+
+    /// Runs a term written as JSON, with global options.
+    pub(crate) fn run_with(&self, query: &str, options: &str) -> Outcome {
+        match self.start(query, options) {
+            Ok(answer) => finish(answer.and_then(collect)),
+            Err(error) => Outcome::CompileError(error.message, path_text(&error.path)),
+        }
+    }
+
+    /// The query answers this value. Numbers compare as doubles, fields in any order.
+    #[track_caller]
+    pub(crate) fn check(&self, query: &str, expected: &str) {
+        expect(query, self.run_with(query, "{}"), expected);
+    }
+
+    /// The query has an answer, whatever it is.
+    #[track_caller]
+    pub(crate) fn succeed(&self, query: &str) {
+        let outcome = self.run_with(query, "{}");
+        assert!(matches!(outcome, Outcome::Value(_)), "{query}\n  got      {outcome:?}");
+    }
+
+    /// Begins a query whose stream the test reads itself.
+    #[track_caller]
+    pub(crate) fn open(&self, query: &str) -> Cursor {
+        match self.start(query, "{}") {
+            Ok(Ok(Answer::Stream(cursor))) => cursor,
+            other => panic!("{query} is no stream: {other:?}"),
+        }
+    }
+
+    fn start(&self, query: &str, options: &str) -> Result<Result<Answer, Failure>, CompileError> {
+        let body = format!("[1,{query},{options}]");
+        let Ok(Query::Start { term, optargs }) = parse(body.as_bytes()) else {
+            panic!("not a query: {query}");
+        };
+        let now = Datum::object([
+            ("$reql_type$", "TIME".into()),
+            ("epoch_time", Datum::Number(NOW)),
+            ("timezone", "+00:00".into()),
+        ]);
+        let program = Arc::new(Program::compile(term, optargs, &now)?);
+        let request = RunRequest { cancel: CancelFlag::default(), deadline: None, may_block: true };
+        Ok(run_program(&program, &self.0, request))
+    }
 }
 
-/// As [`run`], with global options.
-pub(crate) fn run_with(query: &str, options: &str) -> Outcome {
-    let body = format!("[1,{query},{options}]");
-    let Ok(Query::Start { term, optargs }) = parse(body.as_bytes()) else {
-        panic!("not a query: {query}");
-    };
-    let now = Datum::object([
-        ("$reql_type$", "TIME".into()),
-        ("epoch_time", Datum::Number(NOW)),
-        ("timezone", "+00:00".into()),
-    ]);
-    let program = match Program::compile(term, optargs, &now) {
-        Ok(program) => Arc::new(program),
-        Err(error) => return Outcome::CompileError(error.message, path_text(&error.path)),
-    };
-    let request = RunRequest { cancel: CancelFlag::default(), deadline: None, may_block: true };
-    let answer = run_program(&program, &Arc::new(Context::default()), request).and_then(collect);
+fn finish(answer: Result<Datum, Failure>) -> Outcome {
     match answer {
         Ok(value) => Outcome::Value(to_json(&value)),
         Err(failure) => {
@@ -55,6 +90,32 @@ pub(crate) fn run_with(query: &str, options: &str) -> Outcome {
             Outcome::Error(failure.kind, failure.message, place)
         }
     }
+}
+
+/// The rows of one batch.
+#[track_caller]
+pub(crate) fn check_batch(cursor: &mut Cursor, expected: &str) {
+    let rows = cursor.next_batch().map(|batch| Datum::array(batch.rows));
+    expect("a batch", finish(rows), expected);
+}
+
+#[track_caller]
+fn expect(query: &str, outcome: Outcome, expected: &str) {
+    let expected: Value = serde_json::from_str(expected).expect("the expectation is JSON");
+    match outcome {
+        Outcome::Value(value) if same(&value, &expected) => {}
+        other => panic!("{query}\n  expected {expected}\n  got      {other:?}"),
+    }
+}
+
+/// Runs a term written as JSON (`[24,[1,2]]`) on a server of its own.
+pub(crate) fn run(query: &str) -> Outcome {
+    run_with(query, "{}")
+}
+
+/// As [`run`], with global options.
+pub(crate) fn run_with(query: &str, options: &str) -> Outcome {
+    Server::new().run_with(query, options)
 }
 
 /// The query answers this value. Numbers compare as doubles, fields in any order.
@@ -66,11 +127,7 @@ pub(crate) fn check(query: &str, expected: &str) {
 /// As [`check`], with global options.
 #[track_caller]
 pub(crate) fn check_with(query: &str, options: &str, expected: &str) {
-    let expected: Value = serde_json::from_str(expected).expect("the expectation is JSON");
-    match run_with(query, options) {
-        Outcome::Value(value) if same(&value, &expected) => {}
-        other => panic!("{query}\n  expected {expected}\n  got      {other:?}"),
-    }
+    expect(query, run_with(query, options), expected);
 }
 
 /// The query fails with this kind, text and place (`[0,"a"]`).

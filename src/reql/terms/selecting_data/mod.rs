@@ -1,5 +1,20 @@
 //! Selecting data.
 
+mod between;
+mod db;
+mod get;
+mod get_all;
+mod table;
+
 use crate::reql::spec::TermSpec;
 
-pub static ROWS: &[&TermSpec] = &[];
+pub use db::default_database;
+
+pub static ROWS: &[&TermSpec] = &[
+    &between::BETWEEN,
+    &between::BETWEEN_DEPRECATED,
+    &db::DB,
+    &get::GET,
+    &get_all::GET_ALL,
+    &table::TABLE,
+];

@@ -1,0 +1,80 @@
+//! `dbCreate`, `dbDrop`, `dbList`.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::catalog::{CatalogError, Database, NameKind, is_valid_name};
+use crate::datum::Datum;
+use crate::reql::error::Result;
+use crate::reql::eval::Args;
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::terms::catalog_error;
+use crate::reql::value::Val;
+
+const fn row(
+    term: TermType,
+    name: &'static str,
+    arity: usize,
+    effect: Effect,
+    eval: fn(&Args<'_>) -> Result<Val>,
+) -> TermSpec {
+    TermSpec {
+        effect,
+        determinism: Determinism::No,
+        ..TermSpec::pure(term, name, Chapter::ManipulatingDatabases, Arity::exactly(arity), eval)
+    }
+}
+
+pub static DB_CREATE: TermSpec = row(TermType::DbCreate, "DB_CREATE", 1, Effect::Meta, db_create);
+pub static DB_DROP: TermSpec = row(TermType::DbDrop, "DB_DROP", 1, Effect::Meta, db_drop);
+pub static DB_LIST: TermSpec = row(TermType::DbList, "DB_LIST", 0, Effect::Read, db_list);
+
+fn db_create(args: &Args<'_>) -> Result<Val> {
+    let name = database_name(args)?;
+    let created = args.env.context.catalog.create_database(&name).map_err(catalog_error)?;
+    args.env.note_commit(created.commit);
+    args.value(Datum::object([
+        ("config_changes", config_changes(Datum::Null, config(&created.value))),
+        ("dbs_created", Datum::Number(1.0)),
+    ]))
+}
+
+fn db_drop(args: &Args<'_>) -> Result<Val> {
+    let name = database_name(args)?;
+    let dropped = args.env.context.catalog.drop_database(&name).map_err(catalog_error)?;
+    args.env.note_commit(dropped.commit);
+    let tables = dropped.value.tables().count();
+    args.value(Datum::object([
+        ("config_changes", config_changes(config(&dropped.value), Datum::Null)),
+        ("dbs_dropped", Datum::Number(1.0)),
+        ("tables_dropped", Datum::Number(tables as f64)),
+    ]))
+}
+
+fn db_list(args: &Args<'_>) -> Result<Val> {
+    let names = args.env.context.catalog.state().database_names();
+    args.value(Datum::array(names.into_iter().map(Datum::from).collect()))
+}
+
+/// The first argument as a database's name; an impossible name blames the argument.
+fn database_name(args: &Args<'_>) -> Result<std::sync::Arc<str>> {
+    let val = args.arg(0)?;
+    let at = val.at;
+    let name = val.str(args.env)?;
+    if is_valid_name(&name) {
+        return Ok(name);
+    }
+    let error = CatalogError::InvalidName { kind: NameKind::Database, name: name.to_string() };
+    Err(catalog_error(error).at(at))
+}
+
+fn config(database: &Database) -> Datum {
+    Datum::object([
+        ("id", Datum::from(database.id.0.to_string())),
+        ("name", Datum::string(&database.name)),
+    ])
+}
+
+/// `[{"new_val": ..., "old_val": ...}]`
+pub fn config_changes(old: Datum, new: Datum) -> Datum {
+    Datum::array(vec![Datum::object([("new_val", new), ("old_val", old)])])
+}

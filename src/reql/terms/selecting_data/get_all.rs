@@ -1,0 +1,107 @@
+//! `getAll`: the documents with these keys. A key that comes twice gives its document twice.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::Datum;
+use crate::reql::env::Env;
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::Args;
+use crate::reql::selection::{Selection, TableRef};
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::stream::{BatchSpec, Stream};
+use crate::reql::value::{Val, ValKind};
+use crate::table::{PrimaryKey, TableReader};
+
+pub static GET_ALL: TermSpec = TermSpec {
+    options: &["index"],
+    effect: Effect::Read,
+    determinism: Determinism::No,
+    takes_table_whole: true,
+    ..TermSpec::pure(
+        TermType::GetAll,
+        "GET_ALL",
+        Chapter::SelectingData,
+        Arity::at_least(1),
+        get_all,
+    )
+};
+
+fn get_all(args: &Args<'_>) -> Result<Val> {
+    let table = args.arg(0)?.into_table()?;
+    check_index(args, &table)?;
+    let mut keys = Vec::with_capacity(args.len() - 1);
+    for i in 1..args.len() {
+        let val = args.arg(i)?;
+        let at = val.at;
+        let key = val.into_datum(args.env)?;
+        if matches!(key, Datum::Null) {
+            return Err(Error::non_existence("Keys cannot be NULL.").at(at));
+        }
+        keys.push(PrimaryKey::encode(&key)?);
+    }
+    let stream = DocumentsByKey::open(args.env, &table, keys)?;
+    args.val(ValKind::Selection(Selection { table, stream: Box::new(stream) }))
+}
+
+/// Only the primary index exists.
+pub fn check_index(args: &Args<'_>, table: &TableRef) -> Result<()> {
+    match args.optarg_str("index")? {
+        Some(index) if index != *table.table.primary_key() => Err(Error::op_failed(format!(
+            "Index `{index}` was not found on table `{}.{}`.",
+            table.db,
+            table.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Reads documents one key after another at one commit point. Keys without a document are passed over.
+struct DocumentsByKey {
+    table: TableRef,
+    reader: TableReader,
+    keys: std::vec::IntoIter<PrimaryKey>,
+    next: Option<Datum>,
+}
+
+impl std::fmt::Debug for DocumentsByKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DocumentsByKey").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+impl DocumentsByKey {
+    fn open(env: &Env, table: &TableRef, keys: Vec<PrimaryKey>) -> Result<Self> {
+        let reader = env.reader(table)?;
+        let mut stream =
+            DocumentsByKey { table: table.clone(), reader, keys: keys.into_iter(), next: None };
+        stream.next = stream.read(env)?;
+        Ok(stream)
+    }
+
+    fn read(&mut self, env: &Env) -> Result<Option<Datum>> {
+        for key in self.keys.by_ref() {
+            let found =
+                self.reader.get(&key).map_err(|error| env.table_error(&self.table, error))?;
+            if let Some(document) = found {
+                return env.decode(&self.table, &document).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Stream for DocumentsByKey {
+    fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+        let mut rows = Vec::new();
+        while rows.len() < batch.max_rows {
+            let Some(row) = self.next.take() else { break };
+            rows.push(row);
+            self.next = self.read(env)?;
+        }
+        Ok(rows)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.next.is_none()
+    }
+}

@@ -1,0 +1,60 @@
+//! `table`: a table of a database.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::catalog::{CatalogError, NameKind, is_valid_name};
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::Args;
+use crate::reql::selection::{TableRef, TableVal};
+use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Effect, TermSpec};
+use crate::reql::terms::{catalog_error, default_database};
+use crate::reql::value::{Val, ValKind};
+
+pub static TABLE: TermSpec = TermSpec {
+    options: &["read_mode", "use_outdated", "identifier_format"],
+    effect: Effect::Read,
+    determinism: Determinism::No,
+    cost: Cost::Heavy,
+    ..TermSpec::pure(TermType::Table, "TABLE", Chapter::SelectingData, Arity::between(1, 2), table)
+};
+
+fn table(args: &Args<'_>) -> Result<Val> {
+    check_options(args)?;
+    let (database, val) = match args.len() {
+        1 => (default_database(args.env)?, args.arg(0)?),
+        _ => (args.arg(0)?.into_database()?, args.arg(1)?),
+    };
+    let at = val.at;
+    let name = val.str(args.env)?;
+    if !is_valid_name(&name) {
+        let error = CatalogError::InvalidName { kind: NameKind::Table, name: name.to_string() };
+        return Err(catalog_error(error).at(at));
+    }
+    let state = args.env.context.catalog.state();
+    let entry = state.table(&database.name, &name).map_err(catalog_error)?;
+    args.val(ValKind::Table(TableVal::whole(TableRef::new(entry, &database.name))))
+}
+
+/// With one server every read is as good as a majority's, so the read modes are checked and mean the same.
+fn check_options(args: &Args<'_>) -> Result<()> {
+    if args.optarg("use_outdated")?.is_some() {
+        return Err(Error::logic(
+            "The `use_outdated` optarg is no longer supported.  Use the `read_mode` optarg instead.",
+        ));
+    }
+    if let Some(mode) = args.optarg_str("read_mode")?
+        && !matches!(&*mode, "majority" | "single" | "outdated" | "_debug_direct")
+    {
+        return Err(Error::logic(format!(
+            "Read mode `{mode}` unrecognized (options are \"majority\", \"single\", and \"outdated\")."
+        )));
+    }
+    if let Some(format) = args.optarg_str("identifier_format")?
+        && !matches!(&*format, "name" | "uuid")
+    {
+        return Err(Error::logic(format!(
+            "Identifier format `{format}` unrecognized (options are \"name\" and \"uuid\")."
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Replaces documents one by one, each under its lock, many to a commit.
+
+use crate::datum::Datum;
+use crate::reql::env::Env;
+use crate::reql::error::{Error, ErrorKind, Result};
+use crate::reql::eval::Args;
+use crate::reql::selection::{Selection, SingleSelection, TableRef};
+use crate::reql::stream::BatchSpec;
+use crate::reql::value::{Val, ValKind};
+use crate::storage::Durability;
+use crate::table::{Decision, Document, PrimaryKey, WriteError};
+
+use super::options::{ReturnChanges, durability};
+use super::replacement;
+use super::summary::{Fate, Summary};
+
+/// What a write makes of a document: given the number of the key and the document (null when it is not there), the
+/// document that shall stand there (null to remove it). `None` leaves it and counts it as skipped.
+pub type Replacer<'a> = &'a dyn Fn(usize, &Datum) -> Result<Option<Datum>>;
+
+/// Applies a replacer to a selection: a document, some documents or a whole table.
+pub fn write_selection(args: &Args<'_>, target: Val, replacer: Replacer<'_>) -> Result<Val> {
+    let mut summary = Summary::new(ReturnChanges::read(args)?);
+    let durability = durability(args)?;
+    let env = args.env;
+    match target.kind {
+        ValKind::SingleSelection(SingleSelection { table, key, .. }) => {
+            write_keys(env, &table, &[key], durability, replacer, &mut summary)?;
+        }
+        ValKind::Selection(selection) => {
+            write_stream(env, selection, durability, replacer, &mut summary)?;
+        }
+        ValKind::Table(table) => {
+            let selection = table.into_selection(env)?;
+            write_stream(env, selection, durability, replacer, &mut summary)?;
+        }
+        _ => return Err(target.type_error("SELECTION")),
+    }
+    args.value(summary.into_datum(env))
+}
+
+fn write_stream(
+    env: &Env,
+    mut selection: Selection,
+    durability: Durability,
+    replacer: Replacer<'_>,
+    summary: &mut Summary,
+) -> Result<()> {
+    let table = selection.table;
+    let primary_key = table.table.primary_key().clone();
+    while !selection.stream.is_exhausted() {
+        let mut keys = Vec::new();
+        for row in selection.stream.next_batch(env, &BatchSpec::TERMINAL)? {
+            keys.push(PrimaryKey::encode(row.get_or_error(&primary_key)?)?);
+        }
+        write_keys(env, &table, &keys, durability, replacer, summary)?;
+    }
+    Ok(())
+}
+
+/// Replaces the documents under these keys and counts what became of them.
+pub fn write_keys(
+    env: &Env,
+    table: &TableRef,
+    keys: &[PrimaryKey],
+    durability: Durability,
+    replacer: Replacer<'_>,
+    summary: &mut Summary,
+) -> Result<()> {
+    let primary_key = table.table.primary_key();
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(keys.len());
+    let decide = |at: usize, stored: Option<&Document>| -> Result<Decision> {
+        env.check_interrupt()?;
+        // A write that met another in between decides anew, from some key on.
+        outcomes.truncate(at);
+        let old = match stored {
+            Some(document) => env.decode(table, document)?,
+            None => Datum::Null,
+        };
+        let key = keys.get(at).ok_or_else(|| Error::internal("A key without a number."))?;
+        let (outcome, decision) = match replace_one(primary_key, key, at, old, replacer) {
+            Ok(decided) => decided,
+            Err((error, _)) if must_end_the_query(&error) => return Err(error),
+            Err((error, old)) => {
+                let outcome = Outcome { fate: Fate::Failed(error), new: old.clone(), old };
+                (outcome, Decision::Keep)
+            }
+        };
+        outcomes.push(outcome);
+        Ok(decision)
+    };
+    let written = table.table.write(keys, durability, env.read_mode(), decide);
+    match written {
+        Ok(written) => {
+            if let Some(commit) = written.commit {
+                env.note_commit(commit);
+            }
+        }
+        Err(WriteError::Table(error)) => return Err(env.table_error(table, error)),
+        Err(WriteError::Decide(error)) => return Err(error),
+    }
+    for outcome in outcomes {
+        summary.add(env, outcome.fate, outcome.old, outcome.new);
+    }
+    Ok(())
+}
+
+struct Outcome {
+    fate: Fate,
+    old: Datum,
+    new: Datum,
+}
+
+type Decided = std::result::Result<(Outcome, Decision), (Error, Datum)>;
+
+fn replace_one(
+    primary_key: &str,
+    key: &PrimaryKey,
+    at: usize,
+    old: Datum,
+    replacer: Replacer<'_>,
+) -> Decided {
+    let new = match replacer(at, &old) {
+        Ok(Some(new)) => new,
+        Ok(None) => {
+            let outcome = Outcome { fate: Fate::Skipped, old: Datum::Null, new: Datum::Null };
+            return Ok((outcome, Decision::Keep));
+        }
+        Err(error) => return Err((error, old)),
+    };
+    let document = match replacement::check(primary_key, key, &old, &new) {
+        Ok(document) => document,
+        Err(error) => return Err((error, old)),
+    };
+    let (fate, decision) = match (&old, document) {
+        (Datum::Null, None) => (Fate::Skipped, Decision::Keep),
+        (Datum::Null, Some(document)) => (Fate::Inserted, Decision::Put(document)),
+        (_, None) => (Fate::Deleted, Decision::Delete),
+        (_, Some(_)) if old == new => (Fate::Unchanged, Decision::Keep),
+        (_, Some(document)) => (Fate::Replaced, Decision::Put(document)),
+    };
+    Ok((Outcome { fate, old, new }, decision))
+}
+
+/// Errors of a document are counted; these are not the document's.
+fn must_end_the_query(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::NotResident | ErrorKind::Internal)
+}

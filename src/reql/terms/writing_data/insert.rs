@@ -1,0 +1,176 @@
+//! `insert`: puts new documents into a table; `conflict` says what happens where one is already.
+
+use photondb_protocol::numbers::TermType;
+use uuid::Uuid;
+
+use crate::datum::{Datum, DatumType};
+use crate::reql::env::Env;
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::Args;
+use crate::reql::function::{Func, Shortcut};
+use crate::reql::selection::TableRef;
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::stream::BatchSpec;
+use crate::reql::value::{Val, ValKind};
+use crate::storage::Durability;
+use crate::table::PrimaryKey;
+
+use super::apply::write_keys;
+use super::options::{ReturnChanges, durability};
+use super::summary::Summary;
+
+pub static INSERT: TermSpec = TermSpec {
+    options: &["conflict", "durability", "return_changes", "ignore_write_hook"],
+    effect: Effect::Write,
+    determinism: Determinism::No,
+    forbids_writes: true,
+    takes_table_whole: true,
+    ..TermSpec::pure(TermType::Insert, "INSERT", Chapter::WritingData, Arity::exactly(2), insert)
+};
+
+/// What happens where a document is already.
+enum Conflict {
+    Error,
+    Replace,
+    Update,
+    /// The function gets the key, the old and the new document.
+    Resolve(Func),
+}
+
+fn insert(args: &Args<'_>) -> Result<Val> {
+    let env = args.env;
+    let table = args.arg(0)?.into_table()?;
+    let mut job = Job {
+        env,
+        table,
+        conflict: conflict(args)?,
+        durability: durability(args)?,
+        summary: Summary::new(ReturnChanges::read(args)?),
+    };
+    let documents = args.arg(1)?;
+    let single = matches!(&documents.kind, ValKind::Datum(Datum::Object(_)));
+    if single {
+        job.insert(vec![documents.into_datum(env)?])?;
+    } else {
+        let mut stream = documents.into_stream(env)?;
+        if stream.is_infinite() {
+            return Err(Error::logic("Cannot insert an infinite stream."));
+        }
+        while !stream.is_exhausted() {
+            job.insert(stream.next_batch(env, &BatchSpec::TERMINAL)?)?;
+        }
+    }
+    let summary = job.summary.into_datum(env);
+    args.value(summary)
+}
+
+fn conflict(args: &Args<'_>) -> Result<Conflict> {
+    let Some(val) = args.optarg("conflict")? else { return Ok(Conflict::Error) };
+    if matches!(val.kind, ValKind::Func(_)) {
+        let func = val.into_func(Shortcut::None, args.env)?;
+        if func.arity().is_some_and(|arity| arity != 3) {
+            return Err(Error::logic(
+                "The conflict function passed to `insert` should expect 3 arguments.",
+            ));
+        }
+        if func.determinism() == Determinism::No {
+            return Err(Error::logic(
+                "The conflict function passed to `insert` must be deterministic.",
+            ));
+        }
+        return Ok(Conflict::Resolve(func));
+    }
+    let at = val.at;
+    match &*val.str(args.env)? {
+        "error" => Ok(Conflict::Error),
+        "replace" => Ok(Conflict::Replace),
+        "update" => Ok(Conflict::Update),
+        other => Err(Error::logic(format!(
+            "Conflict option `{other}` unrecognized (options are \"error\", \"replace\" and \"update\")."
+        ))
+        .at(at)),
+    }
+}
+
+struct Job<'a> {
+    env: &'a Env,
+    table: TableRef,
+    conflict: Conflict,
+    durability: Durability,
+    summary: Summary,
+}
+
+impl Job<'_> {
+    fn insert(&mut self, rows: Vec<Datum>) -> Result<()> {
+        let mut keys = Vec::with_capacity(rows.len());
+        let mut documents = Vec::with_capacity(rows.len());
+        for row in rows {
+            match self.place(row) {
+                Ok((key, document)) => {
+                    keys.push(key);
+                    documents.push(document);
+                }
+                Err(error) => self.summary.add_unplaced(self.env, error),
+            }
+        }
+        let (env, conflict) = (self.env, &self.conflict);
+        let primary_key = self.table.table.primary_key().clone();
+        let replacer = |at: usize, old: &Datum| {
+            let new: &Datum =
+                documents.get(at).ok_or_else(|| Error::internal("A row without a number."))?;
+            resolve(env, conflict, &primary_key, old, new).map(Some)
+        };
+        write_keys(env, &self.table, &keys, self.durability, &replacer, &mut self.summary)
+    }
+
+    /// The key of a new document, made when it has none.
+    fn place(&mut self, row: Datum) -> Result<(PrimaryKey, Datum)> {
+        let primary_key = self.table.table.primary_key();
+        let Datum::Object(object) = row else {
+            return Err(row.type_error(DatumType::Object).into());
+        };
+        match object.get(primary_key) {
+            Some(value) => Ok((PrimaryKey::encode(value)?, Datum::Object(object))),
+            None => {
+                let made = Datum::from(Uuid::new_v4().to_string());
+                let key = PrimaryKey::encode(&made)?;
+                self.summary.add_generated_key(self.env, made.clone());
+                Ok((key, Datum::Object(object.with(primary_key.clone(), made))))
+            }
+        }
+    }
+}
+
+fn resolve(
+    env: &Env,
+    conflict: &Conflict,
+    primary_key: &str,
+    old: &Datum,
+    new: &Datum,
+) -> Result<Datum> {
+    if matches!(old, Datum::Null) {
+        return Ok(new.clone());
+    }
+    match conflict {
+        Conflict::Error => Err(Error::logic(format!(
+            "Duplicate primary key `{primary_key}`:\n{}\n{}",
+            old.truncated_print(),
+            new.truncated_print()
+        ))),
+        Conflict::Replace => Ok(new.clone()),
+        Conflict::Update => merge_document(old, new),
+        Conflict::Resolve(func) => {
+            let key = new.get_or_error(primary_key)?.clone();
+            func.call_datum(env, &[key, old.clone(), new.clone()])
+        }
+    }
+}
+
+/// A document with changes merged into it, as `update` and `conflict: "update"` do. A change that is no object takes
+/// the document's place, and is refused there.
+pub(super) fn merge_document(old: &Datum, change: &Datum) -> Result<Datum> {
+    match change {
+        Datum::Object(_) => Ok(crate::datum::merge(old, change)?),
+        other => Ok(other.clone()),
+    }
+}

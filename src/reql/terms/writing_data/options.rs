@@ -1,0 +1,64 @@
+//! The options that all writes share: `durability`, `return_changes`, `non_atomic`.
+
+use crate::datum::Datum;
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::Args;
+use crate::reql::function::Func;
+use crate::reql::spec::Determinism;
+use crate::storage::Durability;
+
+/// Which changes the answer carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReturnChanges {
+    /// None: there is no field `changes`.
+    No,
+    /// Those of documents that changed.
+    Changed,
+    /// Those of all documents, errors included.
+    Always,
+}
+
+impl ReturnChanges {
+    /// Reads the option.
+    pub fn read(args: &Args<'_>) -> Result<ReturnChanges> {
+        match args.optarg_datum("return_changes")? {
+            None | Some(Datum::Bool(false)) => Ok(ReturnChanges::No),
+            Some(Datum::Bool(true)) => Ok(ReturnChanges::Changed),
+            Some(Datum::String(text)) if &*text == "always" => Ok(ReturnChanges::Always),
+            Some(other) => {
+                let shown = match &other {
+                    Datum::String(text) => text.to_string(),
+                    other => other.print(),
+                };
+                Err(Error::logic(format!(
+                    "Invalid return_changes value `{shown}` (options are `true`, `false`, and `'always'`.)"
+                )))
+            }
+        }
+    }
+}
+
+/// Reads `durability`; hard unless the query or its options say otherwise.
+pub fn durability(args: &Args<'_>) -> Result<Durability> {
+    let Some(val) = args.optarg("durability")? else { return Ok(Durability::Hard) };
+    let at = val.at;
+    let text = val.str(args.env)?;
+    match &*text {
+        "hard" => Ok(Durability::Hard),
+        "soft" => Ok(Durability::Soft),
+        other => Err(Error::logic(format!(
+            "Durability option `{other}` unrecognized (options are \"hard\" and \"soft\")."
+        ))
+        .at(at)),
+    }
+}
+
+/// Refuses a function whose answer may differ from time to time, unless `non_atomic` allows it.
+pub fn check_determinism(args: &Args<'_>, func: &Func) -> Result<()> {
+    if args.optarg_bool("non_atomic", false)? || func.determinism() < Determinism::No {
+        return Ok(());
+    }
+    Err(Error::logic(
+        "Could not prove argument deterministic.  Maybe you want to use the non_atomic flag?",
+    ))
+}

@@ -1,0 +1,48 @@
+//! Which document may take the place of which.
+
+use crate::datum::Datum;
+use crate::reql::error::{Error, Result};
+use crate::table::{Document, PrimaryKey};
+
+/// Checks a document that shall stand under a key and encodes it; `None` when the document goes.
+///
+/// `old` is what stands there now, null when nothing does.
+pub fn check(
+    primary_key: &str,
+    key: &PrimaryKey,
+    old: &Datum,
+    new: &Datum,
+) -> Result<Option<Document>> {
+    let object = match new {
+        Datum::Null => return Ok(None),
+        Datum::Object(object) if object.pseudo_type().is_none() => object,
+        other => {
+            return Err(Error::logic(format!(
+                "Inserted value must be an OBJECT (got {}):\n{}",
+                other.type_name(),
+                other.truncated_print()
+            )));
+        }
+    };
+    let Some(value) = object.get(primary_key) else {
+        return Err(Error::logic(format!(
+            "Inserted object must have primary key `{primary_key}`:\n{}",
+            new.truncated_print()
+        )));
+    };
+    if PrimaryKey::encode(value)? != *key {
+        let message = match old {
+            Datum::Null => format!(
+                "Primary key `{primary_key}` cannot be changed (null -> {})",
+                new.truncated_print()
+            ),
+            old => format!(
+                "Primary key `{primary_key}` cannot be changed (`{}` -> `{}`).",
+                old.truncated_print(),
+                new.truncated_print()
+            ),
+        };
+        return Err(Error::logic(message));
+    }
+    Document::encode(new).map(Some).map_err(|error| Error::logic(error.to_string()))
+}

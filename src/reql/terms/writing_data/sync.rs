@@ -1,0 +1,25 @@
+//! `sync`: waits until all that was written to a table is on disk.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::Datum;
+use crate::reql::error::Result;
+use crate::reql::eval::Args;
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::value::Val;
+use crate::storage::{Commit, Durability};
+
+pub static SYNC: TermSpec = TermSpec {
+    effect: Effect::Write,
+    determinism: Determinism::No,
+    takes_table_whole: true,
+    ..TermSpec::pure(TermType::Sync, "SYNC", Chapter::WritingData, Arity::exactly(1), sync)
+};
+
+/// Every answer that waits for a commit waits for those before it, so the newest commit stands for all.
+fn sync(args: &Args<'_>) -> Result<Val> {
+    let table = args.arg(0)?.into_table()?;
+    let sequence = table.table.engine().last_sequence();
+    args.env.note_commit(Commit { sequence, durability: Durability::Hard });
+    args.value(Datum::object([("synced", Datum::Number(1.0))]))
+}

@@ -1,0 +1,113 @@
+//! Tables through their terms: the life of a small table, each answer in full.
+
+use crate::reql::terms::testing::{Server, check_batch};
+
+const REPLACED: &str =
+    r#"{"deleted":0,"errors":0,"inserted":0,"replaced":1,"skipped":0,"unchanged":0}"#;
+const TABLE: &str = r#"[15,[[14,["test"]],"t"]]"#;
+
+fn with_rows() -> Server {
+    let server = Server::new();
+    server.succeed(r#"[60,["t"]]"#);
+    server.check(
+        &format!(r#"[56,[{TABLE},[2,[{{"id":1,"n":10}},{{"id":2,"n":20}},{{"id":3,"n":30}}]]]]"#),
+        r#"{"deleted":0,"errors":0,"inserted":3,"replaced":0,"skipped":0,"unchanged":0}"#,
+    );
+    server
+}
+
+#[test]
+fn a_document_lives_from_insert_to_delete() {
+    let server = with_rows();
+    server.check(&format!("[16,[{TABLE},2]]"), r#"{"id":2,"n":20}"#);
+    server.check(&format!("[16,[{TABLE},9]]"), "null");
+    server.check(
+        &format!(r#"[53,[[16,[{TABLE},2]],{{"n":21}}],{{"return_changes":true}}]"#),
+        r#"{"changes":[{"new_val":{"id":2,"n":21},"old_val":{"id":2,"n":20}}],"deleted":0,"errors":0,
+            "inserted":0,"replaced":1,"skipped":0,"unchanged":0}"#,
+    );
+    server.check(
+        &format!(r#"[53,[[16,[{TABLE},9]],{{"n":21}}]]"#),
+        r#"{"deleted":0,"errors":0,"inserted":0,"replaced":0,"skipped":1,"unchanged":0}"#,
+    );
+    server.check(
+        &format!(r#"[55,[[16,[{TABLE},2]],{{"id":2,"m":1}}]]"#),
+        r#"{"deleted":0,"errors":0,"inserted":0,"replaced":1,"skipped":0,"unchanged":0}"#,
+    );
+    server.check(
+        &format!("[54,[[16,[{TABLE},2]]]]"),
+        r#"{"deleted":1,"errors":0,"inserted":0,"replaced":0,"skipped":0,"unchanged":0}"#,
+    );
+    server.check(&format!("[43,[{TABLE}]]"), "2");
+}
+
+#[test]
+fn a_conflict_is_resolved_as_asked() {
+    let server = with_rows();
+    let insert = |options: &str| format!(r#"[56,[{TABLE},{{"id":1,"m":1}}],{options}]"#);
+    server.check(
+        &insert("{}"),
+        r#"{"deleted":0,"errors":1,"first_error":"Duplicate primary key `id`:\n{\n\t\"id\":\t1,\n\t\"n\":\t10\n}\n{\n\t\"id\":\t1,\n\t\"m\":\t1\n}","inserted":0,"replaced":0,"skipped":0,"unchanged":0}"#,
+    );
+    server.check(&insert(r#"{"conflict":"update"}"#), REPLACED);
+    server.check(&format!("[16,[{TABLE},1]]"), r#"{"id":1,"m":1,"n":10}"#);
+    let sum = r#"{"conflict":[69,[[2,[1,2,3]],{"id":[10,[1]],"both":[2,[[10,[2]],[10,[3]]]]}]]}"#;
+    server.check(&insert(sum), REPLACED);
+    server.check(
+        &format!("[16,[{TABLE},1]]"),
+        r#"{"id":1,"both":[{"id":1,"m":1,"n":10},{"id":1,"m":1}]}"#,
+    );
+    server.check(&insert(r#"{"conflict":"replace"}"#), REPLACED);
+    server.check(&format!("[16,[{TABLE},1]]"), r#"{"id":1,"m":1}"#);
+}
+
+#[test]
+fn a_document_keeps_its_key() {
+    let server = with_rows();
+    server.check(
+        &format!(r#"[53,[[16,[{TABLE},1]],{{"id":7}}]]"#),
+        r#"{"deleted":0,"errors":1,"first_error":"Primary key `id` cannot be changed (`{\n\t\"id\":\t1,\n\t\"n\":\t10\n}` -> `{\n\t\"id\":\t7,\n\t\"n\":\t10\n}`).","inserted":0,"replaced":0,"skipped":0,"unchanged":0}"#,
+    );
+    server.check(
+        &format!(r#"[55,[[16,[{TABLE},8]],{{"id":5}}]]"#),
+        r#"{"deleted":0,"errors":1,"first_error":"Primary key `id` cannot be changed (null -> {\n\t\"id\":\t5\n})","inserted":0,"replaced":0,"skipped":0,"unchanged":0}"#,
+    );
+}
+
+#[test]
+fn ranges_and_keys_select() {
+    let server = with_rows();
+    server.check(&format!("[182,[{TABLE},2,9]]"), r#"[{"id":2,"n":20},{"id":3,"n":30}]"#);
+    server.check(
+        &format!("[182,[{TABLE},1,2],{{\"right_bound\":\"closed\",\"left_bound\":\"open\"}}]"),
+        r#"[{"id":2,"n":20}]"#,
+    );
+    server.check(
+        &format!("[78,[{TABLE},3,1,3,9]]"),
+        r#"[{"id":3,"n":30},{"id":1,"n":10},{"id":3,"n":30}]"#,
+    );
+    server.check(
+        &format!("[54,[[182,[{TABLE},2,9]]]]"),
+        r#"{"deleted":2,"errors":0,"inserted":0,"replaced":0,"skipped":0,"unchanged":0}"#,
+    );
+}
+
+#[test]
+fn a_feed_hears_of_each_change_once() {
+    let server = with_rows();
+    let mut table = server
+        .open(&format!("[152,[{TABLE}],{{\"include_initial\":true,\"include_states\":true}}]"));
+    let mut point = server.open(&format!("[152,[[16,[{TABLE},2]]]]"));
+    check_batch(&mut table, "[]");
+    check_batch(&mut point, "[]");
+    check_batch(
+        &mut table,
+        r#"[{"state":"initializing"},{"new_val":{"id":1,"n":10}},{"new_val":{"id":2,"n":20}},
+            {"new_val":{"id":3,"n":30}},{"state":"ready"}]"#,
+    );
+    server.check(&format!(r#"[53,[[16,[{TABLE},2]],{{"n":21}}]]"#), REPLACED);
+    let change = r#"[{"new_val":{"id":2,"n":21},"old_val":{"id":2,"n":20}}]"#;
+    check_batch(&mut table, change);
+    check_batch(&mut point, change);
+    check_batch(&mut point, "[]");
+}

@@ -1,0 +1,35 @@
+//! `update`: merges into documents.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::Datum;
+use crate::reql::error::Result;
+use crate::reql::eval::Args;
+use crate::reql::function::Shortcut;
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::value::Val;
+
+use super::apply::write_selection;
+use super::options::check_determinism;
+
+pub static UPDATE: TermSpec = TermSpec {
+    options: &["non_atomic", "durability", "return_changes", "ignore_write_hook"],
+    effect: Effect::Write,
+    determinism: Determinism::No,
+    forbids_writes: true,
+    ..TermSpec::pure(TermType::Update, "UPDATE", Chapter::WritingData, Arity::exactly(2), update)
+};
+
+fn update(args: &Args<'_>) -> Result<Val> {
+    let target = args.arg(0)?;
+    let func = args.func(1, Shortcut::Constant)?;
+    check_determinism(args, &func)?;
+    write_selection(args, target, &|_, old| {
+        // What is not there cannot be updated; the function is not even asked.
+        if matches!(old, Datum::Null) {
+            return Ok(None);
+        }
+        let change = func.call_datum(args.env, std::slice::from_ref(old))?;
+        super::insert::merge_document(old, &change).map(Some)
+    })
+}
