@@ -177,3 +177,23 @@ pub const FEED_QUEUE_CHANGES: usize = 100_000;
 
 /// Shards of one table, as reported. RethinkDB's limit.
 pub const TABLE_SHARDS_MAX: u32 = 64;
+
+// HTTP
+
+/// Connections of HTTP clients at once; further ones wait to be accepted.
+pub const HTTP_CONNECTIONS: usize = 1_024;
+
+/// Bytes of the body of an HTTP request.
+pub const HTTP_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Rows of the answer to one query over HTTP: it is written whole before it is sent.
+pub const HTTP_ROWS: usize = 100_000;
+
+/// Bytes of that answer after which no more rows are read.
+pub const HTTP_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a query over HTTP may take.
+pub const HTTP_QUERY_SECONDS: u64 = 60;
+
+/// Passwords being checked at a time: each check is slow by design.
+pub const HTTP_PASSWORD_CHECKS: usize = 4;

@@ -18,7 +18,9 @@ use uuid::Uuid;
 use crate::auth::{NoRandom, Users};
 use crate::catalog::CatalogError;
 use crate::config::{Endpoint, InitialPassword, Settings};
+use crate::http::{self, HttpState};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::net::{self, Doors};
 use crate::reql::Context;
 use crate::session::{Pool, Service};
@@ -56,6 +58,9 @@ pub enum ServerError {
     /// The catalog cannot be opened.
     #[error("cannot open the data: {0}")]
     Catalog(#[from] CatalogError),
+    /// The numbers of the server have names that do not go together.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// No secrets.
     #[error(transparent)]
     Random(#[from] NoRandom),
@@ -70,15 +75,22 @@ pub async fn run(settings: Settings) -> Result<(), ServerError> {
     let service = Arc::new(Service {
         context: Arc::new(Context::in_memory(&directory.identity().name)?),
         pool: Pool::new(Handle::current(), limits::POOL_THREADS),
+        metrics: Arc::new(Metrics::new()?),
         identity: directory.identity().clone(),
     });
     let users = Arc::new(users(&settings.initial_password)?);
+    let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
     let doors = Doors::new(service, users, shutdown.clone());
-    let (listeners, port) = listen(&settings.driver, "client driver connections").await?;
+    let (listeners, port) = listen(&settings.driver, "client driver connections")?;
     for listener in listeners {
         shutdown.spawn(net::serve_tcp(listener, doors.clone()));
     }
     info!("Listening for client driver connections on port {port}");
+    if let Some(endpoint) = &settings.http {
+        let (listeners, port) = listen(endpoint, "HTTP connections")?;
+        http::serve(listeners, http_state);
+        info!("Listening for HTTP connections on port {port}");
+    }
     let pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let identity = directory.identity();
     info!("Server ready, \"{}\" {}", identity.name, identity.id);
@@ -115,7 +127,7 @@ fn users(password: &InitialPassword) -> Result<Users, ServerError> {
 }
 
 /// Takes one port on every address. IPv6 may be missing from a system: then IPv4 alone has to do.
-async fn listen(
+fn listen(
     endpoint: &Endpoint,
     purpose: &'static str,
 ) -> Result<(Vec<TcpListener>, u16), ServerError> {

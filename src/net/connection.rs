@@ -22,10 +22,11 @@ use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
 use crate::limits;
+use crate::metrics::Transport;
 use crate::session::Session;
 use crate::shutdown::{Step, Watch};
 
-use super::doors::{Doors, Transport};
+use super::doors::Doors;
 
 /// Why a connection ended, other than by the client's wish or the server's end.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,7 @@ pub async fn run<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let _counted = doors.service.metrics.connected(transport);
     let mut input = BytesMut::with_capacity(limits::READ_BYTES);
     let most = Duration::from_secs(limits::HANDSHAKE_SECONDS);
     let client = tokio::select! {
@@ -204,6 +206,7 @@ where
                 }
             }
         }
+        self.session.flush_counts();
     }
 
     fn unsent(&self) -> usize {

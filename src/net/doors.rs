@@ -12,13 +12,6 @@ use crate::limits;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
 
-/// What carries a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A socket of its own.
-    Tcp,
-}
-
 /// What all connections share.
 #[derive(Debug)]
 pub struct Doors {

@@ -5,5 +5,5 @@ pub mod connection;
 mod doors;
 mod tcp;
 
-pub use doors::{Doors, Transport};
+pub use doors::Doors;
 pub use tcp::{listen_tcp, serve_tcp};

@@ -11,9 +11,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 use crate::limits;
+use crate::metrics::Transport;
 
 use super::connection;
-use super::doors::{Doors, Transport};
+use super::doors::Doors;
 
 /// After a failed accept: out of files, most likely, and trying again at once would only burn time.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);

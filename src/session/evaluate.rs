@@ -10,6 +10,7 @@ use photondb_protocol::response;
 use tokio::sync::futures::OwnedNotified;
 
 use crate::datum::{Datum, write_json};
+use crate::metrics;
 use crate::reql::{self, Answer, Batch, CancelFlag, Context, Cursor, ErrorKind, Failure, Program};
 
 use super::inbox::Inbox;
@@ -52,8 +53,8 @@ pub(super) struct Finished {
 /// How an evaluation ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// The query is over; its last response frame.
-    Ended(Vec<u8>),
+    /// The query is over; its last response frame, and whether it succeeded.
+    Ended(Vec<u8>, bool),
     /// It was stopped from outside before it was done: whoever stopped it knows what to answer.
     Cancelled,
     /// A batch, as a response frame, and the stream for the batches to come.
@@ -62,6 +63,17 @@ pub(super) enum Outcome {
     Nothing(Box<Cursor>, OwnedNotified),
     /// Not of a job: the wait of a feed is over, by a notification or (true) by time.
     WaitOver(bool),
+}
+
+impl Outcome {
+    /// How the server's numbers call it.
+    pub fn counted(&self) -> metrics::Outcome {
+        match self {
+            Outcome::Ended(_, false) => metrics::Outcome::RuntimeError,
+            Outcome::Cancelled => metrics::Outcome::Stopped,
+            _ => metrics::Outcome::Success,
+        }
+    }
 }
 
 impl Job {
@@ -76,7 +88,7 @@ impl Job {
         let outcome = evaluated.unwrap_or_else(|_| {
             let mut frame = Vec::new();
             write_panic(&mut frame, token);
-            Outcome::Ended(frame)
+            Outcome::Ended(frame, false)
         });
         inbox.push(Finished { number, token, outcome });
     }
@@ -93,7 +105,7 @@ fn start(
     match reql::run(program, context, request) {
         Ok(Answer::Atom { value, profile, .. }) => {
             write_atom(&mut frame, token, &value, profile.as_ref());
-            Outcome::Ended(frame)
+            Outcome::Ended(frame, true)
         }
         // The first batch of a feed is answered even when it is empty: it tells what kind of feed it is.
         Ok(Answer::Stream(cursor)) => next(Box::new(cursor), token, true),
@@ -113,7 +125,7 @@ fn next(mut cursor: Box<Cursor>, token: u64, answer_empty: bool) -> Outcome {
                 if write_batch(&mut frame, token, &batch, &cursor) {
                     Outcome::More(frame, cursor)
                 } else {
-                    Outcome::Ended(frame)
+                    Outcome::Ended(frame, true)
                 }
             }
         },
@@ -127,7 +139,7 @@ fn ended_by(failure: &Failure, token: u64) -> Outcome {
     }
     let mut frame = Vec::new();
     write_failure(&mut frame, token, failure);
-    Outcome::Ended(frame)
+    Outcome::Ended(frame, false)
 }
 
 /// Writes a value as the whole answer.

@@ -4,6 +4,7 @@
 //! evaluated at once, on the thread that calls; the rest goes to the [`Pool`] and its answers come back through the
 //! inbox. Knows nothing of transports and of the bytes before the first query.
 
+mod ask;
 mod clock;
 mod evaluate;
 mod inbox;
@@ -11,6 +12,11 @@ mod pool;
 mod queries;
 mod service;
 
+pub use ask::{AskBounds, AskError, Asked, ask};
 pub use pool::Pool;
 pub use queries::Session;
 pub use service::{Identity, Service};
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

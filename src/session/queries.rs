@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use photondb_protocol::frame::write_response;
 use photondb_protocol::numbers::{ErrorType, ResponseType, Version};
@@ -16,6 +16,7 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
 
 use crate::limits;
+use crate::metrics::{self, Recorder};
 use crate::reql::spec::Cost;
 use crate::reql::{self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Program};
 
@@ -37,6 +38,7 @@ pub struct Session {
     /// A V0_3 client: it runs one query at a time, and a wait of a feed ends without rows after some time.
     one_at_a_time: bool,
     clock: Clock,
+    recorder: Recorder,
     /// The flag of what is evaluated inline. Only an open stream keeps it, and then the next query gets a new one.
     inline_cancel: CancelFlag,
     slots: HashMap<u64, Slot>,
@@ -58,6 +60,8 @@ struct Slot {
     cancel: CancelFlag,
     noreply: bool,
     state: State,
+    /// When it was read; none once its first answer has been counted.
+    began: Option<Instant>,
     /// CONTINUEs that came before the last one was answered.
     continues: usize,
     /// STOPs to be answered when the evaluation under way has ended.
@@ -86,6 +90,7 @@ impl Session {
     /// A client that speaks this version, and has not asked for anything yet.
     pub fn new(service: Arc<Service>, version: Version) -> Session {
         Session {
+            recorder: service.metrics.recorder(),
             service,
             one_at_a_time: version == Version::V0_3,
             clock: Clock::new(),
@@ -135,11 +140,22 @@ impl Session {
                     response::write_server_info(out, &identity.id, &identity.name);
                 });
             }
-            Err(error) if error.noreply => {}
             Err(error) => {
-                write_response(out, token, |out| response::write_query_error(out, &error));
+                let outcome = match error.kind {
+                    ResponseType::CompileError => metrics::Outcome::CompileError,
+                    _ => metrics::Outcome::ClientError,
+                };
+                self.recorder.record(outcome, Duration::ZERO);
+                if !error.noreply {
+                    write_response(out, token, |out| response::write_query_error(out, &error));
+                }
             }
         }
+    }
+
+    /// Hands on what was counted. To be called once in a while, as after a row of queries.
+    pub fn flush_counts(&mut self) {
+        self.recorder.flush();
     }
 
     /// Appends the answers that are ready; pending when there are none, and the task is woken for the next. Begins to
@@ -159,6 +175,7 @@ impl Session {
             self.finish(finished, out);
         }
         self.arrived = arrived;
+        self.recorder.flush();
         polled
     }
 
@@ -172,6 +189,7 @@ impl Session {
     // START
 
     fn start(&mut self, token: u64, term: RawTerm<'_>, optargs: Optargs<'_>, out: &mut Vec<u8>) {
+        let began = Instant::now();
         let noreply = optargs
             .iter()
             .any(|(name, value)| name == "noreply" && matches!(value, RawTerm::Bool(true)));
@@ -180,8 +198,13 @@ impl Session {
         }
         let program = match Program::compile(term, optargs, self.clock.now()) {
             Ok(program) => Arc::new(program),
-            Err(_) if noreply => return,
-            Err(error) => return write_compile_error(out, token, &error),
+            Err(error) => {
+                self.recorder.record(metrics::Outcome::CompileError, began.elapsed());
+                if !noreply {
+                    write_compile_error(out, token, &error);
+                }
+                return;
+            }
         };
         if program.root().facts.cost == Cost::Light {
             let before = out.len();
@@ -189,9 +212,10 @@ impl Session {
                 self.evaluate_inline(token, noreply, &program, out)
             }));
             match evaluated {
-                Ok(Inline::Done) => return,
+                Ok(Inline::Done(outcome)) => return self.recorder.record(outcome, began.elapsed()),
                 Ok(Inline::StartOver) => {}
                 Err(_) => {
+                    self.recorder.record(metrics::Outcome::RuntimeError, began.elapsed());
                     out.truncate(before);
                     return evaluate::write_panic(out, token);
                 }
@@ -203,8 +227,16 @@ impl Session {
         if noreply {
             self.noreply.insert(number);
         }
-        let state = State::Evaluating;
-        self.slots.insert(token, Slot { number, cancel, noreply, state, continues: 0, stops: 0 });
+        let slot = Slot {
+            number,
+            cancel,
+            noreply,
+            state: State::Evaluating,
+            began: Some(began),
+            continues: 0,
+            stops: 0,
+        };
+        self.slots.insert(token, slot);
     }
 
     /// Whether the token is free and there is room for another stream; answers if not.
@@ -238,15 +270,15 @@ impl Session {
                 if !noreply {
                     evaluate::write_atom(out, token, &value, profile.as_ref());
                 }
-                return Inline::Done;
+                return Inline::Done(metrics::Outcome::Success);
             }
             Ok(Answer::Stream(mut cursor)) => match cursor.next_batch() {
-                Ok(_) if noreply => return Inline::Done,
+                Ok(_) if noreply => return Inline::Done(metrics::Outcome::Success),
                 Ok(batch) => {
                     if evaluate::write_batch(out, token, &batch, &cursor) {
                         self.keep_open(token, cursor);
                     }
-                    return Inline::Done;
+                    return Inline::Done(metrics::Outcome::Success);
                 }
                 Err(failure) => failure,
             },
@@ -258,7 +290,7 @@ impl Session {
         if !noreply {
             evaluate::write_failure(out, token, &failure);
         }
-        Inline::Done
+        Inline::Done(metrics::Outcome::RuntimeError)
     }
 
     fn keep_open(&mut self, token: u64, mut cursor: Cursor) {
@@ -267,7 +299,8 @@ impl Session {
         let number = self.number();
         let cancel = std::mem::take(&mut self.inline_cancel);
         let state = State::Open(Box::new(cursor));
-        let slot = Slot { number, cancel, noreply: false, state, continues: 0, stops: 0 };
+        let (noreply, began) = (false, None);
+        let slot = Slot { number, cancel, noreply, state, began, continues: 0, stops: 0 };
         self.slots.insert(token, slot);
     }
 
@@ -384,8 +417,11 @@ impl Session {
         let is_noreply = self.noreply.remove(&number);
         // The entry is there: only the end of its evaluation removes one that is being evaluated.
         let Some(slot) = self.slots.get_mut(&token) else { return };
+        if let Some(began) = slot.began.take() {
+            self.recorder.record(outcome.counted(), began.elapsed());
+        }
         match outcome {
-            Outcome::Ended(frame) => {
+            Outcome::Ended(frame, _) => {
                 if !slot.noreply {
                     out.extend_from_slice(&frame);
                 }
@@ -474,8 +510,8 @@ impl Drop for Session {
 
 /// How an evaluation on the caller's thread ended.
 enum Inline {
-    /// Answered.
-    Done,
+    /// Answered, so.
+    Done(metrics::Outcome),
     /// It would have had to wait; it had no effect, and is to be evaluated on the pool.
     StartOver,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::metrics::Metrics;
 use crate::reql::Context;
 
 use super::pool::Pool;
@@ -13,6 +14,8 @@ pub struct Service {
     pub context: Arc<Context>,
     /// Where queries run that may take long.
     pub pool: Arc<Pool>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Who the server is.
     pub identity: Identity,
 }

@@ -1,0 +1,142 @@
+//! The HTTP server on a real port, asked in plain bytes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::session::testing;
+
+struct Site {
+    address: SocketAddr,
+    state: HttpState,
+}
+
+async fn site(password: &str) -> Site {
+    let users = Arc::new(Users::with_admin(password).unwrap());
+    let state = HttpState::new(testing::service(), users, Shutdown::new());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    serve(vec![listener], state.clone());
+    Site { address, state }
+}
+
+impl Site {
+    async fn ask(&self, request: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await
+    }
+
+    async fn post(&self, headers: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        self.ask(&format!(
+            "POST /api/query HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\
+             Content-Length: {length}\r\n\r\n{body}"
+        ))
+        .await
+    }
+
+    async fn query(&self, body: &str) -> (u16, String) {
+        self.post("Content-Type: application/json\r\n", body).await
+    }
+}
+
+#[tokio::test]
+async fn it_lives_and_is_ready_until_it_stops() {
+    let site = site("").await;
+    assert_eq!(site.get("/health/live").await, (200, "live\n".to_owned()));
+    assert_eq!(site.get("/health/ready").await, (200, "ready\n".to_owned()));
+    assert_eq!(site.get("/nothing").await.0, 404);
+    site.state.shutdown.begin();
+    site.state.shutdown.finished().await;
+    assert!(TcpStream::connect(site.address).await.is_err());
+}
+
+#[tokio::test]
+async fn queries_in_every_form() {
+    let site = site("").await;
+    for (body, answer) in [
+        ("[[24,[1,1]]]", "{\"value\":2}\n"),
+        ("[[24,[1,1]], {}]", "{\"value\":2}\n"),
+        ("{\"query\": [24,[1,1]]}", "{\"value\":2}\n"),
+        (
+            "{\"options\": {\"array_limit\": 9}, \"query\": {\"a\": null}}",
+            "{\"value\":{\"a\":null}}\n",
+        ),
+        ("[[2,[1,\"x\"]]]", "{\"value\":[1,\"x\"]}\n"),
+    ] {
+        assert_eq!(site.query(body).await, (200, answer.to_owned()), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn faults_have_a_status_and_say_what() {
+    let site = site("").await;
+    for (body, status, part) in [
+        ("", 400, "malformed JSON"),
+        ("5", 400, "must be an array or an object"),
+        ("[]", 400, "[term] or [term, options]"),
+        ("[1,{},3]", 400, "[term] or [term, options]"),
+        ("[1,2]", 400, "options must be an object"),
+        ("{}", 400, "`query` is missing"),
+        ("{\"query\":1,\"quarry\":1}", 400, "`quarry` is unknown"),
+        ("[[24,[1,[99999,[]]]]]", 400, "\"backtrace\":[1]"),
+        ("[[24]]", 400, "\"type\":\"COMPILE_ERROR\""),
+        ("[[24,[1,\"a\"]]]", 422, "Expected type NUMBER but found STRING."),
+        ("[1,{\"array_limit\":0}]", 422, "Illegal array size limit"),
+    ] {
+        let (found, answer) = site.query(body).await;
+        assert_eq!(found, status, "{body}: {answer}");
+        assert!(answer.contains(part), "{body}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_ask() {
+    let site = site("").await;
+    for headers in ["", "Content-Type: text/plain\r\n"] {
+        assert_eq!(site.post(headers, "[1]").await.0, 415);
+    }
+    let headers = "content-type: Application/JSON; charset=utf-8\r\n";
+    assert_eq!(site.post(headers, "[1]").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_admins_password_is_asked_for() {
+    let site = site("hunter2").await;
+    assert_eq!(site.query("[1]").await.0, 401);
+    let with = |login: &str| {
+        let login = STANDARD.encode(login);
+        format!("Content-Type: application/json\r\nAuthorization: Basic {login}\r\n")
+    };
+    assert_eq!(site.post(&with("admin:hunter2"), "[1]").await.0, 200);
+    for login in ["admin:", "admin:hunter", "nobody:hunter2"] {
+        let (status, answer) = site.post(&with(login), "[1]").await;
+        assert_eq!(status, 401, "{login}");
+        assert!(answer.contains("Wrong user or password."), "{answer}");
+    }
+    assert_eq!(site.get("/health/live").await.0, 200);
+}
+
+#[tokio::test]
+async fn what_was_asked_is_counted() {
+    let site = site("").await;
+    site.query("[1]").await;
+    site.query("[[24,[1,\"a\"]]]").await;
+    let (status, text) = site.get("/_metrics").await;
+    assert_eq!(status, 200);
+    assert!(text.contains("photondb_queries_total{outcome=\"success\"} 1"), "{text}");
+    assert!(text.contains("photondb_queries_total{outcome=\"runtime_error\"} 1"), "{text}");
+    assert!(text.contains("photondb_connections{transport=\"http\"} 1"), "{text}");
+}

@@ -1,0 +1,222 @@
+//! What the server counts, in Prometheus' form. Knows numbers and their names, not where they come from.
+//!
+//! Queries are counted where they are evaluated, a million a second if need be: each session has a [`Recorder`] of its
+//! own and adds it to the server's numbers once in a while, so that processors do not fight over them.
+
+use std::time::Duration;
+
+use prometheus::local::LocalHistogram;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// The upper bounds of the buckets for the time that queries take, in seconds.
+const SECONDS: [f64; 15] = [
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 1e-1, 5e-1, 2.5, 10.0,
+];
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A driver over TCP.
+    Tcp,
+    /// A driver over a stream of a QUIC connection.
+    Quic,
+    /// An HTTP client.
+    Http,
+}
+
+/// How a query ended, or began to stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With a value, or the first rows.
+    Success,
+    /// It was no query.
+    ClientError,
+    /// It cannot be run.
+    CompileError,
+    /// It failed while it ran.
+    RuntimeError,
+    /// It was stopped.
+    Stopped,
+}
+
+const TRANSPORTS: [(Transport, &str); 3] =
+    [(Transport::Tcp, "tcp"), (Transport::Quic, "quic"), (Transport::Http, "http")];
+
+const OUTCOMES: [(Outcome, &str); 5] = [
+    (Outcome::Success, "success"),
+    (Outcome::ClientError, "client_error"),
+    (Outcome::CompileError, "compile_error"),
+    (Outcome::RuntimeError, "runtime_error"),
+    (Outcome::Stopped, "stopped"),
+];
+
+/// The server's numbers.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    connections: [IntGauge; 3],
+    connections_total: [IntCounter; 3],
+    queries: [IntCounter; 5],
+    seconds: Histogram,
+}
+
+impl Metrics {
+    /// All numbers at zero.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let labels = ["transport"];
+        let open = Opts::new("photondb_connections", "Open connections, by transport.");
+        let open = IntGaugeVec::new(open, &labels)?;
+        registry.register(Box::new(open.clone()))?;
+        let total = "Connections since the start, by transport.";
+        let total = IntCounterVec::new(Opts::new("photondb_connections_total", total), &labels)?;
+        registry.register(Box::new(total.clone()))?;
+        let queries = "Queries since the start, by how they ended or began to stream.";
+        let queries = Opts::new("photondb_queries_total", queries);
+        let queries = IntCounterVec::new(queries, &["outcome"])?;
+        registry.register(Box::new(queries.clone()))?;
+        let seconds = "Time from reading a query to having its first answer.";
+        let seconds = HistogramOpts::new("photondb_query_seconds", seconds);
+        let seconds = Histogram::with_opts(seconds.buckets(SECONDS.to_vec()))?;
+        registry.register(Box::new(seconds.clone()))?;
+        Ok(Metrics {
+            connections: TRANSPORTS.map(|(_, name)| open.with_label_values(&[name])),
+            connections_total: TRANSPORTS.map(|(_, name)| total.with_label_values(&[name])),
+            queries: OUTCOMES.map(|(_, name)| queries.with_label_values(&[name])),
+            registry,
+            seconds,
+        })
+    }
+
+    /// Counts a connection for as long as the result lives.
+    pub fn connected(&self, transport: Transport) -> Connected {
+        let index = transport as usize;
+        if let Some(total) = self.connections_total.get(index) {
+            total.inc();
+        }
+        let open = self.connections.get(index).cloned();
+        if let Some(open) = &open {
+            open.inc();
+        }
+        Connected(open)
+    }
+
+    /// Counts the queries of one session.
+    pub fn recorder(&self) -> Recorder {
+        Recorder {
+            queries: self.queries.clone(),
+            counted: [0; 5],
+            seconds: self.seconds.local(),
+            any: false,
+        }
+    }
+
+    /// All numbers as Prometheus reads them.
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+/// One open connection.
+#[derive(Debug)]
+pub struct Connected(Option<IntGauge>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        if let Some(open) = &self.0 {
+            open.dec();
+        }
+    }
+}
+
+/// Counts the queries of one session, and hands the counts on when told to or dropped.
+#[derive(Debug)]
+pub struct Recorder {
+    queries: [IntCounter; 5],
+    counted: [u64; 5],
+    seconds: LocalHistogram,
+    any: bool,
+}
+
+impl Recorder {
+    /// Counts a query that took so long.
+    pub fn record(&mut self, outcome: Outcome, took: Duration) {
+        if let Some(counted) = self.counted.get_mut(outcome as usize) {
+            *counted += 1;
+        }
+        self.seconds.observe(took.as_secs_f64());
+        self.any = true;
+    }
+
+    /// Adds what was counted to the server's numbers.
+    pub fn flush(&mut self) {
+        if !self.any {
+            return;
+        }
+        self.any = false;
+        self.seconds.flush();
+        for (total, counted) in self.queries.iter().zip(&mut self.counted) {
+            if *counted > 0 {
+                total.inc_by(std::mem::take(counted));
+            }
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.text().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn labels_stand_where_their_numbers_are() {
+        for (index, (transport, _)) in TRANSPORTS.iter().enumerate() {
+            assert_eq!(*transport as usize, index);
+        }
+        for (index, (outcome, _)) in OUTCOMES.iter().enumerate() {
+            assert_eq!(*outcome as usize, index);
+        }
+    }
+
+    #[test]
+    fn connections_are_counted_while_they_live() {
+        let metrics = Metrics::new().unwrap();
+        let first = metrics.connected(Transport::Tcp);
+        drop(metrics.connected(Transport::Tcp));
+        let text_now = text(&metrics);
+        assert!(text_now.contains("photondb_connections{transport=\"tcp\"} 1"), "{text_now}");
+        assert!(text_now.contains("photondb_connections_total{transport=\"tcp\"} 2"), "{text_now}");
+        drop(first);
+        assert!(text(&metrics).contains("photondb_connections{transport=\"tcp\"} 0"));
+    }
+
+    #[test]
+    fn queries_are_counted_by_outcome_and_time() {
+        let metrics = Metrics::new().unwrap();
+        let mut recorder = metrics.recorder();
+        recorder.record(Outcome::Success, Duration::from_micros(20));
+        recorder.record(Outcome::Success, Duration::from_secs(20));
+        recorder.record(Outcome::RuntimeError, Duration::from_micros(20));
+        assert!(text(&metrics).contains("photondb_queries_total{outcome=\"success\"} 0"));
+        drop(recorder);
+        let text = text(&metrics);
+        assert!(text.contains("photondb_queries_total{outcome=\"success\"} 2"), "{text}");
+        assert!(text.contains("photondb_queries_total{outcome=\"runtime_error\"} 1"), "{text}");
+        assert!(text.contains("photondb_query_seconds_bucket{le=\"0.000025\"} 2"), "{text}");
+        assert!(text.contains("photondb_query_seconds_count 3"), "{text}");
+    }
+}

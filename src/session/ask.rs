@@ -1,0 +1,159 @@
+//! One query outside of any connection: asked, evaluated, answered whole within bounds. Knows no transport.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use photondb_protocol::raw_term::RawTerm;
+use tokio::sync::oneshot;
+
+use crate::datum::write_json;
+use crate::metrics;
+use crate::reql::spec::Cost;
+use crate::reql::{
+    self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
+};
+
+use super::clock::Clock;
+use super::service::Service;
+
+/// How much of an answer is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct AskBounds {
+    /// Rows of a stream.
+    pub rows: usize,
+    /// Bytes of JSON after which no more rows are read.
+    pub bytes: usize,
+    /// When the query must have ended.
+    pub deadline: Instant,
+}
+
+/// A whole answer, as JSON.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// One value.
+    Value(Vec<u8>),
+    /// The rows of a stream, with commas between them.
+    Rows {
+        /// The rows.
+        json: Vec<u8>,
+        /// Whether these are all.
+        complete: bool,
+    },
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// The query cannot be run.
+    Compile(CompileError),
+    /// It failed.
+    Run(Failure),
+    /// It is a changefeed, which never ends.
+    Feed,
+    /// The server failed.
+    Broken,
+}
+
+/// Evaluates one query. When the future is dropped, the query is stopped.
+pub async fn ask(
+    service: &Arc<Service>,
+    term: RawTerm<'_>,
+    optargs: Vec<(Cow<'_, str>, RawTerm<'_>)>,
+    bounds: AskBounds,
+) -> Result<Asked, AskError> {
+    let began = Instant::now();
+    let compiled = Program::compile(term, optargs, Clock::new().now());
+    let answer = match compiled {
+        Ok(program) => evaluate(service, Arc::new(program), bounds).await,
+        Err(error) => Err(AskError::Compile(error)),
+    };
+    let outcome = match &answer {
+        Ok(_) => metrics::Outcome::Success,
+        Err(AskError::Compile(_)) => metrics::Outcome::CompileError,
+        Err(AskError::Run(failure)) if failure.kind == ErrorKind::Cancelled => {
+            metrics::Outcome::Stopped
+        }
+        Err(_) => metrics::Outcome::RuntimeError,
+    };
+    service.metrics.recorder().record(outcome, began.elapsed());
+    answer
+}
+
+async fn evaluate(
+    service: &Arc<Service>,
+    program: Arc<Program>,
+    bounds: AskBounds,
+) -> Result<Asked, AskError> {
+    let cancel = StopOnDrop(CancelFlag::default());
+    if program.root().facts.cost == Cost::Light {
+        match run(service, &program, &cancel.0, false, bounds) {
+            Err(AskError::Run(failure)) if failure.kind == ErrorKind::NotResident => {}
+            answer => return answer,
+        }
+    }
+    let (sender, receiver) = oneshot::channel();
+    let (there, flag) = (service.clone(), cancel.0.clone());
+    service.pool.run(Box::new(move || {
+        // Nobody waits for the answer when the client is gone.
+        drop(sender.send(run(&there, &program, &flag, true, bounds)));
+    }));
+    receiver.await.unwrap_or(Err(AskError::Broken))
+}
+
+/// Stops a query when nobody waits for it any more.
+struct StopOnDrop(CancelFlag);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn run(
+    service: &Arc<Service>,
+    program: &Arc<Program>,
+    cancel: &CancelFlag,
+    may_block: bool,
+    bounds: AskBounds,
+) -> Result<Asked, AskError> {
+    let deadline = Some(bounds.deadline);
+    let request = RunRequest { cancel: cancel.clone(), deadline, may_block };
+    let evaluated = catch_unwind(AssertUnwindSafe(|| {
+        match reql::run(program, &service.context, request).map_err(AskError::Run)? {
+            Answer::Atom { value, .. } => {
+                let mut json = Vec::new();
+                write_json(&value, &mut json);
+                Ok(Asked::Value(json))
+            }
+            Answer::Stream(cursor) => rows(cursor, bounds),
+        }
+    }));
+    evaluated.unwrap_or(Err(AskError::Broken))
+}
+
+fn rows(mut cursor: Cursor, bounds: AskBounds) -> Result<Asked, AskError> {
+    if cursor.ready().is_some() {
+        return Err(AskError::Feed);
+    }
+    let mut json = Vec::new();
+    let mut count = 0;
+    loop {
+        let batch = cursor.next_batch().map_err(AskError::Run)?;
+        let is_last = batch.done || batch.rows.is_empty();
+        for row in batch.rows {
+            if count == bounds.rows || json.len() >= bounds.bytes {
+                return Ok(Asked::Rows { json, complete: false });
+            }
+            if count > 0 {
+                json.push(b',');
+            }
+            write_json(&row, &mut json);
+            count += 1;
+        }
+        if is_last {
+            return Ok(Asked::Rows { json, complete: true });
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A service of its own for each test. Only compiled for tests.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::{Identity, Pool, Service};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::reql::Context;
+
+/// A service on the runtime of the caller, with an empty server behind it.
+pub(crate) fn service() -> Arc<Service> {
+    Arc::new(Service {
+        context: Arc::new(Context::in_memory("test_server").unwrap()),
+        pool: Pool::new(Handle::current(), limits::POOL_THREADS),
+        metrics: Arc::new(Metrics::new().unwrap()),
+        identity: Identity {
+            id: "7c8ff3a1-61a5-4d55-8c87-7a3fd0ac4c0b".to_owned(),
+            name: "test_server".to_owned(),
+        },
+    })
+}

@@ -1,0 +1,1 @@
+//! Sessions, fed with bodies and polled by hand.
