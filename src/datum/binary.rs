@@ -19,16 +19,28 @@ pub fn base64_text(bytes: &[u8]) -> String {
     PADDED.encode(bytes)
 }
 
-/// Reads base64 with or without padding.
+/// Reads base64 with or without padding; blanks and line ends may stand anywhere.
 pub fn base64_bytes(text: &str) -> Result<Vec<u8>, DatumError> {
-    let digits = text.trim_end_matches('=');
-    let legal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/');
-    if let Some(bad) = digits.chars().find(|c| !legal(c)) {
-        return Err(DatumError::logic(format!("Invalid base64 character found: '{bad}'.")));
+    let blank = |c: &char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    let mut rest = text.chars().filter(|c| !blank(c));
+    let mut digits = String::with_capacity(text.len());
+    for c in rest.by_ref() {
+        match c {
+            '=' => break,
+            c if c.is_ascii_alphanumeric() || matches!(c, '+' | '/') => digits.push(c),
+            bad => {
+                return Err(DatumError::logic(format!("Invalid base64 character found: '{bad}'.")));
+            }
+        }
     }
     if digits.len() % 4 == 1 {
         return Err(DatumError::logic(
             "Invalid base64 length: 1 character remaining, cannot decode a full byte.",
+        ));
+    }
+    if rest.any(|c| c != '=') {
+        return Err(DatumError::logic(
+            "Invalid base64 format, data found after padding character '='.",
         ));
     }
     LENIENT.decode(digits).map_err(|error| DatumError::logic(format!("Invalid base64: {error}.")))
@@ -42,13 +54,17 @@ mod tests {
     fn padding_is_optional_and_faults_are_named() {
         assert_eq!(base64_bytes("AQID").unwrap(), [1, 2, 3]);
         assert_eq!(base64_bytes("AQI").unwrap(), [1, 2]);
-        assert_eq!(base64_bytes("AQI=").unwrap(), [1, 2]);
+        assert_eq!(base64_bytes("A QI=\n=").unwrap(), [1, 2]);
         assert_eq!(base64_text(&[1, 2]), "AQI=");
         let text = |input| base64_bytes(input).unwrap_err().message;
         assert_eq!(text("****"), "Invalid base64 character found: '*'.");
         assert_eq!(
             text("A"),
             "Invalid base64 length: 1 character remaining, cannot decode a full byte."
+        );
+        assert_eq!(
+            text("AQ==AQ"),
+            "Invalid base64 format, data found after padding character '='."
         );
     }
 }

@@ -7,18 +7,23 @@
 mod binary;
 mod edit;
 mod error;
+mod iso8601;
 mod json;
 mod number;
 mod object;
 mod order;
 mod pretty;
+mod pseudo;
+pub mod time;
 
 pub use binary::{base64_bytes, base64_text};
 pub use edit::merge;
 pub use error::{DatumError, DatumErrorKind};
+pub use iso8601::parse_iso8601;
 pub use json::write_json;
 pub use number::{MAX_SAFE_INTEGER, number_to_json, number_to_text, safe_integer};
 pub use object::{Object, ObjectBuilder};
+pub use pseudo::pseudo_typed;
 
 use std::sync::Arc;
 
@@ -279,6 +284,18 @@ impl Datum {
     /// As [`Datum::print`], cut to the length RethinkDB's messages keep.
     pub fn truncated_print(&self) -> String {
         pretty::truncated(self.print())
+    }
+
+    /// As [`Datum::print`]; a bound, which has no JSON form, is an error of its own.
+    pub fn try_print(&self) -> Result<String, DatumError> {
+        self.check_json()?;
+        Ok(self.print())
+    }
+
+    /// As [`Datum::truncated_print`]; a bound, which has no JSON form, is an error of its own.
+    pub fn try_truncated_print(&self) -> Result<String, DatumError> {
+        self.check_json()?;
+        Ok(self.truncated_print())
     }
 }
 

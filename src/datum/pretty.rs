@@ -9,7 +9,11 @@ const TRUNCATED_LEN: usize = 300;
 
 pub(super) fn print(datum: &Datum) -> String {
     let mut out = Vec::new();
-    write(datum, 0, &mut out);
+    match datum {
+        // Alone, bytes print in one line.
+        Datum::Binary(_) => write_json(datum, &mut out),
+        _ => write(datum, 0, &mut out),
+    }
     String::from_utf8_lossy(&out).into_owned()
 }
 

@@ -188,7 +188,11 @@ impl<'c> Compiler<'c> {
                     TermType::Func => self.func(args, &optargs, id, place),
                     TermType::Var => self.var(&args, id),
                     TermType::ImplicitVar => self.implicit_var(id),
-                    TermType::Now => Ok(literal(self.now.clone())),
+                    TermType::Now => {
+                        // Checked like any term; what it gives is known already.
+                        self.call(kind, args, optargs, id, place)?;
+                        Ok(literal(self.now.clone()))
+                    }
                     TermType::MakeObj => self.object(optargs, id, place),
                     _ => self.call(kind, args, optargs, id, place),
                 }

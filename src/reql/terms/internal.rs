@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::{Datum, ObjectBuilder};
+use crate::datum::{Datum, ObjectBuilder, pseudo_typed};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::{Args, Node};
@@ -53,7 +53,7 @@ pub fn make_object(env: &Env, scope: &Scope<'_>, fields: &[(Arc<str>, Node)]) ->
     for (name, node) in fields {
         builder.insert(name.clone(), node.eval(env, scope)?.into_datum(env)?);
     }
-    Ok(Datum::Object(builder.build()))
+    Ok(pseudo_typed(builder.build())?)
 }
 
 /// The field of a value, as the shortcut `map("field")` reads it.

@@ -2,7 +2,7 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::{Datum, DatumType};
+use crate::datum::{Datum, TIME, time};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
@@ -28,6 +28,9 @@ fn fold(args: &Args<'_>, step: fn(&Env, Datum, Datum) -> Result<Datum>) -> Resul
 
 fn add(env: &Env, left: Datum, right: Datum) -> Result<Datum> {
     match (left, right) {
+        (left, right) if left.is_pseudo_type(TIME) || right.is_pseudo_type(TIME) => {
+            Ok(time::add(&left, &right)?)
+        }
         (Datum::String(left), right) => {
             let right = right.as_str()?;
             Ok(Datum::from([left.as_ref(), right.as_ref()].concat()))
@@ -42,6 +45,9 @@ fn add(env: &Env, left: Datum, right: Datum) -> Result<Datum> {
 }
 
 fn sub(_env: &Env, left: Datum, right: Datum) -> Result<Datum> {
+    if left.is_pseudo_type(TIME) {
+        return Ok(time::sub(&left, &right)?);
+    }
     Ok(Datum::number(left.as_number()? - right.as_number()?)?)
 }
 
@@ -53,7 +59,6 @@ fn mul(env: &Env, left: Datum, right: Datum) -> Result<Datum> {
 }
 
 fn repeat(env: &Env, values: &[Datum], times: &Datum) -> Result<Datum> {
-    let Datum::Number(_) = times else { return Err(times.type_error(DatumType::Number).into()) };
     let times = times.as_integer()?;
     let times = usize::try_from(times)
         .map_err(|_| Error::logic("Cannot multiply an ARRAY by a negative number."))?;
@@ -71,4 +76,38 @@ fn div(_env: &Env, left: Datum, right: Datum) -> Result<Datum> {
         return Err(Error::logic("Cannot divide by zero."));
     }
     Ok(Datum::number(left / right)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::ErrorKind;
+    use crate::reql::terms::testing::{check, check_error};
+
+    #[test]
+    fn numbers_strings_arrays_and_times_add_up() {
+        check("[24,[1,2,3.5]]", "6.5");
+        check(r#"[24,["a","b"]]"#, r#""ab""#);
+        check("[24,[[2,[1]],[2,[2]]]]", "[1,2]");
+        check("[26,[[2,[1,2]],2]]", "[1,2,1,2]");
+        check("[26,[0,[2,[1,2]]]]", "[]");
+        check("[27,[7,2]]", "3.5");
+        let time = |epoch: &str| {
+            format!(r#"{{"$reql_type$":"TIME","epoch_time":{epoch},"timezone":"+00:00"}}"#)
+        };
+        check("[24,[1,[101,[5]],0.5]]", &time("6.5"));
+        check("[25,[[101,[5]],1]]", &time("4"));
+        check("[25,[[101,[5]],[101,[7.25]]]]", "-2.25");
+    }
+
+    #[test]
+    fn faults_are_of_the_term_itself() {
+        let logic = |query: &str, text: &str| check_error(query, ErrorKind::Logic, text, "[]");
+        logic(r#"[24,["a",1]]"#, "Expected type STRING but found NUMBER.");
+        logic("[24,[[101,[0]],[101,[0]]]]", "Expected type NUMBER but found PTYPE<TIME>.");
+        logic("[25,[1,[101,[0]]]]", "Expected type NUMBER but found PTYPE<TIME>.");
+        logic("[26,[[2,[1]],-1]]", "Cannot multiply an ARRAY by a negative number.");
+        logic("[26,[[2,[1]],[2,[1]]]]", "Expected type NUMBER but found ARRAY.");
+        logic("[26,[1e300,1e300]]", "Non-finite number: inf");
+        logic("[27,[1,0]]", "Cannot divide by zero.");
+    }
 }
