@@ -35,6 +35,13 @@ pub const ARRAY_LIMIT: usize = 100_000;
 /// enough to stay in the processor's cache.
 pub const TERMINAL_BATCH_ROWS: usize = 1_024;
 
+/// Rows a transformation reads first; further portions double. What rows become may be far larger than they are, so a
+/// batch that is bounded in bytes begins with few.
+pub const TRANSFORM_FIRST_ROWS: usize = 32;
+
+/// Rows that are sorted in memory may be so many bytes as JSON: half a gigabyte of them takes a few gigabytes.
+pub const SORT_BYTES: usize = 512 * 1024 * 1024;
+
 /// A batch of rows ends once it is about this large as JSON. RethinkDB's default.
 pub const BATCH_BYTES: usize = 1024 * 1024;
 

@@ -14,6 +14,7 @@ mod object;
 mod order;
 mod pretty;
 mod pseudo;
+mod size;
 pub mod time;
 
 pub use binary::{base64_bytes, base64_text};

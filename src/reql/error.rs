@@ -10,6 +10,11 @@ use crate::datum::{DatumError, DatumErrorKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NodeId(pub u32);
 
+impl NodeId {
+    /// The query's outermost term. An error there has an empty backtrace.
+    pub const ROOT: NodeId = NodeId(0);
+}
+
 /// RethinkDB's classes of run-time errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {

@@ -138,6 +138,15 @@ impl Func {
         Ok(self.call_datum(env, args)?.truthy())
     }
 
+    /// Blames the function term for what is wrong with a call's result, unless a term is blamed already. What plain
+    /// values stand for blames nobody: the term that calls is at fault.
+    pub fn blame(&self, error: Error) -> Error {
+        match &self.kind {
+            FuncKind::Reql { node, .. } => error.at(node.id),
+            _ => error,
+        }
+    }
+
     /// Whether the same arguments give the same answer.
     pub fn determinism(&self) -> Determinism {
         match &self.kind {

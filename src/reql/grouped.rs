@@ -4,14 +4,15 @@
 //! accumulator a group); any other term first gathers the groups into arrays.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::datum::Datum;
 
 use super::env::Env;
-use super::error::Result;
+use super::error::{Error, NodeId, Result};
 use super::eval::Args;
 use super::spec::Grouping;
-use super::stream::{BatchSpec, BoxStream, Transform};
+use super::stream::{BoxStream, Transform, for_each_batch};
 use super::value::{Val, ValKind};
 
 /// Values by group, in order of the groups.
@@ -43,93 +44,140 @@ pub trait GroupKeys: std::fmt::Debug + Send {
 pub struct GroupedStream {
     source: BoxStream,
     keys: Box<dyn GroupKeys>,
-    transforms: Vec<Box<dyn Transform>>,
+    at: NodeId,
+    transforms: Vec<(Box<dyn Transform>, NodeId)>,
 }
 
 /// Gathers the rows of one group into one value.
 pub trait Accumulator {
-    /// Takes a row.
-    fn add(&mut self, env: &Env, row: Datum) -> Result<()>;
+    /// Takes a row, and tells whether it counts: a group none of whose rows counts does not appear.
+    fn add(&mut self, env: &Env, row: Datum) -> Result<bool>;
     /// The value of all rows taken.
     fn finish(self: Box<Self>, env: &Env) -> Result<Datum>;
 }
 
 impl GroupedStream {
-    /// Groups a stream.
-    pub fn new(source: BoxStream, keys: Box<dyn GroupKeys>) -> Self {
-        GroupedStream { source, keys, transforms: Vec::new() }
+    /// Groups a stream; `at` is the term that groups.
+    pub fn new(source: BoxStream, keys: Box<dyn GroupKeys>, at: NodeId) -> Self {
+        GroupedStream { source, keys, at, transforms: Vec::new() }
     }
 
-    /// Applies a transformation to the rows of each group.
+    /// Applies a transformation to the rows of each group; `at` is the term to blame for its errors.
     #[must_use]
-    pub fn transformed(mut self, transform: Box<dyn Transform>) -> Self {
-        self.transforms.push(transform);
+    pub fn transformed(mut self, transform: Box<dyn Transform>, at: NodeId) -> Self {
+        self.transforms.push((transform, at));
         self
     }
 
     /// Reads the stream to its end with one accumulator a group. Groups without rows do not appear.
-    pub fn aggregate(
-        mut self,
-        env: &Env,
-        start: &dyn Fn() -> Box<dyn Accumulator>,
-    ) -> Result<Grouped> {
+    pub fn aggregate(self, env: &Env, start: &dyn Fn() -> Box<dyn Accumulator>) -> Result<Grouped> {
+        let at = self.at;
         let mut states: BTreeMap<Datum, Box<dyn Accumulator>> = BTreeMap::new();
-        let mut keys = Vec::new();
-        while !self.source.is_exhausted() {
-            for row in self.source.next_batch(env, &BatchSpec::TERMINAL)? {
-                keys.clear();
-                self.keys.keys(env, &row, &mut keys)?;
-                for key in keys.drain(..) {
-                    let rows = self.transform(env, row.clone())?;
-                    if rows.is_empty() {
-                        continue;
+        self.for_each_batch(env, |groups| {
+            for (group, rows) in groups {
+                match states.entry(group) {
+                    Entry::Occupied(mut state) => {
+                        for row in rows {
+                            state.get_mut().add(env, row)?;
+                        }
                     }
-                    let state = states.entry(key).or_insert_with(start);
-                    for row in rows {
-                        state.add(env, row)?;
+                    Entry::Vacant(place) => {
+                        let mut state = start();
+                        let mut counts = false;
+                        for row in rows {
+                            counts |= state.add(env, row)?;
+                        }
+                        if counts {
+                            place.insert(state);
+                        }
                     }
                 }
             }
-        }
+            check_groups(env, states.len(), at)
+        })?;
         let mut grouped = Grouped::default();
-        for (key, state) in states {
-            grouped.groups.insert(key, state.finish(env)?);
+        for (group, state) in states {
+            grouped.groups.insert(group, state.finish(env)?);
         }
         Ok(grouped)
     }
 
-    /// Gathers the rows of each group into an array, within the array limit.
+    /// Gathers the rows of each group into an array. All groups together may hold as many rows as an array.
     pub fn gather(self, env: &Env) -> Result<Grouped> {
-        self.aggregate(env, &|| Box::new(Gather::default()))
-    }
-
-    fn transform(&self, env: &Env, row: Datum) -> Result<Vec<Datum>> {
-        let mut rows = vec![row];
-        for transform in &self.transforms {
-            let mut out = Vec::with_capacity(rows.len());
-            for row in rows {
-                transform.apply(env, row, &mut out)?;
+        let mut gathered: BTreeMap<Datum, Vec<Datum>> = BTreeMap::new();
+        let mut size = 0;
+        self.for_each_batch(env, |groups| {
+            for (group, rows) in groups {
+                size += rows.len();
+                gathered.entry(group).or_default().extend(rows);
             }
-            rows = out;
-        }
-        Ok(rows)
+            if size > env.array_limit() {
+                let message = format!(
+                    "Grouped data over size limit `{}`.  Try putting a reduction (like `.reduce` or `.count`) on the \
+                     end.",
+                    env.array_limit()
+                );
+                return Err(Error::resource_limit(message).at(NodeId::ROOT));
+            }
+            Ok(())
+        })?;
+        let groups = gathered.into_iter().map(|(group, rows)| (group, Datum::array(rows)));
+        Ok(Grouped { groups: groups.collect() })
+    }
+
+    /// Reads the stream to its end; hands out the transformed rows of each batch by group, none of them empty.
+    fn for_each_batch(
+        self,
+        env: &Env,
+        mut take: impl FnMut(BTreeMap<Datum, Vec<Datum>>) -> Result<()>,
+    ) -> Result<()> {
+        let GroupedStream { source, keys, at, transforms } = self;
+        for_each_batch(source, env, |rows| {
+            let mut groups = split(env, keys.as_ref(), rows, at)?;
+            for (transform, at) in &transforms {
+                for rows in groups.values_mut() {
+                    *rows = transform
+                        .apply_all(env, std::mem::take(rows))
+                        .map_err(|error| error.at(*at))?;
+                }
+                groups.retain(|_, rows| !rows.is_empty());
+            }
+            take(groups)
+        })
     }
 }
 
-#[derive(Default)]
-struct Gather {
+/// The rows of a batch by group.
+fn split(
+    env: &Env,
+    keys: &dyn GroupKeys,
     rows: Vec<Datum>,
+    at: NodeId,
+) -> Result<BTreeMap<Datum, Vec<Datum>>> {
+    let mut groups: BTreeMap<Datum, Vec<Datum>> = BTreeMap::new();
+    let mut of_row = Vec::new();
+    for row in rows {
+        keys.keys(env, &row, &mut of_row).map_err(|error| error.at(at))?;
+        let last = of_row.pop();
+        for group in of_row.drain(..) {
+            groups.entry(group).or_default().push(row.clone());
+        }
+        if let Some(group) = last {
+            groups.entry(group).or_default().push(row);
+        }
+        // The rows that are not grouped yet count as one group more.
+        check_groups(env, groups.len() + 1, at)?;
+        env.check_interrupt()?;
+    }
+    Ok(groups)
 }
 
-impl Accumulator for Gather {
-    fn add(&mut self, env: &Env, row: Datum) -> Result<()> {
-        self.rows.push(row);
-        env.check_array_size(self.rows.len())
+fn check_groups(env: &Env, groups: usize, at: NodeId) -> Result<()> {
+    if groups <= env.array_limit() {
+        return Ok(());
     }
-
-    fn finish(self: Box<Self>, _env: &Env) -> Result<Datum> {
-        Ok(Datum::array(self.rows))
-    }
+    let message = format!("Too many groups (> {}).", env.array_limit());
+    Err(Error::resource_limit(message).at(at))
 }
 
 /// What became of a term whose first argument may be grouped.
@@ -168,13 +216,13 @@ pub fn aggregate(
         let grouped = stream.aggregate(args.env, start)?;
         return args.val(ValKind::Grouped(grouped));
     }
-    let mut stream = first.into_stream(args.env)?;
     let mut state = start();
-    while !stream.is_exhausted() {
-        for row in stream.next_batch(args.env, &BatchSpec::TERMINAL)? {
+    for_each_batch(first.into_finite_stream(args.env)?, args.env, |rows| {
+        for row in rows {
             state.add(args.env, row)?;
         }
-    }
+        Ok(())
+    })?;
     let value = state.finish(args.env)?;
     args.value(value)
 }

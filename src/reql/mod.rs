@@ -19,6 +19,7 @@ pub mod random;
 mod run;
 pub mod scope;
 pub mod selection;
+pub mod sort;
 pub mod spec;
 pub mod stream;
 pub mod terms;

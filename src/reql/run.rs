@@ -258,6 +258,7 @@ impl Batching {
         BatchSpec {
             max_rows: (self.max_rows / divisor).max(1),
             max_bytes: (self.max_bytes / divisor).max(1),
+            terminal: false,
         }
     }
 }

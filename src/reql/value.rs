@@ -9,7 +9,7 @@ use super::error::{Error, ErrorKind, NodeId, Result};
 use super::function::{Func, Shortcut};
 use super::grouped::{Grouped, GroupedStream};
 use super::selection::{Database, Selection, SingleSelection, TableRef, TableVal};
-use super::stream::{ArrayStream, BoxStream, collect_array};
+use super::stream::{ArrayStream, BoxStream, check_finite, collect_array};
 
 /// The result of a term, with the term that is to blame when it has the wrong type.
 #[derive(Debug)]
@@ -200,6 +200,14 @@ impl Val {
             | ValKind::Grouped(_)
             | ValKind::GroupedStream(_) => Err(self.type_error("SEQUENCE")),
         }
+    }
+
+    /// As a stream that is to be read to its end; one without an end is an error of the term that gave it.
+    pub fn into_finite_stream(self, env: &Env) -> Result<BoxStream> {
+        let at = self.at;
+        let stream = self.into_stream(env)?;
+        check_finite(stream.as_ref()).map_err(|error| error.at(at))?;
+        Ok(stream)
     }
 
     /// As a whole table.

@@ -6,7 +6,7 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 
-use super::{BatchSpec, Stream};
+use super::{BatchSpec, Budget, Stream};
 
 /// The elements of an array.
 #[derive(Debug)]
@@ -20,22 +20,45 @@ impl ArrayStream {
     pub fn new(values: Arc<Vec<Datum>>) -> Self {
         ArrayStream { values, next: 0 }
     }
+
+    /// Where a batch that begins here ends.
+    fn end(&self, batch: &BatchSpec) -> usize {
+        let rest = self.values.get(self.next..).unwrap_or_default();
+        let mut budget = Budget::new(batch);
+        let mut end = self.next;
+        for value in rest {
+            if budget.is_spent() {
+                break;
+            }
+            budget.take(value);
+            end += 1;
+        }
+        end
+    }
 }
 
 impl Stream for ArrayStream {
     fn next_batch(&mut self, _env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
-        let end = self.values.len().min(self.next.saturating_add(batch.max_rows));
+        // Inside the server the whole array is in memory already: no need to measure it.
+        let end = if batch.terminal { self.values.len() } else { self.end(batch) };
+        let start = std::mem::replace(&mut self.next, end);
+        if start == 0
+            && end == self.values.len()
+            && let Some(values) = Arc::get_mut(&mut self.values)
+        {
+            self.next = 0;
+            return Ok(std::mem::take(values));
+        }
         let rows = match Arc::get_mut(&mut self.values) {
             // The only owner: the rows can be moved out, since none is read twice.
             Some(values) => values
-                .get_mut(self.next..end)
+                .get_mut(start..end)
                 .unwrap_or_default()
                 .iter_mut()
                 .map(|value| std::mem::replace(value, Datum::Null))
                 .collect(),
-            None => self.values.get(self.next..end).unwrap_or_default().to_vec(),
+            None => self.values.get(start..end).unwrap_or_default().to_vec(),
         };
-        self.next = end;
         Ok(rows)
     }
 
@@ -45,5 +68,16 @@ impl Stream for ArrayStream {
 
     fn is_array(&self) -> bool {
         true
+    }
+
+    fn advance(&mut self, _env: &Env, rows: u64) -> Result<u64> {
+        let left = self.values.len().saturating_sub(self.next);
+        let passed = usize::try_from(rows).unwrap_or(usize::MAX).min(left);
+        self.next += passed;
+        Ok(passed as u64)
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        Some(self.values.len().saturating_sub(self.next) as u64)
     }
 }

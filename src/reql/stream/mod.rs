@@ -1,12 +1,26 @@
 //! Lazy streams of values, read in batches.
 
 mod array;
+mod budget;
+mod concat;
+mod merge;
+mod range;
+mod slice;
 mod table_scan;
 mod transform;
+mod union;
+mod zip;
 
 pub use array::ArrayStream;
+pub use budget::Budget;
+pub use concat::{Concat, expand};
+pub use merge::Merge;
+pub use range::RangeStream;
+pub use slice::Slice;
 pub use table_scan::TableScan;
-pub use transform::{Transform, Transformed, transform};
+pub use transform::{Rows, Transform, Transformed, transform};
+pub use union::Union;
+pub use zip::Zip;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -16,7 +30,7 @@ use tokio::sync::Notify;
 use crate::datum::Datum;
 
 use super::env::Env;
-use super::error::Result;
+use super::error::{Error, Result};
 
 /// A stream behind a pointer.
 pub type BoxStream = Box<dyn Stream>;
@@ -44,6 +58,27 @@ pub trait Stream: Debug + Send {
     fn feed(&self) -> Option<Feed> {
         None
     }
+
+    /// Passes over so many rows; fewer when the stream ends before, or is a changefeed that has no more yet. Returns how
+    /// many. Worth its own code where rows need not be made to be passed over.
+    fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {
+        let mut passed = 0;
+        while passed < rows && !self.is_exhausted() {
+            let wanted = usize::try_from(rows - passed).unwrap_or(usize::MAX);
+            let batch = self.next_batch(env, &BatchSpec::TERMINAL.at_most(wanted))?;
+            passed += batch.len() as u64;
+            if batch.is_empty() && self.feed().is_some() {
+                break;
+            }
+            env.check_interrupt()?;
+        }
+        Ok(passed)
+    }
+
+    /// How many rows are left, where that is known without making them.
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What a session must know of a changefeed.
@@ -64,6 +99,8 @@ pub struct BatchSpec {
     pub max_rows: usize,
     /// Stop once the rows read are about so many bytes as JSON.
     pub max_bytes: usize,
+    /// Whether the rows are for the server itself, which reads them all.
+    pub terminal: bool,
 }
 
 impl BatchSpec {
@@ -71,7 +108,40 @@ impl BatchSpec {
     pub const TERMINAL: BatchSpec = BatchSpec {
         max_rows: crate::limits::TERMINAL_BATCH_ROWS,
         max_bytes: crate::limits::BATCH_BYTES,
+        terminal: true,
     };
+
+    /// The same with at most so many rows; at least one.
+    #[must_use]
+    pub fn at_most(self, rows: usize) -> BatchSpec {
+        BatchSpec { max_rows: self.max_rows.min(rows).max(1), ..self }
+    }
+}
+
+/// Refuses a stream without an end.
+pub fn check_finite(stream: &dyn Stream) -> Result<()> {
+    if !stream.is_infinite() {
+        return Ok(());
+    }
+    Err(Error::logic(if stream.feed().is_some() {
+        "Cannot call a terminal (`reduce`, `count`, etc.) on an infinite stream (such as a changefeed)."
+    } else {
+        "Cannot use an infinite stream with an aggregation function (`reduce`, `count`, etc.) or coerce it to an array."
+    }))
+}
+
+/// Calls a function with each batch of rows of a stream until it ends. A stream without an end is refused.
+pub fn for_each_batch(
+    mut stream: BoxStream,
+    env: &Env,
+    mut take: impl FnMut(Vec<Datum>) -> Result<()>,
+) -> Result<()> {
+    check_finite(stream.as_ref())?;
+    while !stream.is_exhausted() {
+        take(stream.next_batch(env, &BatchSpec::TERMINAL)?)?;
+        env.check_interrupt()?;
+    }
+    Ok(())
 }
 
 /// Reads a stream to its end as an array, within the array limit.
@@ -80,17 +150,15 @@ pub fn collect_array(stream: BoxStream, env: &Env) -> Result<Datum> {
 }
 
 /// Reads a stream to its end, within the array limit.
-pub fn collect_rows(mut stream: BoxStream, env: &Env) -> Result<Vec<Datum>> {
+pub fn collect_rows(stream: BoxStream, env: &Env) -> Result<Vec<Datum>> {
     let mut rows = Vec::new();
-    while !stream.is_exhausted() {
-        let batch = stream.next_batch(env, &BatchSpec::TERMINAL)?;
+    for_each_batch(stream, env, |batch| {
         if rows.is_empty() {
             rows = batch;
         } else {
             rows.extend(batch);
         }
-        env.check_array_size(rows.len())?;
-        env.check_interrupt()?;
-    }
+        env.check_array_size(rows.len())
+    })?;
     Ok(rows)
 }

@@ -10,6 +10,8 @@ use crate::reql::grouped::{Accumulator, aggregate};
 use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
+use super::Wanted;
+
 pub static COUNT: TermSpec = TermSpec {
     grouping: Grouping::Stream,
     cost: Cost::Heavy,
@@ -19,31 +21,71 @@ pub static COUNT: TermSpec = TermSpec {
 
 fn count(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;
-    // Strings count characters, binaries bytes, objects fields.
-    if let ValKind::Datum(datum) = &first.kind {
-        let size = match datum {
-            Datum::String(text) => Some(text.chars().count()),
-            Datum::Binary(bytes) => Some(bytes.len()),
-            _ => None,
-        };
-        if let (Some(size), 1) = (size, args.len()) {
-            return args.number_value(size as f64);
-        }
+    if args.len() == 2 {
+        let wanted = Wanted::of(args.arg(1)?, args.env)?;
+        return aggregate(args, first, &|| {
+            Box::new(Counter { rows: 0, wanted: Some(wanted.clone()) })
+        });
     }
-    aggregate(args, first, &|| Box::new(Counter { rows: 0 }))
+    if let Some(size) = size(&first) {
+        return args.number_value(size as f64);
+    }
+    if matches!(first.kind, ValKind::GroupedStream(_)) {
+        return aggregate(args, first, &|| Box::new(Counter { rows: 0, wanted: None }));
+    }
+    let stream = first.into_finite_stream(args.env)?;
+    if let Some(rows) = stream.remaining() {
+        return args.number_value(rows as f64);
+    }
+    let mut rows = 0;
+    crate::reql::stream::for_each_batch(stream, args.env, |batch| {
+        rows += batch.len() as u64;
+        Ok(())
+    })?;
+    args.number_value(rows as f64)
+}
+
+/// Strings count characters, binaries bytes, objects fields.
+fn size(val: &Val) -> Option<usize> {
+    let ValKind::Datum(datum) = &val.kind else { return None };
+    match datum {
+        Datum::String(text) => Some(text.chars().count()),
+        Datum::Binary(bytes) => Some(bytes.len()),
+        Datum::Object(object) => Some(object.len()),
+        _ => None,
+    }
 }
 
 struct Counter {
     rows: u64,
+    wanted: Option<Wanted>,
 }
 
 impl Accumulator for Counter {
-    fn add(&mut self, _env: &Env, _row: Datum) -> Result<()> {
-        self.rows += 1;
-        Ok(())
+    fn add(&mut self, env: &Env, row: Datum) -> Result<bool> {
+        let counts = match &self.wanted {
+            Some(wanted) => wanted.matches(env, &row)?,
+            None => true,
+        };
+        self.rows += u64::from(counts);
+        Ok(counts)
     }
 
     fn finish(self: Box<Self>, _env: &Env) -> Result<Datum> {
         Ok(Datum::Number(self.rows as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::terms::testing::check;
+
+    #[test]
+    fn counts_elements_characters_bytes_and_fields() {
+        check("[43,[[2,[1,2,1]]]]", "3");
+        check("[43,[[2,[1,2,1]],1]]", "2");
+        check("[43,[[173,[10]],[69,[[2,[1]],[21,[[10,[1]],6]]]]]]", "3");
+        check("[43,[\"\u{e9}x\"]]", "2");
+        check("[43,[{\"a\":1,\"b\":2}]]", "2");
     }
 }

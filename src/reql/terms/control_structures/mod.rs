@@ -6,6 +6,7 @@ mod error;
 mod for_each;
 mod funcall;
 mod js;
+mod range;
 mod uuid;
 
 use crate::reql::spec::TermSpec;
@@ -17,5 +18,6 @@ pub static ROWS: &[&TermSpec] = &[
     &for_each::FOR_EACH,
     &funcall::FUNCALL,
     &js::JAVASCRIPT,
+    &range::RANGE,
     &uuid::UUID,
 ];

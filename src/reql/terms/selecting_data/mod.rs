@@ -2,6 +2,7 @@
 
 mod between;
 mod db;
+mod filter;
 mod get;
 mod get_all;
 mod table;
@@ -9,11 +10,13 @@ mod table;
 use crate::reql::spec::TermSpec;
 
 pub use db::default_database;
+pub use filter::Predicate;
 
 pub static ROWS: &[&TermSpec] = &[
     &between::BETWEEN,
     &between::BETWEEN_DEPRECATED,
     &db::DB,
+    &filter::FILTER,
     &get::GET,
     &get_all::GET_ALL,
     &table::TABLE,

@@ -1,15 +1,15 @@
-//! `map`: a function applied to each element.
+//! `map` and `concatMap`: a function applied to each element, or to the elements of several sequences side by side.
 
 use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
 use crate::reql::env::Env;
-use crate::reql::error::Result;
+use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
-use crate::reql::stream::{Transform, transform};
-use crate::reql::value::Val;
+use crate::reql::stream::{Concat, Rows, Transform, Zip, expand, for_each_batch};
+use crate::reql::value::{Val, ValKind};
 
 pub static MAP: TermSpec = TermSpec {
     grouping: Grouping::Stream,
@@ -18,10 +18,46 @@ pub static MAP: TermSpec = TermSpec {
     ..TermSpec::pure(TermType::Map, "MAP", Chapter::Transformations, Arity::at_least(2), map)
 };
 
+pub static CONCAT_MAP: TermSpec = TermSpec {
+    grouping: Grouping::Stream,
+    cost: Cost::Heavy,
+    forbids_writes: true,
+    ..TermSpec::pure(
+        TermType::ConcatMap,
+        "CONCAT_MAP",
+        Chapter::Transformations,
+        Arity::exactly(2),
+        concat_map,
+    )
+};
+
 fn map(args: &Args<'_>) -> Result<Val> {
+    let sequences = args.len() - 1;
     let first = args.arg(0)?;
-    let func = args.func(args.len() - 1, Shortcut::GetField)?;
-    transform(args, first, Box::new(Map { func }))
+    if sequences == 1 {
+        let rows = Rows::of(first, args.env)?;
+        let func = mapping(args, sequences)?;
+        return rows.transform(args, Box::new(Map { func }));
+    }
+    let mut streams = vec![first.into_stream(args.env)?];
+    for i in 1..sequences {
+        streams.push(args.stream(i)?);
+    }
+    let func = mapping(args, sequences)?;
+    args.stream_value(Box::new(Zip::new(streams, func, args.node.id)))
+}
+
+/// The function, which must take an argument for each sequence (or none).
+fn mapping(args: &Args<'_>, sequences: usize) -> Result<Func> {
+    let func = args.func(sequences, Shortcut::None)?;
+    match func.arity() {
+        Some(arity) if arity != 0 && arity != sequences => Err(Error::logic(format!(
+            "The function passed to `map` expects {arity} argument{}, but {sequences} sequence{} found.",
+            if arity == 1 { "" } else { "s" },
+            if sequences == 1 { " was" } else { "s were" },
+        ))),
+        _ => Ok(func),
+    }
 }
 
 #[derive(Debug)]
@@ -33,5 +69,84 @@ impl Transform for Map {
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
         out.push(self.func.call_datum(env, &[row])?);
         Ok(())
+    }
+
+    fn apply_all(&self, env: &Env, mut rows: Vec<Datum>) -> Result<Vec<Datum>> {
+        for row in &mut rows {
+            *row = self.func.call_datum(env, std::slice::from_ref(row))?;
+        }
+        Ok(rows)
+    }
+}
+
+fn concat_map(args: &Args<'_>) -> Result<Val> {
+    let rows = Rows::of(args.arg(0)?, args.env)?;
+    let func = args.func(1, Shortcut::None)?;
+    let at = args.node.id;
+    match rows {
+        Rows::Grouped(stream) => {
+            let stream = stream.transformed(Box::new(ConcatMap { func }), at);
+            args.val(ValKind::GroupedStream(stream))
+        }
+        Rows::Stream(source) => args.stream_value(Box::new(Concat::new(source, func, at))),
+        Rows::Selection(selection) => {
+            args.stream_value(Box::new(Concat::new(selection.stream, func, at)))
+        }
+    }
+}
+
+/// `concatMap` within groups.
+#[derive(Debug)]
+struct ConcatMap {
+    func: Func,
+}
+
+impl Transform for ConcatMap {
+    fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
+        for_each_batch(expand(&self.func, env, row)?, env, |rows| {
+            out.extend(rows);
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::ErrorKind;
+    use crate::reql::terms::testing::{check, check_error};
+
+    #[test]
+    fn maps_one_sequence_or_several_side_by_side() {
+        check("[38,[[2,[1,2]],[69,[[2,[1]],[24,[[10,[1]],1]]]]]]", "[2,3]");
+        check(
+            "[38,[[2,[1,2]],[173,[]],[69,[[2,[1,2]],[2,[[10,[1]],[10,[2]]]]]]]]",
+            "[[1,0],[2,1]]",
+        );
+        check_error(
+            "[38,[[2,[1]],[2,[2]],[69,[[2,[1]],[10,[1]]]]]]",
+            ErrorKind::Logic,
+            "The function passed to `map` expects 1 argument, but 2 sequences were found.",
+            "[]",
+        );
+    }
+
+    #[test]
+    fn rows_are_not_made_before_they_are_asked_for() {
+        let failing =
+            "[38,[[173,[]],[69,[[2,[1]],[65,[[19,[[10,[1]],3]],[10,[1]],[12,[\"late\"]]]]]]]]";
+        check(&format!("[71,[{failing},3]]"), "[0,1,2]");
+        check_error(&format!("[71,[{failing},4]]"), ErrorKind::User, "late", "[0,1,1,2]");
+    }
+
+    #[test]
+    fn concat_map_reads_what_the_function_gives() {
+        check("[40,[[173,[4]],[69,[[2,[1]],[173,[[10,[1]]]]]]]]", "[0,0,1,0,1,2]");
+        check("[71,[[40,[[173,[1]],[69,[[2,[1]],[173,[]]]]]],2]]", "[0,1]");
+        check_error(
+            "[40,[[2,[1]],[69,[[2,[1]],[10,[1]]]]]]",
+            ErrorKind::Logic,
+            "Cannot convert NUMBER to SEQUENCE",
+            "[1]",
+        );
     }
 }

@@ -1,7 +1,29 @@
 //! Transformations.
 
 mod map;
+mod nth;
+mod offsets_of;
+mod order_by;
+mod sample;
+mod slice;
+mod union;
 
 use crate::reql::spec::TermSpec;
 
-pub static ROWS: &[&TermSpec] = &[&map::MAP];
+pub use order_by::ordered_by_index;
+
+pub static ROWS: &[&TermSpec] = &[
+    &map::CONCAT_MAP,
+    &map::MAP,
+    &nth::IS_EMPTY,
+    &nth::NTH,
+    &offsets_of::OFFSETS_OF,
+    &order_by::ASC,
+    &order_by::DESC,
+    &order_by::ORDER_BY,
+    &sample::SAMPLE,
+    &slice::LIMIT,
+    &slice::SKIP,
+    &slice::SLICE,
+    &union::UNION,
+];

@@ -1,0 +1,66 @@
+//! A part of a stream: some rows skipped, then so many taken.
+
+use crate::datum::Datum;
+use crate::reql::env::Env;
+use crate::reql::error::Result;
+
+use super::{BatchSpec, BoxStream, Feed, Stream};
+
+/// The rows of a stream from one position to another.
+#[derive(Debug)]
+pub struct Slice {
+    source: BoxStream,
+    skip: u64,
+    /// Rows still to give; `None` for all.
+    left: Option<u64>,
+}
+
+impl Slice {
+    /// Skips `skip` rows and gives at most `take`.
+    pub fn new(source: BoxStream, skip: u64, take: Option<u64>) -> Self {
+        Slice { source, skip, left: take }
+    }
+}
+
+impl Stream for Slice {
+    fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+        if self.is_exhausted() {
+            return Ok(Vec::new());
+        }
+        while self.skip > 0 {
+            let passed = self.source.advance(env, self.skip)?;
+            self.skip = self.skip.saturating_sub(passed);
+            // A changefeed may have no more for now.
+            if self.source.is_exhausted() || passed == 0 {
+                return Ok(Vec::new());
+            }
+        }
+        let Some(left) = self.left else { return self.source.next_batch(env, batch) };
+        let batch = batch.at_most(usize::try_from(left).unwrap_or(usize::MAX));
+        let mut rows = self.source.next_batch(env, &batch)?;
+        rows.truncate(batch.max_rows);
+        self.left = Some(left.saturating_sub(rows.len() as u64));
+        Ok(rows)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.left == Some(0) || self.source.is_exhausted()
+    }
+
+    fn is_array(&self) -> bool {
+        self.source.is_array()
+    }
+
+    fn is_infinite(&self) -> bool {
+        self.left.is_none() && self.source.is_infinite()
+    }
+
+    fn feed(&self) -> Option<Feed> {
+        self.source.feed()
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        let rest = self.source.remaining()?.saturating_sub(self.skip);
+        Some(self.left.map_or(rest, |left| rest.min(left)))
+    }
+}

@@ -1,0 +1,59 @@
+//! Several streams, one after the other.
+
+use crate::datum::Datum;
+use crate::reql::env::Env;
+use crate::reql::error::Result;
+
+use super::{BatchSpec, BoxStream, Stream};
+
+/// The rows of several streams, none of them a changefeed.
+#[derive(Debug)]
+pub struct Union {
+    streams: Vec<BoxStream>,
+    /// The stream that is being read.
+    current: usize,
+}
+
+impl Union {
+    /// The rows of all these streams.
+    pub fn new(streams: Vec<BoxStream>) -> Self {
+        Union { streams, current: 0 }
+    }
+
+    fn rest(&self) -> impl Iterator<Item = &BoxStream> {
+        self.streams.iter().skip(self.current)
+    }
+}
+
+impl Stream for Union {
+    fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+        while let Some(stream) = self.streams.get_mut(self.current) {
+            if stream.is_exhausted() {
+                self.current += 1;
+                continue;
+            }
+            let rows = stream.next_batch(env, batch)?;
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+            env.check_interrupt()?;
+        }
+        Ok(Vec::new())
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.rest().all(|stream| stream.is_exhausted())
+    }
+
+    fn is_array(&self) -> bool {
+        self.streams.iter().all(|stream| stream.is_array())
+    }
+
+    fn is_infinite(&self) -> bool {
+        self.rest().any(|stream| stream.is_infinite())
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.rest().map(|stream| stream.remaining()).sum()
+    }
+}

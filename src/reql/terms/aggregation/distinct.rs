@@ -1,0 +1,98 @@
+//! `distinct`: each element once, in order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::Datum;
+use crate::reql::env::Env;
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::Args;
+use crate::reql::selection::TableVal;
+use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
+use crate::reql::stream::{BoxStream, Transform, Transformed, for_each_batch};
+use crate::reql::terms::transformations::ordered_by_index;
+use crate::reql::value::{Val, ValKind};
+
+pub static DISTINCT: TermSpec = TermSpec {
+    cost: Cost::Heavy,
+    options: &["index"],
+    ..TermSpec::pure(
+        TermType::Distinct,
+        "DISTINCT",
+        Chapter::Aggregation,
+        Arity::exactly(1),
+        distinct,
+    )
+};
+
+fn distinct(args: &Args<'_>) -> Result<Val> {
+    let first = args.arg(0)?;
+    let index = args.optarg("index")?;
+    let first = match first.kind {
+        ValKind::Table(table) => {
+            let index = index.map(|index| index.str(args.env)).transpose()?;
+            return of_table(args, table, index.as_deref());
+        }
+        _ if index.is_some() => {
+            return Err(Error::logic("Can only perform an indexed distinct on a TABLE."));
+        }
+        _ => first,
+    };
+    let mut found = BTreeSet::new();
+    for_each_batch(first.into_finite_stream(args.env)?, args.env, |rows| {
+        for row in rows {
+            found.insert(row);
+            args.env.check_array_size(found.len())?;
+        }
+        Ok(())
+    })?;
+    args.value(found.into_iter().collect::<Vec<_>>())
+}
+
+/// Documents differ by their primary keys, and a table gives them in the keys' order: there is nothing to remember.
+fn of_table(args: &Args<'_>, table: TableVal, index: Option<&str>) -> Result<Val> {
+    let key = table.table.table.primary_key().clone();
+    let table = match table.order {
+        Some(_) => table,
+        None => ordered_by_index(table, index.unwrap_or(&key), false)?,
+    };
+    let documents = table.into_stream(args.env)?;
+    let stream: BoxStream = match index {
+        None => documents,
+        Some(_) => Box::new(Transformed::new(documents, Box::new(KeyOf { key }), args.node.id)),
+    };
+    args.val(ValKind::Sequence(stream))
+}
+
+/// A document's primary key.
+#[derive(Debug)]
+struct KeyOf {
+    key: Arc<str>,
+}
+
+impl Transform for KeyOf {
+    fn apply(&self, _env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
+        out.push(row.get_or_error(&self.key)?.clone());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::ErrorKind;
+    use crate::reql::terms::testing::{check, check_error};
+
+    #[test]
+    fn each_element_once_in_order() {
+        check("[42,[[2,[3,\"a\",1,3,null,1]]]]", "[null,1,3,\"a\"]");
+        check("[24,[[42,[[173,[3]]]],[2,[]]]]", "[0,1,2]");
+        check_error(
+            "[42,[[2,[1]]],{\"index\":\"a\"}]",
+            ErrorKind::Logic,
+            "Can only perform an indexed distinct on a TABLE.",
+            "[]",
+        );
+    }
+}

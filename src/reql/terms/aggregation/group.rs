@@ -1,0 +1,201 @@
+//! `group` and `ungroup`.
+//!
+//! A row that lacks what it is grouped by belongs to the group null. With `multi` an array stands for the groups it
+//! holds, several arrays for each combination of theirs.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::Datum;
+use crate::reql::env::Env;
+use crate::reql::error::{Error, ErrorKind, Result};
+use crate::reql::eval::Args;
+use crate::reql::function::{Func, Shortcut};
+use crate::reql::grouped::{GroupKeys, GroupedStream};
+use crate::reql::selection::TableVal;
+use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
+use crate::reql::terms::transformations::ordered_by_index;
+use crate::reql::value::{Val, ValKind};
+
+pub static GROUP: TermSpec = TermSpec {
+    grouping: Grouping::Stream,
+    cost: Cost::Heavy,
+    forbids_writes: true,
+    options: &["index", "multi"],
+    ..TermSpec::pure(TermType::Group, "GROUP", Chapter::Aggregation, Arity::at_least(1), group)
+};
+
+pub static UNGROUP: TermSpec = TermSpec {
+    grouping: Grouping::Whole,
+    cost: Cost::Heavy,
+    ..TermSpec::pure(TermType::Ungroup, "UNGROUP", Chapter::Aggregation, Arity::exactly(1), ungroup)
+};
+
+fn group(args: &Args<'_>) -> Result<Val> {
+    let first = args.arg(0)?;
+    let mut funcs = Vec::with_capacity(args.len());
+    for i in 1..args.len() {
+        funcs.push(args.func(i, Shortcut::GetField)?);
+    }
+    let source = match args.optarg("index")? {
+        Some(index) => {
+            let at = index.at;
+            let index = index.str(args.env)?;
+            let table = TableVal::whole(first.into_table()?);
+            let key = Datum::String(index.clone());
+            funcs.push(Func::from_datum(key, Shortcut::GetField, at)?);
+            ordered_by_index(table, &index, false)?.into_stream(args.env)?
+        }
+        None if matches!(first.kind, ValKind::GroupedStream(_)) => {
+            return Err(Error::logic(
+                "Cannot call `group` on the output of `group` (did you mean to `ungroup`?).",
+            ));
+        }
+        None => first.into_stream(args.env)?,
+    };
+    if funcs.is_empty() {
+        return Err(Error::logic("Cannot group by nothing."));
+    }
+    let multi = args.optarg_bool("multi", false)?;
+    let keys = Box::new(Keys { funcs, multi });
+    args.val(ValKind::GroupedStream(GroupedStream::new(source, keys, args.node.id)))
+}
+
+#[derive(Debug)]
+struct Keys {
+    funcs: Vec<Func>,
+    multi: bool,
+}
+
+impl GroupKeys for Keys {
+    fn keys(&self, env: &Env, row: &Datum, out: &mut Vec<Datum>) -> Result<()> {
+        if let ([func], false) = (self.funcs.as_slice(), self.multi) {
+            out.push(key(env, func, row)?);
+            return Ok(());
+        }
+        let mut values = Vec::with_capacity(self.funcs.len());
+        for func in &self.funcs {
+            values.push(key(env, func, row)?);
+        }
+        if self.multi {
+            combinations(env, &values, &mut Vec::new(), out)
+        } else {
+            out.push(Datum::array(values));
+            Ok(())
+        }
+    }
+}
+
+/// What one function makes of a row; null when it misses something.
+fn key(env: &Env, func: &Func, row: &Datum) -> Result<Datum> {
+    match func.call_datum(env, std::slice::from_ref(row)) {
+        Err(error) if error.kind() == ErrorKind::NonExistence => Ok(Datum::Null),
+        called => called.map_err(|error| func.blame(error)),
+    }
+}
+
+/// Appends each way to choose one of each value's elements. An empty array stands for null.
+fn combinations(
+    env: &Env,
+    values: &[Datum],
+    chosen: &mut Vec<Datum>,
+    out: &mut Vec<Datum>,
+) -> Result<()> {
+    let Some((value, rest)) = values.split_first() else {
+        out.push(match chosen.as_slice() {
+            [only] => only.clone(),
+            several => Datum::array(several.to_vec()),
+        });
+        return env.check_array_size(out.len());
+    };
+    let choices = match value {
+        Datum::Array(choices) if choices.is_empty() => &[Datum::Null],
+        Datum::Array(choices) => choices.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    for choice in choices {
+        chosen.push(choice.clone());
+        combinations(env, rest, chosen, out)?;
+        chosen.pop();
+    }
+    Ok(())
+}
+
+fn ungroup(args: &Args<'_>) -> Result<Val> {
+    let first = args.arg(0)?;
+    let grouped = match first.kind {
+        ValKind::Grouped(grouped) => grouped,
+        ValKind::GroupedStream(stream) => stream.gather(args.env)?,
+        _ => return Err(first.type_error("GROUPED_DATA")),
+    };
+    args.env.check_array_size(grouped.groups.len())?;
+    let rows = grouped
+        .groups
+        .into_iter()
+        .map(|(group, reduction)| Datum::object([("group", group), ("reduction", reduction)]));
+    args.value(rows.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::ErrorKind;
+    use crate::reql::terms::testing::{check, check_error, run_with};
+
+    const PARITY: &str = "[69,[[2,[1]],[28,[[10,[1]],2]]]]";
+
+    #[test]
+    fn groups_of_one_value_of_several_and_of_each_of_an_array() {
+        check(
+            &format!("[150,[[144,[[173,[4]],{PARITY}]]]]"),
+            r#"[{"group":0,"reduction":[0,2]},{"group":1,"reduction":[1,3]}]"#,
+        );
+        let rows = r#"[2,[{"a":1,"t":[2,["x","y"]]},{"a":2,"t":[2,["x"]]},{"t":[2,[]]}]]"#;
+        check(
+            &format!(r#"[150,[[43,[[144,[{rows},"a"]]]]]]"#),
+            r#"[{"group":null,"reduction":1},{"group":1,"reduction":1},{"group":2,"reduction":1}]"#,
+        );
+        check(
+            &format!(r#"[150,[[43,[[144,[{rows},"t"],{{"multi":true}}]]]]]"#),
+            r#"[{"group":null,"reduction":1},{"group":"x","reduction":2},{"group":"y","reduction":1}]"#,
+        );
+        check(
+            &format!(r#"[150,[[43,[[144,[{rows},"a","t"],{{"multi":true}}]]]]]"#),
+            r#"[{"group":[null,null],"reduction":1},{"group":[1,"x"],"reduction":1},
+                {"group":[1,"y"],"reduction":1},{"group":[2,"x"],"reduction":1}]"#,
+        );
+    }
+
+    #[test]
+    fn what_follows_applies_to_each_group() {
+        let doubled = format!("[38,[[144,[[173,[6]],{PARITY}]],[69,[[2,[2]],[26,[[10,[2]],2]]]]]]");
+        check(
+            &format!("[150,[[145,[{doubled}]]]]"),
+            r#"[{"group":0,"reduction":12},{"group":1,"reduction":18}]"#,
+        );
+        check(
+            &format!("[150,[[45,[{doubled},-1]]]]"),
+            r#"[{"group":0,"reduction":8},{"group":1,"reduction":10}]"#,
+        );
+        // A group that nothing is left of does not appear.
+        check(
+            &format!("[150,[[43,[[39,[{doubled},[69,[[2,[3]],[21,[[10,[3]],9]]]]]]]]]]"),
+            r#"[{"group":1,"reduction":1}]"#,
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        check_error("[144,[[2,[1]]]]", ErrorKind::Logic, "Cannot group by nothing.", "[]");
+        let grouped = format!("[144,[[2,[1,2]],{PARITY}]]");
+        check_error(
+            &format!("[144,[{grouped},{PARITY}]]"),
+            ErrorKind::Logic,
+            "Cannot call `group` on the output of `group` (did you mean to `ungroup`?).",
+            "[]",
+        );
+        let gathered = run_with(&format!("[144,[[173,[9]],{PARITY}]]"), r#"{"array_limit":4}"#);
+        assert!(format!("{gathered:?}").contains("Grouped data over size limit `4`."));
+        let many = "[43,[[144,[[173,[9]],[69,[[2,[1]],[10,[1]]]]]]]]";
+        let counted = run_with(many, r#"{"array_limit":4}"#);
+        assert!(format!("{counted:?}").contains("Too many groups (> 4)."));
+    }
+}

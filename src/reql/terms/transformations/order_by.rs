@@ -1,0 +1,154 @@
+//! `orderBy`, with `asc` and `desc`.
+//!
+//! Rows are sorted in memory, within the array limit and a limit of bytes. An order by index is an order of the table
+//! itself and costs nothing.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::Datum;
+use crate::limits;
+use crate::reql::env::Env;
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::{Args, Node, Op};
+use crate::reql::function::Shortcut;
+use crate::reql::selection::{Selection, TableVal};
+use crate::reql::sort::{SortKey, sort_rows};
+use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
+use crate::reql::stream::{ArrayStream, BoxStream, check_finite, for_each_batch};
+use crate::reql::value::{Val, ValKind};
+use crate::storage::Direction;
+
+pub static ORDER_BY: TermSpec = TermSpec {
+    options: &["index"],
+    cost: Cost::Heavy,
+    ..TermSpec::pure(
+        TermType::OrderBy,
+        "ORDER_BY",
+        Chapter::Transformations,
+        Arity::at_least(1),
+        order_by,
+    )
+};
+
+pub static ASC: TermSpec =
+    TermSpec::pure(TermType::Asc, "ASC", Chapter::Transformations, Arity::exactly(1), direction);
+
+pub static DESC: TermSpec =
+    TermSpec::pure(TermType::Desc, "DESC", Chapter::Transformations, Arity::exactly(1), direction);
+
+/// `asc` and `desc` are their argument; the term around them looks for them by name.
+fn direction(args: &Args<'_>) -> Result<Val> {
+    args.arg(0)
+}
+
+fn order_by(args: &Args<'_>) -> Result<Val> {
+    let first = args.arg(0)?;
+    let mut order = Vec::with_capacity(args.len().saturating_sub(1));
+    for i in 1..args.len() {
+        let func = args.func(i, Shortcut::GetField)?;
+        if func.determinism() == Determinism::No {
+            let message = "Sorting by a non-deterministic function is not supported.";
+            return Err(Error::logic(message));
+        }
+        order.push(SortKey { func, descending: args.arg_node(i).is_some_and(is_descending) });
+    }
+    let at = first.at;
+    let rows = match first.kind {
+        ValKind::Table(table) => Ordered::Table(table),
+        ValKind::Selection(selection) => Ordered::Selection(selection),
+        _ => Ordered::Stream(first.into_stream(args.env)?),
+    };
+    let exhausted = match &rows {
+        Ordered::Table(_) => false,
+        Ordered::Selection(selection) => selection.stream.is_exhausted(),
+        Ordered::Stream(stream) => stream.is_exhausted(),
+    };
+    let index = args.optarg("index")?;
+    if order.is_empty() && index.is_none() {
+        return Err(Error::logic("Must specify something to order by."));
+    }
+    let (table, stream) = match (rows, index) {
+        (Ordered::Table(table), Some(index)) => {
+            let descending = args.optarg_node("index").is_some_and(is_descending);
+            let table = ordered_by_index(table, &index.str(args.env)?, descending)?;
+            // Primary keys are unique: there is nothing left to order.
+            return args.val(match order.is_empty() {
+                true => ValKind::Table(table),
+                false => ValKind::Selection(table.into_selection(args.env)?),
+            });
+        }
+        (_, Some(_)) if !exhausted => {
+            return Err(Error::logic(
+                "Indexed order_by can only be performed on a TABLE or TABLE_SLICE. Make sure order_by comes before any \
+                 transformations (such as map) or filters.",
+            ));
+        }
+        (Ordered::Table(table), None) => {
+            let selection = table.into_selection(args.env)?;
+            (Some(selection.table), selection.stream)
+        }
+        (Ordered::Selection(selection), _) => (Some(selection.table), selection.stream),
+        (Ordered::Stream(stream), _) => (None, stream),
+    };
+    check_finite(stream.as_ref()).map_err(|error| error.at(at))?;
+    let rows = collect_to_sort(args.env, stream)?;
+    let sorted = Datum::array(sort_rows(args.env, &order, rows)?);
+    match (table, sorted) {
+        (Some(table), Datum::Array(values)) => {
+            let stream = Box::new(ArrayStream::new(values));
+            args.val(ValKind::Selection(Selection { table, stream }))
+        }
+        (_, sorted) => args.value(sorted),
+    }
+}
+
+/// What is to be ordered.
+enum Ordered {
+    Table(TableVal),
+    Selection(Selection),
+    Stream(BoxStream),
+}
+
+/// Whether the argument is written as `r.desc(...)`.
+pub fn is_descending(node: &Node) -> bool {
+    matches!(&node.op, Op::Call(call) if call.spec.term == TermType::Desc)
+}
+
+/// The table in the order of an index. Its primary key is the only one for now.
+pub fn ordered_by_index(table: TableVal, index: &str, descending: bool) -> Result<TableVal> {
+    if index != table.table.table.primary_key().as_ref() {
+        return Err(Error::op_failed(format!(
+            "Index `{index}` was not found on table `{}.{}`.",
+            table.table.db,
+            table.table.name()
+        )));
+    }
+    if table.order.is_some() {
+        let message = "Cannot perform multiple indexed ORDER_BYs on the same table.";
+        return Err(Error::logic(message));
+    }
+    let direction = if descending { Direction::Backward } else { Direction::Forward };
+    Ok(TableVal { order: Some(direction), ..table })
+}
+
+fn collect_to_sort(env: &Env, stream: BoxStream) -> Result<Vec<Datum>> {
+    // An array is in memory already, and all of it is given at once.
+    let measured = !stream.is_array();
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    for_each_batch(stream, env, |batch| {
+        if measured {
+            bytes += batch.iter().map(Datum::approximate_size).sum::<usize>();
+        }
+        rows.extend(batch);
+        env.check_array_size(rows.len())?;
+        if bytes > limits::SORT_BYTES {
+            return Err(Error::resource_limit(format!(
+                "Cannot sort more than {} bytes in memory. Use an index.",
+                limits::SORT_BYTES
+            )));
+        }
+        Ok(())
+    })?;
+    Ok(rows)
+}

@@ -1,0 +1,94 @@
+//! `union`: several sequences as one, one after the other or merged by an order they share.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::{Args, Node, Op};
+use crate::reql::function::Shortcut;
+use crate::reql::sort::SortKey;
+use crate::reql::spec::{Arity, Chapter, TermSpec};
+use crate::reql::stream::{BoxStream, Merge, Union};
+use crate::reql::value::Val;
+
+use super::order_by::is_descending;
+
+pub static UNION: TermSpec = TermSpec {
+    options: &["interleave"],
+    ..TermSpec::pure(TermType::Union, "UNION", Chapter::Transformations, Arity::at_least(0), union)
+};
+
+fn union(args: &Args<'_>) -> Result<Val> {
+    let mut streams = Vec::with_capacity(args.len());
+    for i in 0..args.len() {
+        streams.push(args.stream(i)?);
+    }
+    let order = match args.optarg_node("interleave") {
+        Some(node) => interleaving(args, node)?,
+        None => Vec::new(),
+    };
+    if streams.iter().any(|stream| stream.feed().is_some()) {
+        let message = "A `union` of changefeeds is not supported by this server yet.";
+        return Err(Error::logic(message));
+    }
+    let stream: BoxStream = if order.is_empty() {
+        Box::new(Union::new(streams))
+    } else {
+        Box::new(Merge::new(streams, order, args.node.id))
+    };
+    args.stream_value(stream)
+}
+
+/// What the sequences are merged by: a field or function, or an array of them. A truth value merges nothing.
+fn interleaving(args: &Args<'_>, node: &Node) -> Result<Vec<SortKey>> {
+    match &node.op {
+        Op::Datum(crate::datum::Datum::Bool(_)) => Ok(Vec::new()),
+        Op::Call(call) if call.spec.term == TermType::MakeArray => {
+            call.args.iter().map(|node| sort_key(args, node)).collect()
+        }
+        _ => Ok(vec![sort_key(args, node)?]),
+    }
+}
+
+fn sort_key(args: &Args<'_>, node: &Node) -> Result<SortKey> {
+    let func = node.eval(args.env, args.scope)?.into_func(Shortcut::GetField, args.env)?;
+    Ok(SortKey { func, descending: is_descending(node) })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::ErrorKind;
+    use crate::reql::terms::testing::{check, check_error};
+
+    const ITSELF: &str = "[69,[[2,[1]],[10,[1]]]]";
+
+    #[test]
+    fn sequences_follow_one_another() {
+        check("[44,[[2,[3]],[173,[2]],[2,[]]]]", "[3,0,1]");
+        check("[44,[]]", "[]");
+    }
+
+    #[test]
+    fn arrays_give_an_array_and_anything_else_a_stream() {
+        check("[24,[[44,[[2,[1]],[2,[2]]]],[2,[]]]]", "[1,2]");
+        check_error(
+            "[24,[[44,[[2,[1]],[173,[2]]]],[2,[]]]]",
+            ErrorKind::Logic,
+            "Expected type DATUM but found SEQUENCE:\nVALUE SEQUENCE",
+            "[0]",
+        );
+    }
+
+    #[test]
+    fn sorted_sequences_merge() {
+        let merged = format!("[44,[[173,[3]],[2,[1,5]]],{{\"interleave\":{ITSELF}}}]");
+        check(&merged, "[0,1,1,2,5]");
+        let down = format!("[44,[[2,[3,1]],[2,[2]]],{{\"interleave\":[74,[{ITSELF}]]}}]");
+        check(&down, "[3,2,1]");
+        check_error(
+            &format!("[44,[[2,[3,1]],[2,[2]]],{{\"interleave\":[2,[{ITSELF}]]}}]"),
+            ErrorKind::Logic,
+            "The streams given as arguments are not ordered by given ordering.",
+            "[]",
+        );
+    }
+}
