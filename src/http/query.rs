@@ -134,6 +134,10 @@ fn failure(failed: &AskError) -> Response {
             let message = "A changefeed never ends; ask for it with a driver.";
             error(StatusCode::BAD_REQUEST, "QUERY_LOGIC", message, &[])
         }
+        AskError::NotDurable(cause) => {
+            let message = format!("The write was applied but could not be made durable: {cause}");
+            error(StatusCode::INTERNAL_SERVER_ERROR, "OP_INDETERMINATE", &message, &[])
+        }
         AskError::Broken => {
             let message = "The server failed while it evaluated the query. The log tells more.";
             error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message, &[])

@@ -14,6 +14,7 @@ use crate::reql::spec::Cost;
 use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
 };
+use crate::storage::{CommitSequence, StorageError};
 
 use super::clock::Clock;
 use super::service::Service;
@@ -52,6 +53,8 @@ pub enum AskError {
     Run(Failure),
     /// It is a changefeed, which never ends.
     Feed,
+    /// It wrote, but what it wrote may be lost.
+    NotDurable(StorageError),
     /// The server failed.
     Broken,
 }
@@ -90,7 +93,7 @@ async fn evaluate(
     if program.root().facts.cost == Cost::Light {
         match run(service, &program, &cancel.0, false, bounds) {
             Err(AskError::Run(failure)) if failure.kind == ErrorKind::NotResident => {}
-            answer => return answer,
+            answer => return durable(service, answer?).await,
         }
     }
     let (sender, receiver) = oneshot::channel();
@@ -99,7 +102,25 @@ async fn evaluate(
         // Nobody waits for the answer when the client is gone.
         drop(sender.send(run(&there, &program, &flag, true, bounds)));
     }));
-    receiver.await.unwrap_or(Err(AskError::Broken))
+    let answer = receiver.await.unwrap_or(Err(AskError::Broken))?;
+    durable(service, answer).await
+}
+
+/// The answer, once the disk has what the query wrote.
+async fn durable(
+    service: &Service,
+    (answer, sequence): (Asked, Option<CommitSequence>),
+) -> Result<Asked, AskError> {
+    let Some(sequence) = sequence.filter(|sequence| !service.engine().is_durable(*sequence)) else {
+        return Ok(answer);
+    };
+    let (sender, receiver) = oneshot::channel();
+    service.engine().when_durable(sequence, Box::new(move |synced| drop(sender.send(synced))));
+    match receiver.await {
+        Ok(Ok(())) => Ok(answer),
+        Ok(Err(error)) => Err(AskError::NotDurable(error)),
+        Err(_) => Err(AskError::Broken),
+    }
 }
 
 /// Stops a query when nobody waits for it any more.
@@ -117,15 +138,15 @@ fn run(
     cancel: &CancelFlag,
     may_block: bool,
     bounds: AskBounds,
-) -> Result<Asked, AskError> {
+) -> Result<(Asked, Option<CommitSequence>), AskError> {
     let deadline = Some(bounds.deadline);
     let request = RunRequest { cancel: cancel.clone(), deadline, may_block };
     let evaluated = catch_unwind(AssertUnwindSafe(|| {
         match reql::run(program, &service.context, request).map_err(AskError::Run)? {
-            Answer::Atom { value, .. } => {
+            Answer::Atom { value, durable_at, .. } => {
                 let mut json = Vec::new();
                 write_json(&value, &mut json);
-                Ok(Asked::Value(json))
+                Ok((Asked::Value(json), durable_at))
             }
             Answer::Stream(cursor) => rows(cursor, bounds),
         }
@@ -133,7 +154,10 @@ fn run(
     evaluated.unwrap_or(Err(AskError::Broken))
 }
 
-fn rows(mut cursor: Cursor, bounds: AskBounds) -> Result<Asked, AskError> {
+fn rows(
+    mut cursor: Cursor,
+    bounds: AskBounds,
+) -> Result<(Asked, Option<CommitSequence>), AskError> {
     if cursor.ready().is_some() {
         return Err(AskError::Feed);
     }
@@ -144,7 +168,7 @@ fn rows(mut cursor: Cursor, bounds: AskBounds) -> Result<Asked, AskError> {
         let is_last = batch.done || batch.rows.is_empty();
         for row in batch.rows {
             if count == bounds.rows || json.len() >= bounds.bytes {
-                return Ok(Asked::Rows { json, complete: false });
+                return Ok((Asked::Rows { json, complete: false }, batch.durable_at));
             }
             if count > 0 {
                 json.push(b',');
@@ -153,7 +177,7 @@ fn rows(mut cursor: Cursor, bounds: AskBounds) -> Result<Asked, AskError> {
             count += 1;
         }
         if is_last {
-            return Ok(Asked::Rows { json, complete: true });
+            return Ok((Asked::Rows { json, complete: true }, batch.durable_at));
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::futures::OwnedNotified;
 use crate::datum::{Datum, write_json};
 use crate::metrics;
 use crate::reql::{self, Answer, Batch, CancelFlag, Context, Cursor, ErrorKind, Failure, Program};
+use crate::storage::{CommitSequence, Engine, StorageError};
 
 use super::inbox::Inbox;
 
@@ -28,13 +29,15 @@ pub(super) struct Job {
     pub cancel: CancelFlag,
     /// Where the answer goes.
     pub inbox: Arc<Inbox>,
+    /// What it is evaluated on.
+    pub context: Arc<Context>,
 }
 
 /// What a job does.
 #[derive(Debug)]
 pub(super) enum Work {
     /// Evaluates a query from its start.
-    Start(Arc<Program>, Arc<Context>),
+    Start(Arc<Program>),
     /// Reads the next batch of a stream. The flag says that an empty batch of a feed is to be answered too.
     Continue(Box<Cursor>, bool),
 }
@@ -63,6 +66,10 @@ pub(super) enum Outcome {
     Nothing(Box<Cursor>, OwnedNotified),
     /// Not of a job: the wait of a feed is over, by a notification or (true) by time.
     WaitOver(bool),
+    /// Evaluated, but what it wrote is not on disk yet: the answer follows as [`Outcome::Synced`].
+    Syncing,
+    /// What was written is on disk, or cannot be brought there: only now may the answer leave.
+    Synced(Result<(), StorageError>, Box<Outcome>),
 }
 
 impl Outcome {
@@ -79,58 +86,86 @@ impl Outcome {
 impl Job {
     /// Evaluates and hands over the answer.
     pub fn run(self) {
-        let Job { number, token, work, inbox, .. } = self;
+        let Job { number, token, work, inbox, context, .. } = self;
+        let engine = context.catalog.engine();
         let cancel = self.cancel;
         let evaluated = catch_unwind(AssertUnwindSafe(|| match work {
-            Work::Start(program, context) => start(&program, &context, token, cancel),
+            Work::Start(program) => start(&program, &context, token, cancel),
             Work::Continue(cursor, answer_empty) => next(cursor, token, answer_empty),
         }));
-        let outcome = evaluated.unwrap_or_else(|_| {
+        let (outcome, durable_at) = evaluated.unwrap_or_else(|_| {
             let mut frame = Vec::new();
             write_panic(&mut frame, token);
-            Outcome::Ended(frame, false)
+            (Outcome::Ended(frame, false), None)
         });
-        inbox.push(Finished { number, token, outcome });
+        match durable_at.filter(|sequence| !engine.is_durable(*sequence)) {
+            None => inbox.push(Finished { number, token, outcome }),
+            Some(sequence) => {
+                inbox.push(Finished { number, token, outcome: Outcome::Syncing });
+                push_when_durable(engine, sequence, &inbox, Finished { number, token, outcome });
+            }
+        }
     }
 }
+
+/// Hands an answer over once everything up to a commit is durable. Waits for it on no thread.
+pub(super) fn push_when_durable(
+    engine: &Arc<dyn Engine>,
+    sequence: CommitSequence,
+    inbox: &Arc<Inbox>,
+    finished: Finished,
+) {
+    let inbox = inbox.clone();
+    let Finished { number, token, outcome } = finished;
+    let push = move |result| {
+        let outcome = Outcome::Synced(result, Box::new(outcome));
+        inbox.push(Finished { number, token, outcome });
+    };
+    engine.when_durable(sequence, Box::new(push));
+}
+
+/// What came of an evaluation, and the commit that must be durable before it is answered.
+type Evaluated = (Outcome, Option<CommitSequence>);
 
 fn start(
     program: &Arc<Program>,
     context: &Arc<Context>,
     token: u64,
     cancel: CancelFlag,
-) -> Outcome {
+) -> Evaluated {
     let request = reql::RunRequest { cancel, deadline: None, may_block: true };
     let mut frame = Vec::new();
     match reql::run(program, context, request) {
-        Ok(Answer::Atom { value, profile, .. }) => {
+        Ok(Answer::Atom { value, profile, durable_at }) => {
             write_atom(&mut frame, token, &value, profile.as_ref());
-            Outcome::Ended(frame, true)
+            (Outcome::Ended(frame, true), durable_at)
         }
         // The first batch of a feed is answered even when it is empty: it tells what kind of feed it is.
         Ok(Answer::Stream(cursor)) => next(Box::new(cursor), token, true),
-        Err(failure) => ended_by(&failure, token),
+        Err(failure) => (ended_by(&failure, token), None),
     }
 }
 
-fn next(mut cursor: Box<Cursor>, token: u64, answer_empty: bool) -> Outcome {
+fn next(mut cursor: Box<Cursor>, token: u64, answer_empty: bool) -> Evaluated {
     let notified = cursor.ready().map(|ready| ready.clone().notified_owned());
-    match cursor.next_batch() {
-        Ok(batch) => match notified {
-            Some(notified) if batch.rows.is_empty() && !batch.done && !answer_empty => {
-                Outcome::Nothing(cursor, notified)
+    let batch = match cursor.next_batch() {
+        Ok(batch) => batch,
+        Err(failure) => return (ended_by(&failure, token), None),
+    };
+    let outcome = match notified {
+        Some(notified) if batch.rows.is_empty() && !batch.done && !answer_empty => {
+            Outcome::Nothing(cursor, notified)
+        }
+        _ => {
+            let mut frame = Vec::new();
+            if write_batch(&mut frame, token, &batch, &cursor) {
+                Outcome::More(frame, cursor)
+            } else {
+                Outcome::Ended(frame, true)
             }
-            _ => {
-                let mut frame = Vec::new();
-                if write_batch(&mut frame, token, &batch, &cursor) {
-                    Outcome::More(frame, cursor)
-                } else {
-                    Outcome::Ended(frame, true)
-                }
-            }
-        },
-        Err(failure) => ended_by(&failure, token),
-    }
+        }
+    };
+    (outcome, batch.durable_at)
 }
 
 fn ended_by(failure: &Failure, token: u64) -> Outcome {
@@ -177,6 +212,15 @@ pub(super) fn write_failure(out: &mut Vec<u8>, token: u64, failure: &Failure) {
         let error_type = Some(failure.error_type());
         let kind = ResponseType::RuntimeError;
         response::write_error(out, kind, error_type, &failure.message, &failure.path);
+    });
+}
+
+/// Writes that the query wrote, but that what it wrote may be lost.
+pub(super) fn write_not_durable(out: &mut Vec<u8>, token: u64, error: &StorageError) {
+    write_response(out, token, |out| {
+        let message = format!("The write was applied but could not be made durable: {error}");
+        let error_type = Some(ErrorType::OpIndeterminate);
+        response::write_error(out, ResponseType::RuntimeError, error_type, &message, &[]);
     });
 }
 

@@ -11,6 +11,8 @@ mod inbox;
 mod pool;
 mod queries;
 mod service;
+#[cfg(test)]
+mod sync_tests;
 
 pub use ask::{AskBounds, AskError, Asked, ask};
 pub use pool::Pool;

@@ -18,7 +18,8 @@ use tokio::task::AbortHandle;
 use crate::limits;
 use crate::metrics::{self, Recorder};
 use crate::reql::spec::Cost;
-use crate::reql::{self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Program};
+use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
+use crate::storage::CommitSequence;
 
 use super::clock::Clock;
 use super::evaluate::{self, Finished, Job, Outcome, Work};
@@ -47,6 +48,8 @@ pub struct Session {
     /// Heavy queries that are not on the pool yet.
     waiting: VecDeque<Job>,
     on_pool: usize,
+    /// Queries that are evaluated and wait for the disk.
+    syncing: usize,
     next_number: u64,
     /// The numbers of the `noreply` queries that are not done.
     noreply: BTreeSet<u64>,
@@ -100,6 +103,7 @@ impl Session {
             arrived: Vec::new(),
             waiting: VecDeque::new(),
             on_pool: 0,
+            syncing: 0,
             next_number: 0,
             noreply: BTreeSet::new(),
             noreply_waits: Vec::new(),
@@ -123,7 +127,7 @@ impl Session {
     }
 
     fn unanswered(&self) -> usize {
-        self.on_pool + self.waiting.len() + self.noreply_waits.len()
+        self.on_pool + self.syncing + self.waiting.len() + self.noreply_waits.len()
     }
 
     /// Takes a query: evaluates it and appends its answer, or begins to. A query that may have to wait for others is
@@ -209,10 +213,12 @@ impl Session {
         if program.root().facts.cost == Cost::Light {
             let before = out.len();
             let evaluated = catch_unwind(AssertUnwindSafe(|| {
-                self.evaluate_inline(token, noreply, &program, out)
+                let asked = Asked { token, noreply, began };
+                self.evaluate_inline(asked, &program, out)
             }));
             match evaluated {
                 Ok(Inline::Done(outcome)) => return self.recorder.record(outcome, began.elapsed()),
+                Ok(Inline::Later) => return,
                 Ok(Inline::StartOver) => {}
                 Err(_) => {
                     self.recorder.record(metrics::Outcome::RuntimeError, began.elapsed());
@@ -221,9 +227,20 @@ impl Session {
                 }
             }
         }
-        let work = Work::Start(program, self.service.context.clone());
+        let work = Work::Start(program);
         let cancel = CancelFlag::default();
         let number = self.submit(token, work, cancel.clone());
+        self.keep_evaluating(token, number, cancel, noreply, began);
+    }
+
+    fn keep_evaluating(
+        &mut self,
+        token: u64,
+        number: u64,
+        cancel: CancelFlag,
+        noreply: bool,
+        began: Instant,
+    ) {
         if noreply {
             self.noreply.insert(number);
         }
@@ -237,6 +254,22 @@ impl Session {
             stops: 0,
         };
         self.slots.insert(token, slot);
+    }
+
+    /// The commit that a query evaluated inline must wait for, if it is not durable already.
+    fn not_durable(&self, sequence: Option<CommitSequence>) -> Option<CommitSequence> {
+        sequence.filter(|sequence| !self.service.engine().is_durable(*sequence))
+    }
+
+    /// Answers a query that was evaluated inline when the disk has what it wrote.
+    fn sync(&mut self, asked: Asked, sequence: CommitSequence, outcome: Outcome) -> Inline {
+        let Asked { token, noreply, began } = asked;
+        let number = self.number();
+        self.syncing += 1;
+        self.keep_evaluating(token, number, CancelFlag::default(), noreply, began);
+        let finished = Finished { number, token, outcome };
+        evaluate::push_when_durable(self.service.engine(), sequence, &self.inbox, finished);
+        Inline::Later
     }
 
     /// Whether the token is free and there is room for another stream; answers if not.
@@ -258,27 +291,29 @@ impl Session {
 
     fn evaluate_inline(
         &mut self,
-        token: u64,
-        noreply: bool,
+        asked: Asked,
         program: &Arc<Program>,
         out: &mut Vec<u8>,
     ) -> Inline {
+        let Asked { token, noreply, .. } = asked;
         let cancel = self.inline_cancel.clone();
         let request = reql::RunRequest { cancel, deadline: None, may_block: false };
         let failure = match reql::run(program, &self.service.context, request) {
-            Ok(Answer::Atom { value, profile, .. }) => {
+            Ok(Answer::Atom { value, profile, durable_at }) => {
+                if let Some(sequence) = self.not_durable(durable_at) {
+                    let mut frame = Vec::new();
+                    evaluate::write_atom(&mut frame, token, &value, profile.as_ref());
+                    return self.sync(asked, sequence, Outcome::Ended(frame, true));
+                }
                 if !noreply {
                     evaluate::write_atom(out, token, &value, profile.as_ref());
                 }
                 return Inline::Done(metrics::Outcome::Success);
             }
             Ok(Answer::Stream(mut cursor)) => match cursor.next_batch() {
-                Ok(_) if noreply => return Inline::Done(metrics::Outcome::Success),
                 Ok(batch) => {
-                    if evaluate::write_batch(out, token, &batch, &cursor) {
-                        self.keep_open(token, cursor);
-                    }
-                    return Inline::Done(metrics::Outcome::Success);
+                    let sequence = self.not_durable(batch.durable_at);
+                    return self.answer_first_batch(asked, sequence, &batch, cursor, out);
                 }
                 Err(failure) => failure,
             },
@@ -291,6 +326,31 @@ impl Session {
             evaluate::write_failure(out, token, &failure);
         }
         Inline::Done(metrics::Outcome::RuntimeError)
+    }
+
+    fn answer_first_batch(
+        &mut self,
+        asked: Asked,
+        wait_for: Option<CommitSequence>,
+        batch: &Batch,
+        mut cursor: Cursor,
+        out: &mut Vec<u8>,
+    ) -> Inline {
+        let Asked { token, noreply, .. } = asked;
+        if let Some(sequence) = wait_for {
+            let mut frame = Vec::new();
+            let outcome = if evaluate::write_batch(&mut frame, token, batch, &cursor) {
+                cursor.allow_blocking();
+                Outcome::More(frame, Box::new(cursor))
+            } else {
+                Outcome::Ended(frame, true)
+            };
+            return self.sync(asked, sequence, outcome);
+        }
+        if !noreply && evaluate::write_batch(out, token, batch, &cursor) {
+            self.keep_open(token, cursor);
+        }
+        Inline::Done(metrics::Outcome::Success)
     }
 
     fn keep_open(&mut self, token: u64, mut cursor: Cursor) {
@@ -395,7 +455,8 @@ impl Session {
     fn submit(&mut self, token: u64, work: Work, cancel: CancelFlag) -> u64 {
         let number = self.number();
         let inbox = self.inbox.clone();
-        self.waiting.push_back(Job { number, token, work, cancel, inbox });
+        let context = self.service.context.clone();
+        self.waiting.push_back(Job { number, token, work, cancel, inbox, context });
         number
     }
 
@@ -410,10 +471,29 @@ impl Session {
 
     fn finish(&mut self, finished: Finished, out: &mut Vec<u8>) {
         let Finished { number, token, outcome } = finished;
-        if let Outcome::WaitOver(by_time) = outcome {
-            return self.wait_over(number, token, by_time);
-        }
-        self.on_pool -= 1;
+        let outcome = match outcome {
+            Outcome::WaitOver(by_time) => return self.wait_over(number, token, by_time),
+            Outcome::Syncing => {
+                self.on_pool -= 1;
+                self.syncing += 1;
+                return;
+            }
+            Outcome::Synced(synced, outcome) => {
+                self.syncing -= 1;
+                match synced {
+                    Ok(()) => *outcome,
+                    Err(error) => {
+                        let mut frame = Vec::new();
+                        evaluate::write_not_durable(&mut frame, token, &error);
+                        Outcome::Ended(frame, false)
+                    }
+                }
+            }
+            outcome => {
+                self.on_pool -= 1;
+                outcome
+            }
+        };
         let is_noreply = self.noreply.remove(&number);
         // The entry is there: only the end of its evaluation removes one that is being evaluated.
         let Some(slot) = self.slots.get_mut(&token) else { return };
@@ -456,7 +536,8 @@ impl Session {
                     slot.state = State::Expecting(cursor, wait);
                 }
             }
-            Outcome::WaitOver(_) => {}
+            // Dealt with above; what is synced is an answer.
+            Outcome::WaitOver(_) | Outcome::Syncing | Outcome::Synced(..) => {}
         }
         if is_noreply {
             self.answer_noreply_waits(out);
@@ -508,10 +589,20 @@ impl Drop for Session {
     }
 }
 
+/// A query that is being evaluated on the caller's thread.
+#[derive(Clone, Copy)]
+struct Asked {
+    token: u64,
+    noreply: bool,
+    began: Instant,
+}
+
 /// How an evaluation on the caller's thread ended.
 enum Inline {
     /// Answered, so.
     Done(metrics::Outcome),
+    /// To be answered when the disk has what it wrote.
+    Later,
     /// It would have had to wait; it had no effect, and is to be evaluated on the pool.
     StartOver,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::metrics::Metrics;
 use crate::reql::Context;
+use crate::storage::Engine;
 
 use super::pool::Pool;
 
@@ -18,6 +19,13 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// Who the server is.
     pub identity: Identity,
+}
+
+impl Service {
+    /// What queries write to.
+    pub(super) fn engine(&self) -> &Arc<dyn Engine> {
+        self.context.catalog.engine()
+    }
 }
 
 /// Who the server is, as SERVER_INFO tells it.

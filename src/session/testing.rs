@@ -11,8 +11,13 @@ use crate::reql::Context;
 
 /// A service on the runtime of the caller, with an empty server behind it.
 pub(crate) fn service() -> Arc<Service> {
+    service_on(Context::in_memory("test_server").unwrap())
+}
+
+/// As [`service`], with the server behind it given.
+pub(crate) fn service_on(context: Context) -> Arc<Service> {
     Arc::new(Service {
-        context: Arc::new(Context::in_memory("test_server").unwrap()),
+        context: Arc::new(context),
         pool: Pool::new(Handle::current(), limits::POOL_THREADS),
         metrics: Arc::new(Metrics::new().unwrap()),
         identity: Identity {

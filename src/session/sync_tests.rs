@@ -1,0 +1,164 @@
+//! What leaves a session when the disk is slow.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use photondb_protocol::numbers::Version;
+
+use super::Session;
+use super::testing::service_on;
+use crate::catalog::Catalog;
+use crate::changefeed::Hub;
+use crate::reql::Context;
+use crate::storage::memory::MemoryEngine;
+use crate::storage::{
+    Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId, WriteBatch,
+};
+
+/// An engine whose disk is as slow as the test wants: nothing is durable until the test says so.
+struct SlowDisk {
+    memory: MemoryEngine,
+    durable: Mutex<CommitSequence>,
+    waiting: Mutex<Vec<(CommitSequence, DurableCallback)>>,
+}
+
+impl SlowDisk {
+    fn new() -> Arc<Self> {
+        Arc::new(SlowDisk {
+            memory: MemoryEngine::new(),
+            durable: Mutex::default(),
+            waiting: Mutex::default(),
+        })
+    }
+
+    /// Ends the sync under way.
+    fn sync(&self, outcome: Result<(), StorageError>) {
+        if outcome.is_ok() {
+            *self.durable.lock().unwrap() = self.memory.last_sequence();
+        }
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap());
+        for (_, callback) in waiting {
+            callback(outcome.clone());
+        }
+    }
+}
+
+impl Engine for SlowDisk {
+    fn name(&self) -> &'static str {
+        "slow disk"
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
+        self.memory.snapshot()
+    }
+
+    fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
+        self.memory.apply(batch)
+    }
+
+    fn new_tree_id(&self) -> Result<TreeId, StorageError> {
+        self.memory.new_tree_id()
+    }
+
+    fn last_sequence(&self) -> CommitSequence {
+        self.memory.last_sequence()
+    }
+
+    fn durable_sequence(&self) -> CommitSequence {
+        *self.durable.lock().unwrap()
+    }
+
+    fn when_durable(&self, sequence: CommitSequence, callback: DurableCallback) {
+        if self.is_durable(sequence) {
+            return callback(Ok(()));
+        }
+        self.waiting.lock().unwrap().push((sequence, callback));
+    }
+
+    fn is_sole_writer(&self) -> bool {
+        self.memory.is_sole_writer()
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        self.memory.close()
+    }
+}
+
+fn session(disk: &Arc<SlowDisk>) -> Session {
+    let hub = Arc::new(Hub::default());
+    let catalog = Catalog::open(disk.clone(), hub.clone()).unwrap();
+    catalog.create_table("test", "t", &Default::default()).unwrap();
+    let service = service_on(Context::new(catalog, hub, "test"));
+    Session::new(service, Version::V1_0)
+}
+
+/// What the session answers within a moment, as text.
+async fn answers(session: &mut Session) -> String {
+    let mut out = Vec::new();
+    let polled = poll_fn(|context| session.poll_answers(context, true, &mut out));
+    let _ = tokio::time::timeout(Duration::from_millis(100), polled).await;
+    // What ran on the pool tells first that it waits; the answer is another event.
+    poll_fn(|context| {
+        let _ = session.poll_answers(context, true, &mut out);
+        Poll::Ready(())
+    })
+    .await;
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+const INLINE: &[u8] = br#"[1,[56,[[15,["t"]],{"id":1}]],{}]"#;
+const ON_POOL: &[u8] =
+    br#"[1,[56,[[15,["t"]],[38,[[2,[2,3]],[69,[[2,[1]],{"id":[10,[1]]}]]]]]],{}]"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_write_is_answered_when_the_disk_has_it() {
+    for query in [INLINE, ON_POOL] {
+        let disk = SlowDisk::new();
+        let mut session = session(&disk);
+        let mut out = Vec::new();
+        session.receive(7, query, &mut out);
+        assert!(out.is_empty(), "answered before the sync");
+        assert_eq!(answers(&mut session).await, "");
+        assert!(!session.is_idle());
+        disk.sync(Ok(()));
+        let answer = answers(&mut session).await;
+        assert!(answer.contains(r#""errors":0"#), "{answer}");
+        assert!(session.is_idle());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_soft_write_waits_for_nothing() {
+    let disk = SlowDisk::new();
+    let mut session = session(&disk);
+    let mut out = Vec::new();
+    session.receive(7, br#"[1,[56,[[15,["t"]],{"id":1}]],{"durability":"soft"}]"#, &mut out);
+    assert!(String::from_utf8_lossy(&out).contains(r#""inserted":1"#));
+    assert!(session.is_idle());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_is_an_error_and_not_an_acknowledgement() {
+    let disk = SlowDisk::new();
+    let mut session = session(&disk);
+    session.receive(7, INLINE, &mut Vec::new());
+    disk.sync(Err(StorageError::Closed));
+    let answer = answers(&mut session).await;
+    assert!(answer.contains(r#""e":4200000"#), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn noreply_wait_waits_for_the_disk_too() {
+    let disk = SlowDisk::new();
+    let mut session = session(&disk);
+    let mut out = Vec::new();
+    let noreply = br#"[1,[56,[[15,["t"]],{"id":1}]],{"noreply":true}]"#;
+    session.receive(1, noreply, &mut out);
+    session.receive(2, b"[4]", &mut out);
+    assert!(out.is_empty());
+    disk.sync(Ok(()));
+    let answer = answers(&mut session).await;
+    assert!(answer.contains(r#"{"t":4,"r":[]}"#) && !answer.contains("inserted"), "{answer}");
+}
