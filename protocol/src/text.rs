@@ -1,4 +1,5 @@
-//! JSON strings byte by byte: which bytes may stand as they are, and how the others are written.
+//! JSON strings byte by byte: which bytes may stand as they are, how the others are written, and what is said of bytes
+//! that are no text.
 //! Knows neither JSON values nor queries.
 
 /// Writes a JSON string, quotes included, with the escapes that RethinkDB writes: the short ones where there is
@@ -66,6 +67,51 @@ fn stop_bits(word: u64) -> u64 {
     let controls = word.wrapping_sub(ONES * 0x20) & !word;
     let zero_bytes = |x: u64| x.wrapping_sub(ONES) & !x;
     (controls | zero_bytes(quotes) | zero_bytes(backslashes)) & HIGH_BITS
+}
+
+/// How much of a string before the fault is printed, in bytes.
+const SHOWN_MAX: usize = 20;
+
+/// RethinkDB's message for a string that is UTF-8 up to a point, and for what follows there.
+pub fn not_utf8(before: &str, after: &[u8]) -> String {
+    let (explanation, further) = fault(after);
+    let position = before.len() + further;
+    let mut shown = before.len().min(SHOWN_MAX);
+    while !before.is_char_boundary(shown) {
+        shown -= 1;
+    }
+    let shown = before.get(..shown).unwrap_or_default();
+    format!(
+        "String `{shown}` (truncated) is not a UTF-8 string; {explanation} at position {position}."
+    )
+}
+
+/// What is wrong with the sequence that starts `bytes`, and how far into it.
+fn fault(bytes: &[u8]) -> (&'static str, usize) {
+    let (length, least) = match bytes.first() {
+        Some(0xc0..=0xdf) => (2, 0x80),
+        Some(0xe0..=0xef) => (3, 0x800),
+        Some(0xf0..=0xf7) => (4, 0x1_0000),
+        _ => return ("Invalid initial byte seen", 0),
+    };
+    let mut code = u32::from(bytes.first().copied().unwrap_or_default()) & (0x7f >> length);
+    for position in 1..length {
+        match bytes.get(position) {
+            None => {
+                return ("Expected continuation byte, saw end of string", position);
+            }
+            Some(byte @ 0x80..=0xbf) => code = code << 6 | u32::from(byte & 0x3f),
+            Some(_) => return ("Expected continuation byte, saw something else", position),
+        }
+    }
+    if code < least {
+        ("Overlong encoding seen", length - 1)
+    } else if code > 0x10_ffff {
+        ("Non-Unicode character encoded (beyond U+10FFFF)", length - 1)
+    } else {
+        // What is left are halves of surrogate pairs, which RethinkDB lets through and no Rust string can hold.
+        ("Surrogate code point seen", length - 1)
+    }
 }
 
 #[cfg(test)]
