@@ -158,6 +158,22 @@ impl Func {
         }
     }
 
+    /// The function as text, for people.
+    pub fn source(&self) -> String {
+        match &self.kind {
+            FuncKind::Reql { node, captured } => {
+                super::source::function_source(node, captured.as_deref())
+            }
+            FuncKind::Constant(datum) => {
+                format!("function (captures = [(no implicit)]) (args = []) {}", datum.to_json())
+            }
+            FuncKind::GetField(datum) | FuncKind::Pluck(datum) => {
+                format!("function (captures = [(no implicit)]) (args = [row]) {}", datum.to_json())
+            }
+            FuncKind::Native(native) => format!("{native:?}"),
+        }
+    }
+
     /// How many parameters it declares; `None` when it takes any number.
     pub fn arity(&self) -> Option<usize> {
         match &self.kind {

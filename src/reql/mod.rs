@@ -20,6 +20,7 @@ mod run;
 pub mod scope;
 pub mod selection;
 pub mod sort;
+mod source;
 pub mod spec;
 pub mod stream;
 pub mod terms;

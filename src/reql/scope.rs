@@ -81,3 +81,15 @@ impl<'a> Scope<'a> {
         Arc::new(Captured { vars, implicit })
     }
 }
+
+impl Captured {
+    /// The variables with their values.
+    pub fn vars(&self) -> &[(VarId, Datum)] {
+        &self.vars
+    }
+
+    /// The value of `r.row`.
+    pub fn implicit(&self) -> Option<&Datum> {
+        self.implicit.as_ref()
+    }
+}
