@@ -3,7 +3,6 @@
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::function::Func;
 use crate::reql::spec::Determinism;
 use crate::storage::Durability;
 
@@ -53,10 +52,12 @@ pub fn durability(args: &Args<'_>) -> Result<Durability> {
     }
 }
 
-/// Refuses a function whose answer may differ from time to time, unless `non_atomic` allows it.
-pub fn check_determinism(args: &Args<'_>, func: &Func) -> Result<()> {
-    if args.optarg_bool("non_atomic", false)? || func.determinism() < Determinism::No {
-        return Ok(());
+/// Refuses a change whose outcome may differ from time to time, unless `non_atomic` allows it. Gives whether it may.
+pub fn check_determinism(args: &Args<'_>) -> Result<Determinism> {
+    // What `r.args` spliced in is a value by now.
+    let determinism = args.arg_node(1).map_or(Determinism::Always, |node| node.facts.determinism);
+    if determinism < Determinism::No || args.optarg_bool("non_atomic", false)? {
+        return Ok(determinism);
     }
     Err(Error::logic(
         "Could not prove argument deterministic.  Maybe you want to use the non_atomic flag?",

@@ -22,7 +22,7 @@ pub static REPLACE: TermSpec = TermSpec {
 fn replace(args: &Args<'_>) -> Result<Val> {
     let target = args.arg(0)?;
     let func = args.func(1, Shortcut::Constant)?;
-    check_determinism(args, &func)?;
+    check_determinism(args)?;
     write_selection(args, target, &|_, old| {
         func.call_datum(args.env, std::slice::from_ref(old)).map(Some)
     })

@@ -2,7 +2,7 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::Datum;
+use crate::datum::{Datum, DatumType};
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::function::Shortcut;
@@ -23,11 +23,14 @@ pub static UPDATE: TermSpec = TermSpec {
 fn update(args: &Args<'_>) -> Result<Val> {
     let target = args.arg(0)?;
     let func = args.func(1, Shortcut::Constant)?;
-    check_determinism(args, &func)?;
+    let determinism = check_determinism(args)?;
     write_selection(args, target, &|_, old| {
-        // What is not there cannot be updated; the function is not even asked.
         if matches!(old, Datum::Null) {
-            return Ok(None);
+            // What is not there cannot be updated; RethinkDB calls it skipped where the change is known beforehand.
+            return match determinism {
+                Determinism::No => Err(old.type_error(DatumType::Object).into()),
+                _ => Ok(None),
+            };
         }
         let change = func.call_datum(args.env, std::slice::from_ref(old))?;
         super::insert::merge_document(old, &change).map(Some)
