@@ -1,6 +1,8 @@
-//! The sequences that a function makes of a stream's rows, one after the other: `concatMap`.
+//! The sequences that rows of a stream stand for, one after the other: `concatMap` and the joins.
 //!
 //! Inner sequences are read as the batch asks, so that a row may stand for a whole table.
+
+use std::fmt::Debug;
 
 use std::vec::IntoIter;
 
@@ -8,15 +10,44 @@ use crate::datum::Datum;
 use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{NodeId, Result};
+use crate::reql::eval::Args;
 use crate::reql::function::Func;
+use crate::reql::selection::Selection;
+use crate::reql::value::{Val, ValKind};
 
-use super::{BatchSpec, BoxStream, Budget, Feed, Stream};
+use super::{BatchSpec, BoxStream, Budget, Feed, Rows, Stream, Transform, for_each_batch};
+
+/// Tells the sequence that a row stands for.
+pub trait Expand: Debug + Send {
+    /// The sequence. An error that blames no term is the whole term's.
+    fn expand(&self, env: &Env, row: Datum) -> Result<BoxStream>;
+}
+
+impl Expand for Func {
+    fn expand(&self, env: &Env, row: Datum) -> Result<BoxStream> {
+        self.call(env, &[row])?.into_stream(env).map_err(|error| self.blame(error))
+    }
+}
+
+/// The term's answer: each row of a sequence, or of each group of a grouped stream, replaced by what it stands for.
+pub fn concat(args: &Args<'_>, rows: Rows, expand: Box<dyn Expand>) -> Result<Val> {
+    let at = args.node.id;
+    let source = match rows {
+        Rows::Grouped(stream) => {
+            let stream = stream.transformed(Box::new(Expanded { expand }), at);
+            return args.val(ValKind::GroupedStream(stream));
+        }
+        Rows::Stream(stream) | Rows::Selection(Selection { stream, .. }) => stream,
+    };
+    let rows = Vec::new().into_iter();
+    args.stream_value(Box::new(Concat { source, expand, at, rows, inner: None }))
+}
 
 /// A stream with each row replaced by a sequence.
 #[derive(Debug)]
-pub struct Concat {
+struct Concat {
     source: BoxStream,
-    func: Func,
+    expand: Box<dyn Expand>,
     at: NodeId,
     /// Rows read and not yet replaced.
     rows: IntoIter<Datum>,
@@ -25,11 +56,6 @@ pub struct Concat {
 }
 
 impl Concat {
-    /// Replaces the rows by what the function makes of them; `at` is the term to blame.
-    pub fn new(source: BoxStream, func: Func, at: NodeId) -> Self {
-        Concat { source, func, at, rows: Vec::new().into_iter(), inner: None }
-    }
-
     fn fill(&mut self, env: &Env, batch: &BatchSpec, out: &mut Vec<Datum>) -> Result<()> {
         let mut budget = Budget::new(batch);
         while !budget.is_spent() && !self.is_exhausted() {
@@ -43,7 +69,7 @@ impl Concat {
                     self.inner = None;
                 }
             } else if let Some(row) = self.rows.next() {
-                let inner = expand(&self.func, env, row)?;
+                let inner = self.expand.expand(env, row)?;
                 self.inner = (!inner.is_exhausted()).then_some(inner);
             } else {
                 let part = batch.at_most(limits::TRANSFORM_FIRST_ROWS);
@@ -84,7 +110,17 @@ impl Stream for Concat {
     }
 }
 
-/// The sequence that stands for a row. What is no sequence blames the function.
-pub fn expand(func: &Func, env: &Env, row: Datum) -> Result<BoxStream> {
-    func.call(env, &[row])?.into_stream(env).map_err(|error| func.blame(error))
+/// The rows of a group replaced by what they stand for.
+#[derive(Debug)]
+struct Expanded {
+    expand: Box<dyn Expand>,
+}
+
+impl Transform for Expanded {
+    fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
+        for_each_batch(self.expand.expand(env, row)?, env, |rows| {
+            out.extend(rows);
+            Ok(())
+        })
+    }
 }

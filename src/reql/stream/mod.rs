@@ -13,7 +13,7 @@ mod zip;
 
 pub use array::ArrayStream;
 pub use budget::Budget;
-pub use concat::{Concat, expand};
+pub use concat::{Expand, concat};
 pub use merge::Merge;
 pub use range::RangeStream;
 pub use slice::Slice;

@@ -11,6 +11,7 @@ use crate::reql::spec::TermSpec;
 
 pub use db::default_database;
 pub use filter::Predicate;
+pub use get_all::check_index;
 
 pub static ROWS: &[&TermSpec] = &[
     &between::BETWEEN,

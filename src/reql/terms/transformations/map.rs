@@ -8,8 +8,8 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
-use crate::reql::stream::{Concat, Rows, Transform, Zip, expand, for_each_batch};
-use crate::reql::value::{Val, ValKind};
+use crate::reql::stream::{Rows, Transform, Zip, concat};
+use crate::reql::value::Val;
 
 pub static MAP: TermSpec = TermSpec {
     grouping: Grouping::Stream,
@@ -82,32 +82,7 @@ impl Transform for Map {
 fn concat_map(args: &Args<'_>) -> Result<Val> {
     let rows = Rows::of(args.arg(0)?, args.env)?;
     let func = args.func(1, Shortcut::None)?;
-    let at = args.node.id;
-    match rows {
-        Rows::Grouped(stream) => {
-            let stream = stream.transformed(Box::new(ConcatMap { func }), at);
-            args.val(ValKind::GroupedStream(stream))
-        }
-        Rows::Stream(source) => args.stream_value(Box::new(Concat::new(source, func, at))),
-        Rows::Selection(selection) => {
-            args.stream_value(Box::new(Concat::new(selection.stream, func, at)))
-        }
-    }
-}
-
-/// `concatMap` within groups.
-#[derive(Debug)]
-struct ConcatMap {
-    func: Func,
-}
-
-impl Transform for ConcatMap {
-    fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
-        for_each_batch(expand(&self.func, env, row)?, env, |rows| {
-            out.extend(rows);
-            Ok(())
-        })
-    }
+    concat(args, rows, Box::new(func))
 }
 
 #[cfg(test)]
