@@ -1,33 +1,314 @@
-//! Edits of values: one value made of another and of what shall change in it.
+//! Edits of values: merging objects, and picking, dropping or finding fields by paths.
+//!
+//! A path is a field's name, an array of paths (all of them), or an object whose fields lead further inside. An edit
+//! makes a new value; what it leaves alone is shared with the old one.
 
-use super::{Datum, DatumError, LITERAL, LITERAL_VALUE, Object};
+use std::sync::Arc;
 
-/// `left` with the fields of `right` merged into it, objects within objects likewise. What is no object, or a literal,
-/// replaces; a literal without a value removes the field.
+use super::{
+    Datum, DatumError, LITERAL, LITERAL_VALUE, Object, ObjectBuilder, REQL_TYPE, pseudo_typed,
+};
+
+/// What the second object says of the first: fields it names are replaced, objects in them merged. A literal replaces
+/// without merging, or removes. Where either side is no object, the second is the answer.
 pub fn merge(left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
-    let (Datum::Object(base), Datum::Object(changes)) = (left, right) else {
-        return Ok(right.clone());
+    let (Datum::Object(left), Datum::Object(right)) = (left, right) else {
+        return Ok(without_literals(right).unwrap_or(Datum::Null));
     };
-    if right.is_pseudo_type(LITERAL) {
-        return Ok(changes.get(LITERAL_VALUE).cloned().unwrap_or(Datum::Null));
-    }
-    let mut merged = base.clone();
-    for (name, change) in changes.iter() {
-        merged = match literal(change) {
-            Some(Some(value)) => merged.with(name.clone(), value.clone()),
-            Some(None) => merged.without(name),
-            None => {
-                let empty = Datum::Object(Object::empty());
-                let old = merged.get(name).unwrap_or(&empty);
-                let value = merge(old, change)?;
-                merged.with(name.clone(), value)
+    let mut merged = left.clone();
+    for (name, value) in right.iter() {
+        let value = match (value, left.get(name)) {
+            (Datum::Object(object), Some(before)) if object.pseudo_type() != Some(LITERAL) => {
+                Some(merge(before, value)?)
             }
+            _ => without_literals(value),
+        };
+        merged = match value {
+            Some(value) => merged.with(name.clone(), value),
+            None => merged.without(name),
         };
     }
-    Ok(Datum::Object(merged))
+    if merged.pseudo_type() == Some(LITERAL) {
+        return Err(DatumError::logic(STRAY_LITERAL));
+    }
+    pseudo_typed(merged)
 }
 
-/// Of a literal its value, if it has one.
-fn literal(datum: &Datum) -> Option<Option<&Datum>> {
-    datum.is_pseudo_type(LITERAL).then(|| datum.get(LITERAL_VALUE))
+/// What RethinkDB says of a literal in the wrong place.
+pub const STRAY_LITERAL: &str = "Stray literal keyword found: literal is only legal inside of the object passed to \
+    merge or update and cannot nest inside other literals.";
+
+/// The value with each literal in it replaced by what it stands for; `None` when it is a literal that removes.
+fn without_literals(value: &Datum) -> Option<Datum> {
+    match value {
+        Datum::Object(object) if object.pseudo_type() == Some(LITERAL) => {
+            object.get(LITERAL_VALUE).cloned()
+        }
+        Datum::Object(object) if holds_literal(value) => {
+            let fields = object.iter();
+            let kept =
+                fields.filter_map(|(name, value)| Some((name.clone(), without_literals(value)?)));
+            Some(Datum::Object(kept.collect()))
+        }
+        Datum::Array(values) if holds_literal(value) => {
+            Some(Datum::array(values.iter().filter_map(without_literals).collect()))
+        }
+        other => Some(other.clone()),
+    }
+}
+
+fn holds_literal(value: &Datum) -> bool {
+    match value {
+        Datum::Object(object) => {
+            object.pseudo_type() == Some(LITERAL)
+                || object.iter().any(|(_, value)| holds_literal(value))
+        }
+        Datum::Array(values) => values.iter().any(holds_literal),
+        _ => false,
+    }
+}
+
+/// Which fields of an object are meant.
+#[derive(Clone, Debug)]
+pub struct Paths(Path);
+
+#[derive(Clone, Debug)]
+enum Path {
+    Field(Arc<str>),
+    All(Vec<Path>),
+    Inside(Vec<(Arc<str>, Path)>),
+}
+
+/// Whether a path goes into the elements of an array. It does below a field, but not twice.
+#[derive(Clone, Copy, PartialEq)]
+enum Arrays {
+    Enter,
+    Refuse,
+}
+
+impl Paths {
+    /// Reads paths; several are given as an array of them.
+    pub fn parse(value: &Datum) -> Result<Paths, DatumError> {
+        parse(value).map(Paths)
+    }
+
+    /// The object with these fields alone.
+    pub fn pluck(&self, object: &Object) -> Result<Datum, DatumError> {
+        pluck(&Datum::Object(object.clone()), &self.0, Arrays::Refuse)
+    }
+
+    /// The object without these fields.
+    pub fn without(&self, object: &Object) -> Result<Datum, DatumError> {
+        without(&Datum::Object(object.clone()), &self.0, Arrays::Refuse)
+    }
+
+    /// Whether the object has all of these fields, and none is null.
+    pub fn are_in(&self, object: &Object) -> bool {
+        are_in(&Datum::Object(object.clone()), &self.0).unwrap_or(false)
+    }
+}
+
+fn parse(value: &Datum) -> Result<Path, DatumError> {
+    let mut paths = match value {
+        Datum::String(name) => return Ok(Path::Field(name.clone())),
+        Datum::Array(values) => values.iter().map(parse).collect::<Result<Vec<Path>, _>>()?,
+        Datum::Object(object) => {
+            let (mut whole, mut inside) = (Vec::new(), Vec::new());
+            for (name, value) in object.iter() {
+                match value {
+                    Datum::Bool(true) => whole.push(Path::Field(name.clone())),
+                    _ => inside.push((name.clone(), parse(value)?)),
+                }
+            }
+            if whole.is_empty() {
+                return Ok(Path::Inside(inside));
+            }
+            if !inside.is_empty() {
+                whole.push(Path::Inside(inside));
+            }
+            whole
+        }
+        other => {
+            let message = format!("Invalid path argument `{}`.", other.try_print()?);
+            return Err(DatumError::logic(message));
+        }
+    };
+    match (paths.pop(), paths.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (last, _) => {
+            paths.extend(last);
+            Ok(Path::All(paths))
+        }
+    }
+}
+
+fn pluck(value: &Datum, path: &Path, arrays: Arrays) -> Result<Datum, DatumError> {
+    if let (Datum::Array(values), Arrays::Enter) = (value, arrays) {
+        let values = values.iter().map(|value| pluck(value, path, Arrays::Refuse));
+        return Ok(Datum::array(values.collect::<Result<_, _>>()?));
+    }
+    let mut plucked = ObjectBuilder::new();
+    match path {
+        Path::Field(name) => {
+            if let Some(value) = value.as_object()?.get(name) {
+                plucked.insert(name.clone(), value.clone());
+            }
+        }
+        Path::All(paths) => {
+            for path in paths {
+                for (name, value) in pluck(value, path, arrays)?.as_object()?.iter() {
+                    plucked.insert(name.clone(), value.clone());
+                }
+            }
+        }
+        Path::Inside(fields) => {
+            for (name, path) in fields {
+                let Some(inner) = value.as_object()?.get(name) else { continue };
+                // A path that does not fit the value picks nothing.
+                if let Ok(inner) = pluck(inner, path, Arrays::Enter) {
+                    plucked.insert(name.clone(), inner);
+                }
+            }
+        }
+    }
+    pseudo_typed(plucked.build())
+}
+
+fn without(value: &Datum, path: &Path, arrays: Arrays) -> Result<Datum, DatumError> {
+    if let (Datum::Array(values), Arrays::Enter) = (value, arrays) {
+        let values = values.iter().map(|value| without(value, path, Arrays::Refuse));
+        return Ok(Datum::array(values.collect::<Result<_, _>>()?));
+    }
+    pseudo_typed(drop_fields(value.as_object()?.clone(), path))
+}
+
+fn drop_fields(object: Object, path: &Path) -> Object {
+    match path {
+        Path::Field(name) => object.without(name),
+        Path::All(paths) => paths.iter().fold(object, drop_fields),
+        Path::Inside(fields) => fields.iter().fold(object, |object, (name, path)| {
+            match object.get(name).map(|value| without(value, path, Arrays::Enter)) {
+                Some(Ok(value)) => object.with(name.clone(), value),
+                // A path that does not fit the value drops nothing.
+                Some(Err(_)) | None => object,
+            }
+        }),
+    }
+}
+
+fn are_in(value: &Datum, path: &Path) -> Result<bool, DatumError> {
+    match path {
+        Path::Field(name) => {
+            Ok(value.as_object()?.get(name).is_some_and(|value| !matches!(value, Datum::Null)))
+        }
+        Path::All(paths) => {
+            for path in paths {
+                if !are_in(value, path)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        Path::Inside(fields) => {
+            for (name, path) in fields {
+                let Some(value) = value.as_object()?.get(name) else { return Ok(false) };
+                if !are_in(value, path)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+    }
+}
+
+/// A literal of this value, or one that removes.
+pub fn literal(value: Option<Datum>) -> Datum {
+    let mut object = ObjectBuilder::with_capacity(2);
+    object.insert(Arc::from(REQL_TYPE), LITERAL.into());
+    if let Some(value) = value {
+        object.insert(Arc::from(LITERAL_VALUE), value);
+    }
+    Datum::Object(object.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Datum)>) -> Datum {
+        Datum::object(fields)
+    }
+
+    fn number(value: i32) -> Datum {
+        Datum::Number(f64::from(value))
+    }
+
+    /// `{"a": 1, "b": [{"c": 2, "d": 3}, {"d": 4}], "n": null}`
+    fn sample() -> Object {
+        let first = object([("c", number(2)), ("d", number(3))]);
+        let second = object([("d", number(4))]);
+        let fields =
+            [("a", number(1)), ("b", Datum::array(vec![first, second])), ("n", Datum::Null)];
+        object(fields).as_object().unwrap().clone()
+    }
+
+    fn paths(value: Datum) -> Paths {
+        Paths::parse(&value).unwrap()
+    }
+
+    #[test]
+    fn literals_replace_and_remove_instead_of_merging() {
+        let left = object([("a", object([("x", number(1))])), ("b", number(2))]);
+        let right = object([("a", object([("y", number(3))])), ("b", literal(None))]);
+        let both = object([("x", number(1)), ("y", number(3))]);
+        assert_eq!(merge(&left, &right).unwrap(), object([("a", both)]));
+        let inner = object([("y", number(3))]);
+        let right = object([("a", literal(Some(inner.clone())))]);
+        let expected = object([("a", inner), ("b", number(2))]);
+        assert_eq!(merge(&left, &right).unwrap(), expected);
+        let right = object([("new", object([("l", literal(Some(number(1))))]))]);
+        let merged = merge(&left, &right).unwrap();
+        assert_eq!(merged.get("new"), Some(&object([("l", number(1))])));
+        let stray = merge(&left, &literal(Some(number(1)))).unwrap_err();
+        assert_eq!(stray.message, STRAY_LITERAL);
+    }
+
+    #[test]
+    fn where_a_side_is_no_object_the_second_is_the_answer() {
+        assert_eq!(merge(&number(1), &number(2)).unwrap(), number(2));
+        assert_eq!(merge(&object([]), &Datum::Null).unwrap(), Datum::Null);
+    }
+
+    #[test]
+    fn paths_pick_and_drop_inside_of_arrays() {
+        let inside = paths(object([("b", "d".into())]));
+        let kept = |fields: &[(&'static str, Datum)]| object(fields.iter().cloned());
+        let expected = vec![kept(&[("d", number(3))]), kept(&[("d", number(4))])];
+        let plucked = inside.pluck(&sample()).unwrap();
+        assert_eq!(plucked, object([("b", Datum::array(expected))]));
+        let left = inside.without(&sample()).unwrap();
+        let expected = vec![kept(&[("c", number(2))]), object([])];
+        assert_eq!(left.get("b"), Some(&Datum::array(expected)));
+        // A path that leads nowhere picks and drops nothing.
+        let nowhere = paths(object([("a", "x".into())]));
+        assert_eq!(nowhere.pluck(&sample()).unwrap(), object([]));
+        assert_eq!(nowhere.without(&sample()).unwrap(), Datum::Object(sample()));
+    }
+
+    #[test]
+    fn fields_that_are_null_are_not_there() {
+        assert!(paths("a".into()).are_in(&sample()));
+        assert!(!paths("n".into()).are_in(&sample()));
+        assert!(!paths(Datum::array(vec!["a".into(), "z".into()])).are_in(&sample()));
+        assert!(!paths(object([("b", object([("c", Datum::Bool(true))]))])).are_in(&sample()));
+        assert!(paths(Datum::array(vec![])).are_in(&sample()));
+    }
+
+    #[test]
+    fn what_is_no_path_is_named() {
+        let error = Paths::parse(&Datum::array(vec!["a".into(), number(2)])).unwrap_err();
+        assert_eq!(error.message, "Invalid path argument `2`.");
+        let error = Paths::parse(&Datum::MinVal).unwrap_err();
+        assert_eq!(error.message, "Cannot convert `r.minval` to JSON.");
+    }
 }

@@ -5,7 +5,7 @@
 //! behind an `Arc`.
 
 mod binary;
-mod edit;
+pub mod edit;
 mod error;
 mod iso8601;
 mod json;
@@ -203,6 +203,14 @@ impl Datum {
     pub fn as_array(&self) -> Result<&Arc<Vec<Datum>>, DatumError> {
         match self {
             Datum::Array(values) => Ok(values),
+            other => Err(other.type_error(DatumType::Array)),
+        }
+    }
+
+    /// The elements, taken out when nothing else holds them, or the type error RethinkDB gives.
+    pub fn into_array(self) -> Result<Vec<Datum>, DatumError> {
+        match self {
+            Datum::Array(values) => Ok(Arc::unwrap_or_clone(values)),
             other => Err(other.type_error(DatumType::Array)),
         }
     }

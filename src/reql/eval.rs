@@ -352,15 +352,16 @@ impl Detached {
     pub fn eval<T>(
         &self,
         env: &Env,
-        first: Datum,
-        eval: impl FnOnce(&Args<'_>, Val) -> Result<T>,
+        first: &Datum,
+        eval: impl FnOnce(&Args<'_>) -> Result<T>,
     ) -> Result<T> {
         let Op::Call(call) = &self.node.op else {
             return Err(Error::internal("Only a term with arguments can be detached."));
         };
         let scope = Scope::call(&[], &[], &self.captured, false);
         let args = Args::new(&self.node, call, env, &scope)?;
-        eval(&args, Val::datum(first, self.node.id))
+        *args.first.borrow_mut() = Some(Val::datum(first.clone(), self.node.id));
+        eval(&args)
     }
 }
 

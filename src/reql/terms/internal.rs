@@ -6,7 +6,7 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::{Datum, ObjectBuilder, pseudo_typed};
 use crate::reql::env::Env;
-use crate::reql::error::{Error, Result};
+use crate::reql::error::Result;
 use crate::reql::eval::{Args, Node};
 use crate::reql::scope::Scope;
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
@@ -54,18 +54,4 @@ pub fn make_object(env: &Env, scope: &Scope<'_>, fields: &[(Arc<str>, Node)]) ->
         builder.insert(name.clone(), node.eval(env, scope)?.into_datum(env)?);
     }
     Ok(pseudo_typed(builder.build())?)
-}
-
-/// The field of a value, as the shortcut `map("field")` reads it.
-pub fn get_field_of(_env: &Env, value: &Datum, field: &Datum) -> Result<Datum> {
-    let field = field.as_str()?;
-    match value {
-        Datum::Object(_) => Ok(value.get_or_error(field)?.clone()),
-        _ => Err(Error::from(value.type_error(crate::datum::DatumType::Object))),
-    }
-}
-
-/// What the shortcut `group({a: true})` plucks of a value.
-pub fn pluck_of(_env: &Env, value: &Datum, _paths: &Datum) -> Result<Datum> {
-    Err(Error::from(value.type_error(crate::datum::DatumType::Object)))
 }

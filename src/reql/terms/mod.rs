@@ -28,8 +28,9 @@ use photondb_protocol::numbers::TermType;
 use super::spec::TermSpec;
 
 pub use catalog_errors::catalog_error;
+pub use document_manipulation::{get_field_of, pluck_of};
 pub use globals::global_option;
-pub use internal::{get_field_of, make_object, pluck_of};
+pub use internal::make_object;
 pub use manipulating_databases::config_changes;
 pub use selecting_data::default_database;
 pub use writing_data::durability;

@@ -53,7 +53,7 @@ struct Join {
 
 impl Expand for Join {
     fn expand(&self, env: &Env, left: Datum) -> Result<BoxStream> {
-        let right = self.term.eval(env, Datum::Null, |args, _| args.stream(1))?;
+        let right = self.term.eval(env, &Datum::Null, |args| args.stream(1))?;
         let pairs = Pairs { left: left.clone(), term: self.term.clone(), func: OnceCell::new() };
         let pairs = Box::new(Transformed::new(right, Box::new(pairs), self.term.id()));
         if !self.outer {
@@ -80,7 +80,7 @@ impl Pairs {
         if let Some(func) = self.func.get() {
             return Ok(func);
         }
-        let func = self.term.eval(env, Datum::Null, |args, _| args.func(2, Shortcut::Constant))?;
+        let func = self.term.eval(env, &Datum::Null, |args| args.func(2, Shortcut::Constant))?;
         Ok(self.func.get_or_init(|| func))
     }
 }

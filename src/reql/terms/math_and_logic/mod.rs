@@ -4,6 +4,7 @@ mod arithmetic;
 mod bits;
 mod comparison;
 mod logic;
+mod random;
 mod rounding;
 
 use crate::reql::spec::TermSpec;
@@ -28,6 +29,7 @@ pub static ROWS: &[&TermSpec] = &[
     &logic::AND,
     &logic::OR,
     &logic::NOT,
+    &random::RANDOM,
     &rounding::FLOOR,
     &rounding::CEIL,
     &rounding::ROUND,

@@ -1,6 +1,7 @@
 //! Selecting data.
 
 mod between;
+mod bounds;
 mod db;
 mod filter;
 mod get;
@@ -16,6 +17,8 @@ pub use get_all::check_index;
 pub static ROWS: &[&TermSpec] = &[
     &between::BETWEEN,
     &between::BETWEEN_DEPRECATED,
+    &bounds::MAXVAL,
+    &bounds::MINVAL,
     &db::DB,
     &filter::FILTER,
     &get::GET,

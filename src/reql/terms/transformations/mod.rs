@@ -7,9 +7,11 @@ mod order_by;
 mod sample;
 mod slice;
 mod union;
+mod with_fields;
 
 use crate::reql::spec::TermSpec;
 
+pub use nth::element;
 pub use order_by::ordered_by_index;
 
 pub static ROWS: &[&TermSpec] = &[
@@ -26,4 +28,5 @@ pub static ROWS: &[&TermSpec] = &[
     &slice::SKIP,
     &slice::SLICE,
     &union::UNION,
+    &with_fields::WITH_FIELDS,
 ];

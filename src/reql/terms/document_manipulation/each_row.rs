@@ -1,0 +1,175 @@
+//! Terms that work on one object, and on a sequence row by row.
+//!
+//! On a sequence such a term is applied to each row, with its other arguments evaluated anew each time; rows must be
+//! objects then. What the rows become differs: see [`Rows`].
+
+use std::fmt;
+
+use crate::datum::{Datum, DatumError, Object};
+use crate::reql::env::Env;
+use crate::reql::error::{Error, ErrorKind, Result};
+use crate::reql::eval::{Args, Detached};
+use crate::reql::stream::{self, Transform};
+use crate::reql::value::{Val, ValKind};
+
+/// The option that forbids a term to work row by row. RethinkDB sets it on the terms it makes for rows itself.
+pub(super) const OPTIONS: &[&str] = &[NO_RECURSE];
+
+const NO_RECURSE: &str = "_NO_RECURSE_";
+
+/// A term of this kind.
+pub(super) struct RowTerm {
+    /// Its name in messages.
+    pub(super) name: &'static str,
+    /// What it does with the rows of a sequence.
+    pub(super) rows: Rows,
+    /// Evaluates it on an object.
+    pub(super) eval: fn(&Args<'_>, &Object) -> Result<Val>,
+}
+
+/// What a term makes of the rows of a sequence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// The answer takes the row's place.
+    Map,
+    /// The row stays when the answer is true.
+    Filter,
+    /// As `Map`, but a row for which something is absent is dropped.
+    MapPresent,
+}
+
+impl RowTerm {
+    /// Evaluates the term on its first argument.
+    pub(super) fn eval(&'static self, args: &Args<'_>) -> Result<Val> {
+        let first = args.arg(0)?;
+        self.eval_on(args, first, self.eval)
+    }
+
+    /// As [`RowTerm::eval`] with a first argument that is evaluated already, and with `eval` should it be an object.
+    pub(super) fn eval_on(
+        &'static self,
+        args: &Args<'_>,
+        first: Val,
+        eval: impl FnOnce(&Args<'_>, &Object) -> Result<Val>,
+    ) -> Result<Val> {
+        let first = read_document(args.env, first)?;
+        if let ValKind::Datum(Datum::Object(object)) = &first.kind {
+            self.check_object(object).map_err(|error| error.at(first.at))?;
+            return eval(args, object);
+        }
+        if !first.is_sequence() {
+            return Err(
+                Error::new(first.error_kind(), self.neither(&first.printed()?)).at(first.at)
+            );
+        }
+        if args.optarg_bool(NO_RECURSE, false)? {
+            return Err(self.nested());
+        }
+        let row = Box::new(EachRow { term: self, detached: args.detach() });
+        let rows = stream::Rows::of(first, args.env)?;
+        match self.rows {
+            Rows::Filter => rows.sift(args, row),
+            Rows::Map | Rows::MapPresent => rows.transform(args, row),
+        }
+    }
+
+    /// Evaluates the term on a row of a sequence.
+    fn eval_row(&self, args: &Args<'_>, row: &Datum) -> Result<Val> {
+        match row {
+            Datum::Object(object) => {
+                self.check_object(object)?;
+                (self.eval)(args, object)
+            }
+            Datum::Array(_) => Err(self.nested()),
+            other => Err(self.neither_datum(other)?),
+        }
+    }
+
+    /// What a plain value in a function's place does with a value: `eval` on an object, or on those in an array.
+    pub(super) fn shortcut(
+        &self,
+        value: &Datum,
+        eval: impl Fn(&Object) -> Result<Datum>,
+    ) -> Result<Datum> {
+        let one = |value: &Datum| match value {
+            Datum::Object(object) => {
+                self.check_object(object)?;
+                eval(object)
+            }
+            Datum::Array(_) => Err(self.nested()),
+            other => Err(self.neither_datum(other)?),
+        };
+        let Datum::Array(values) = value else { return one(value) };
+        let mut answers = Vec::with_capacity(values.len());
+        for value in values.iter() {
+            match one(value) {
+                Err(error)
+                    if self.rows == Rows::MapPresent && error.kind() == ErrorKind::NonExistence => {
+                }
+                answer => answers.push(answer?),
+            }
+        }
+        Ok(Datum::array(answers))
+    }
+
+    fn check_object(&self, object: &Object) -> Result<()> {
+        match object.pseudo_type() {
+            None => Ok(()),
+            Some(kind) => Err(Error::logic(format!(
+                "Cannot call `{}` on objects of type `PTYPE<{kind}>`.",
+                self.name
+            ))),
+        }
+    }
+
+    fn neither_datum(&self, datum: &Datum) -> Result<Error> {
+        let message = self.neither(&datum.try_truncated_print()?);
+        Ok(Error::from(DatumError { kind: datum.error_kind(), message }))
+    }
+
+    fn neither(&self, printed: &str) -> String {
+        format!("Cannot perform {} on a non-object non-sequence `{printed}`.", self.name)
+    }
+
+    fn nested(&self) -> Error {
+        Error::logic(format!("Cannot perform {} on a sequence of sequences.", self.name))
+    }
+}
+
+/// A document of a table is read; anything else stays as it is.
+fn read_document(env: &Env, val: Val) -> Result<Val> {
+    match &val.kind {
+        ValKind::SingleSelection(_) => {
+            let at = val.at;
+            Ok(Val::datum(val.into_datum(env)?, at))
+        }
+        _ => Ok(val),
+    }
+}
+
+/// A term applied to each row.
+struct EachRow {
+    term: &'static RowTerm,
+    detached: Detached,
+}
+
+impl fmt::Debug for EachRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EachRow").field("term", &self.term.name).finish_non_exhaustive()
+    }
+}
+
+impl Transform for EachRow {
+    fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
+        let answer =
+            self.detached.eval(env, &row, |args| self.term.eval_row(args, &row)?.into_datum(env));
+        match (answer, self.term.rows) {
+            (Ok(answer), Rows::Map | Rows::MapPresent) => out.push(answer),
+            (Ok(answer), Rows::Filter) => out.extend(answer.truthy().then_some(row)),
+            (Err(error), Rows::Filter | Rows::MapPresent)
+                if error.kind() == ErrorKind::NonExistence => {}
+            (Err(error), _) => return Err(error),
+        }
+        Ok(())
+    }
+}

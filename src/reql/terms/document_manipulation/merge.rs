@@ -1,0 +1,106 @@
+//! `merge`, and `literal`, which replaces in it instead of merging.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::edit::{self, STRAY_LITERAL};
+use crate::datum::{Datum, LITERAL, Object};
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::Args;
+use crate::reql::function::Shortcut;
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
+use crate::reql::value::{Val, ValKind};
+
+use super::each_row::{OPTIONS, RowTerm, Rows};
+
+pub static MERGE: TermSpec = TermSpec {
+    options: OPTIONS,
+    grouping: Grouping::Stream,
+    ..TermSpec::pure(
+        TermType::Merge,
+        "MERGE",
+        Chapter::DocumentManipulation,
+        Arity::at_least(1),
+        |args| MERGED.eval(args),
+    )
+};
+
+static MERGED: RowTerm = RowTerm { name: "merge", rows: Rows::Map, eval: merge };
+
+fn merge(args: &Args<'_>, object: &Object) -> Result<Val> {
+    let mut merged = Datum::Object(object.clone());
+    for i in 1..args.len() {
+        let val = args.arg_with_literals(i)?;
+        let at = val.at;
+        let change = match val.kind {
+            ValKind::Datum(datum) => datum,
+            ValKind::SingleSelection(_) => val.into_datum(args.env)?,
+            _ => {
+                let func = val.into_func(Shortcut::Constant, args.env)?;
+                func.call_with_literals(args.env, &[merged.clone()])?.into_datum(args.env)?
+            }
+        };
+        if let Datum::Object(object) = &change
+            && let Some(kind) = object.pseudo_type()
+            && kind != LITERAL
+        {
+            let message = format!("Cannot merge objects of type `PTYPE<{kind}>`.");
+            return Err(Error::logic(message).at(at));
+        }
+        merged = edit::merge(&merged, &change)?;
+    }
+    args.value(merged)
+}
+
+/// Stands only where [`Args::literals_legal`] says so.
+pub static LITERAL_TERM: TermSpec = TermSpec {
+    grouping: Grouping::Whole,
+    ..TermSpec::pure(
+        TermType::Literal,
+        "LITERAL",
+        Chapter::DocumentManipulation,
+        Arity::between(0, 1),
+        literal,
+    )
+};
+
+fn literal(args: &Args<'_>) -> Result<Val> {
+    if !args.literals_legal() {
+        return Err(Error::logic(STRAY_LITERAL));
+    }
+    let value = if args.is_empty() { None } else { Some(args.datum(0)?) };
+    args.value(edit::literal(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reql::ErrorKind;
+    use crate::reql::terms::testing::{Outcome, check, check_error, run};
+
+    #[test]
+    fn objects_merge_deeply_and_functions_see_what_was_merged() {
+        check("[35,[{\"a\":{\"x\":1}},{\"a\":{\"y\":2}}]]", "{\"a\":{\"x\":1,\"y\":2}}");
+        let func = "[69,[[2,[1]],{\"k\":[31,[[10,[1]],\"a\"]]}]]";
+        check(&format!("[35,[{{}},{{\"a\":2}},{func}]]"), "{\"a\":2,\"k\":2}");
+        check("[35,[{},5,{\"b\":1}]]", "{\"b\":1}");
+        check("[35,[[2,[{},{\"a\":0}]],{\"b\":1}]]", "[{\"b\":1},{\"a\":0,\"b\":1}]");
+    }
+
+    #[test]
+    fn arguments_are_evaluated_for_each_row() {
+        let Outcome::Value(rows) = run("[35,[[2,[{},{}]],{\"id\":[169,[]]}]]") else {
+            panic!("merge failed");
+        };
+        assert_ne!(rows[0]["id"], rows[1]["id"]);
+    }
+
+    #[test]
+    fn literals_stand_in_what_is_merged_alone() {
+        check("[35,[{\"a\":{\"x\":1}},{\"a\":[137,[{\"y\":2}]]}]]", "{\"a\":{\"y\":2}}");
+        check("[35,[{\"a\":1,\"b\":2},{\"a\":[137,[]]}]]", "{\"b\":2}");
+        check_error("[137,[1]]", ErrorKind::Logic, STRAY_LITERAL, "[]");
+        check_error("[35,[{},[137,[{}]]]]", ErrorKind::Logic, STRAY_LITERAL, "[]");
+        let query = "[35,[{},{\"a\":[137,[[137,[1]]]]}]]";
+        check_error(query, ErrorKind::Logic, STRAY_LITERAL, "[1,\"a\",0]");
+    }
+}
