@@ -162,7 +162,7 @@ async function errors(conn) {
   await fails('an unknown option', 'ReqlServerCompileError', 'Unrecognized optional argument `colour`.', tasks.insert({}, { colour: 'red' }).run(conn));
   await fails('too few arguments', 'ReqlDriverCompileError', '', new Promise((resolve) => { resolve(tasks.get().run(conn)); }));
   await fails('a wrong password', 'ReqlAuthError', 'Wrong password', r.connect({ ...server, password: 'wrong' }));
-  await fails('an unknown user', 'ReqlAuthError', 'Unknown user', r.connect({ ...server, user: 'nobody' }));
+  await fails('an unknown user looks the same', 'ReqlAuthError', 'Wrong password', r.connect({ ...server, user: 'nobody' }));
   check('the connection is none the worse', await tasks.count().run(conn), 5);
 }
 

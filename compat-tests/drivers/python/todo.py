@@ -185,7 +185,7 @@ def errors(conn):
     fails("an unknown option", e.ReqlServerCompileError, "Unrecognized optional argument `colour`.", lambda: tasks.insert({}, colour="red").run(conn))
     fails("too few arguments", e.ReqlServerCompileError, "Expected 2 arguments but found 1.", lambda: tasks.get().run(conn))
     fails("a wrong password", e.ReqlAuthError, "Wrong password", lambda: r.connect(password="wrong", **SERVER))
-    fails("an unknown user", e.ReqlAuthError, "Unknown user", lambda: r.connect(user="nobody", **SERVER))
+    fails("an unknown user looks the same", e.ReqlAuthError, "Wrong password", lambda: r.connect(user="nobody", **SERVER))
     check("the connection is none the worse", tasks.count().run(conn), 5)
 
 
