@@ -74,6 +74,7 @@ need() {
 
 javascript() {
   (cd compat-tests/drivers/js && npm ci --no-audit --no-fund --loglevel=error)
+  NODE_PATH=compat-tests/drivers/js/node_modules example js node -
   "$bin/with-server" node compat-tests/drivers/js/todo.js
 }
 
@@ -81,8 +82,17 @@ python() {
   local venv=compat-tests/drivers/python/.venv
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r compat-tests/drivers/python/requirements.txt
-  "$venv/bin/python" --version
+  example python "$venv/bin/python" -
   PYTHONDONTWRITEBYTECODE=1 "$bin/with-server" "$venv/bin/python" compat-tests/drivers/python/todo.py
+}
+
+# runs the example of the README in a language, against a server of its own port
+example() {
+  local code
+  code=$(awk -v start='```'"$1" '$0 == start { on = 1; next } /^```/ { on = 0 } on' README.md)
+  [ -n "$code" ] || { echo "README.md has no example in $1"; return 1; }
+  shift
+  "$bin/with-server" bash -c 'printf "%s\n" "${1//28015/$PHOTONDB_PORT}" | "${@:2}"' example "$code" "$@"
 }
 
 need cargo
