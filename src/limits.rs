@@ -69,6 +69,15 @@ pub const PRIMARY_KEY_EXAMINED_BYTES: usize = 250;
 /// follows a value recursively stays well within a thread's stack.
 pub const DOCUMENT_DEPTH: usize = 2_000;
 
+// Values
+
+/// Levels of arrays and objects in a value that a query builds step by step, in `fold` and `reduce`: more than the
+/// deepest query can write down, and a fraction of what the stack holds when such a value is written or dropped.
+pub const CARRIED_DEPTH: usize = 5_000;
+
+/// Steps between two looks at how deep a carried value is. A step can add as many levels as a query has.
+pub const CARRIED_STEPS: u32 = 16;
+
 // Writes
 
 /// Documents of a large write that share one commit and hold their locks together: enough to make the cost of a commit

@@ -1,4 +1,5 @@
-//! How large a value is, about, when it is written as JSON: what batches of rows are measured by.
+//! How large a value is, about, when it is written as JSON: what batches of rows are measured by. And whether it is
+//! deeper than a bound.
 
 use super::Datum;
 
@@ -23,6 +24,18 @@ impl Datum {
             }
         }
     }
+
+    /// Whether it has more than `levels` of arrays and objects. Looks no deeper than that.
+    pub fn is_deeper_than(&self, levels: usize) -> bool {
+        match self {
+            Datum::Array(_) | Datum::Object(_) if levels == 0 => true,
+            Datum::Array(values) => values.iter().any(|value| value.is_deeper_than(levels - 1)),
+            Datum::Object(object) => {
+                object.iter().any(|(_, value)| value.is_deeper_than(levels - 1))
+            }
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -38,5 +51,14 @@ mod tests {
         ]);
         let (estimate, truth) = (document.approximate_size(), document.to_json().len());
         assert!(estimate.abs_diff(truth) < truth / 4, "{estimate} against {truth}");
+    }
+    #[test]
+    fn depth_is_known_up_to_a_bound() {
+        let one = Datum::array(vec![Datum::Null, Datum::Number(1.0)]);
+        let two = Datum::object([("a", Datum::Null), ("b", one.clone())]);
+        assert!(!Datum::Null.is_deeper_than(0));
+        assert!(one.is_deeper_than(0) && !one.is_deeper_than(1));
+        assert!(two.is_deeper_than(1) && !two.is_deeper_than(2));
+        assert!(Datum::array(Vec::new()).is_deeper_than(0));
     }
 }

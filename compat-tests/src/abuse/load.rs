@@ -39,8 +39,8 @@ pub(super) fn deep_queries(ground: &Ground) -> Result<String, AttackError> {
         ("brackets", text.clone()),
         ("objects", nested("{\"a\":", "1", "}")),
         ("JSON text", format!("[98,[\"{text}\"]]")),
-        // r.range(10000).fold(null, (inside, _) => [inside]): deep only once it runs
-        ("a deep value", format!("[187,[[173,[{DEPTH}]],null,[69,[[2,[1,2]],[2,[[10,[1]]]]]]]]")),
+        // r.range(1000000).fold(null, (inside, _) => [inside]): deep only once it runs
+        ("a deep value", "[187,[[173,[1000000]],null,[69,[[2,[1,2]],[2,[[10,[1]]]]]]]]".into()),
     ];
     let mut story = Vec::new();
     for (name, term) in terms {

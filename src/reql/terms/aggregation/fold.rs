@@ -14,6 +14,8 @@ use crate::reql::stream::{
 };
 use crate::reql::value::Val;
 
+use super::DepthWatch;
+
 pub static FOLD: TermSpec = TermSpec {
     cost: Cost::Heavy,
     forbids_writes: true,
@@ -33,15 +35,18 @@ fn fold(args: &Args<'_>) -> Result<Val> {
     if emit.is_some() || final_emit.is_some() {
         let source = stream;
         let value = Some(base);
-        let at = args.node.id;
-        return args.stream_value(Box::new(Fold { source, value, step, emit, final_emit, at }));
+        let (at, watch) = (args.node.id, DepthWatch::default());
+        let fold = Fold { source, value, watch, step, emit, final_emit, at };
+        return args.stream_value(Box::new(fold));
     }
     check_finite(stream.as_ref()).map_err(|error| error.at(at))?;
     let mut value = base;
+    let mut watch = DepthWatch::default();
     for_each_batch(stream, args.env, |rows| {
         for row in rows {
             let carried = std::mem::replace(&mut value, Datum::Null);
             value = step.call_datum(args.env, &[carried, row])?;
+            watch.step(&value)?;
         }
         Ok(())
     })?;
@@ -71,6 +76,7 @@ struct Fold {
     source: BoxStream,
     /// The value carried; none once the end was emitted.
     value: Option<Datum>,
+    watch: DepthWatch,
     step: Func,
     emit: Option<Func>,
     final_emit: Option<Func>,
@@ -95,6 +101,7 @@ impl Fold {
             for row in rows {
                 let Some(value) = self.value.take() else { break };
                 let next = self.step.call_datum(env, &[value.clone(), row.clone()])?;
+                self.watch.step(&next)?;
                 if let Some(emit) = &self.emit {
                     for row in emitted(env, emit, &[value, row, next.clone()])? {
                         budget.take(&row);
@@ -150,6 +157,20 @@ mod tests {
     fn carries_a_value() {
         check(&format!("[187,[[173,[4]],10,{SUM}]]"), "16");
         check(&format!("[187,[[2,[]],7,{SUM}]]"), "7");
+    }
+
+    #[test]
+    fn a_value_that_only_gets_deeper_is_an_error() {
+        let deeper = "[69,[[2,[1,2]],[2,[[10,[1]]]]]]";
+        let message =
+            "Value over nesting limit `5000`: each step adds levels to what the last one gave.";
+        let error = |query: &str| check_error(query, ErrorKind::ResourceLimit, message, "[]");
+        error(&format!("[187,[[173,[1000000]],null,{deeper}]]"));
+        error(&format!("[37,[[173,[1000000]],{deeper}]]"));
+        error(&format!(
+            "[187,[[173,[1000000]],null,{deeper}],{{\"emit\":[69,[[2,[3,4,5]],[2,[]]]]}}]"
+        ));
+        check(&format!("[52,[[187,[[173,[4000]],null,{deeper}]]]]"), "\"ARRAY\"");
     }
 
     #[test]

@@ -10,8 +10,9 @@ mod reduce;
 mod sums;
 
 use crate::datum::Datum;
+use crate::limits;
 use crate::reql::env::Env;
-use crate::reql::error::{ErrorKind, Result};
+use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::function::Func;
 use crate::reql::spec::TermSpec;
 
@@ -44,5 +45,27 @@ fn present<T>(result: Result<T>) -> Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NonExistence => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Watches a value that is carried from step to step and may gain levels with each: nothing else bounds its depth.
+#[derive(Debug, Default)]
+struct DepthWatch {
+    steps: u32,
+}
+
+impl DepthWatch {
+    /// Call it with the value after each step.
+    fn step(&mut self, value: &Datum) -> Result<()> {
+        self.steps = self.steps.wrapping_add(1);
+        if !self.steps.is_multiple_of(limits::CARRIED_STEPS)
+            || !value.is_deeper_than(limits::CARRIED_DEPTH)
+        {
+            return Ok(());
+        }
+        Err(Error::resource_limit(format!(
+            "Value over nesting limit `{}`: each step adds levels to what the last one gave.",
+            limits::CARRIED_DEPTH
+        )))
     }
 }

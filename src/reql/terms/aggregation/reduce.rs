@@ -11,6 +11,8 @@ use crate::reql::grouped::{Accumulator, aggregate};
 use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
+use super::DepthWatch;
+
 pub static REDUCE: TermSpec = TermSpec {
     grouping: Grouping::Stream,
     cost: Cost::Heavy,
@@ -28,20 +30,25 @@ fn reduce(args: &Args<'_>) -> Result<Val> {
         }
     };
     let func = args.func(1, Shortcut::None)?;
-    aggregate(args, first, &|| Box::new(Reduction { func: func.clone(), value: None }))
+    aggregate(args, first, &|| {
+        Box::new(Reduction { func: func.clone(), value: None, watch: DepthWatch::default() })
+    })
 }
 
 struct Reduction {
     func: Func,
     value: Option<Datum>,
+    watch: DepthWatch,
 }
 
 impl Accumulator for Reduction {
     fn add(&mut self, env: &Env, row: Datum) -> Result<bool> {
-        self.value = Some(match self.value.take() {
+        let next = match self.value.take() {
             Some(value) => self.func.call_datum(env, &[value, row])?,
             None => row,
-        });
+        };
+        self.watch.step(&next)?;
+        self.value = Some(next);
         Ok(true)
     }
 
