@@ -16,7 +16,7 @@ pub enum Json<'a> {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// Any number, rounded to the nearest double; never infinite, never NaN. `-0` keeps its sign.
+    /// Any number, rounded to the nearest double; never infinite, never NaN. `-0.0` keeps its sign, `-0` has none.
     Number(f64),
     /// A string, unescaped.
     String(Cow<'a, str>),
@@ -250,7 +250,8 @@ impl<'a> Reader<'a> {
         let fraction_or_exponent = matches!(self.peek(), Some(b'.' | b'e' | b'E'));
         if digits <= EXACT_DIGITS && !fraction_or_exponent {
             let magnitude = whole as f64;
-            return Ok(if negative { -magnitude } else { magnitude });
+            // An integer has no negative zero.
+            return Ok(if negative && whole > 0 { -magnitude } else { magnitude });
         }
 
         if self.peek() == Some(b'.') {
@@ -450,7 +451,8 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(Json::Number(number)), "{text}");
         }
-        for text in ["-0", "-0.0", "-0e5"] {
+        assert!(matches!(parse("-0"), Ok(Json::Number(n)) if n == 0.0 && n.is_sign_positive()));
+        for text in ["-0.0", "-0e5"] {
             assert!(matches!(parse(text), Ok(Json::Number(n)) if n == 0.0 && n.is_sign_negative()));
         }
     }

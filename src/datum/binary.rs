@@ -14,9 +14,13 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Padded base64.
+/// Bytes that fill a line of 76 digits.
+const LINE_BYTES: usize = 57;
+
+/// Padded base64 in lines of 76 digits, as mail has them and RethinkDB sends them.
 pub fn base64_text(bytes: &[u8]) -> String {
-    PADDED.encode(bytes)
+    let lines: Vec<String> = bytes.chunks(LINE_BYTES).map(|line| PADDED.encode(line)).collect();
+    lines.join("\r\n")
 }
 
 /// Reads base64 with or without padding; blanks and line ends may stand anywhere.
@@ -56,6 +60,10 @@ mod tests {
         assert_eq!(base64_bytes("AQI").unwrap(), [1, 2]);
         assert_eq!(base64_bytes("A QI=\n=").unwrap(), [1, 2]);
         assert_eq!(base64_text(&[1, 2]), "AQI=");
+        let long = vec![7; 200];
+        let text = base64_text(&long);
+        assert_eq!(text.find("\r\n"), Some(76));
+        assert_eq!(base64_bytes(&text).unwrap(), long);
         let text = |input| base64_bytes(input).unwrap_err().message;
         assert_eq!(text("****"), "Invalid base64 character found: '*'.");
         assert_eq!(

@@ -49,6 +49,7 @@ fn write_binary(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\":\"");
     out.extend_from_slice(BINARY.as_bytes());
     out.extend_from_slice(b"\",\"data\":\"");
-    out.extend_from_slice(super::base64_text(bytes).as_bytes());
+    // The line ends are the only digits' neighbours that JSON escapes.
+    out.extend_from_slice(super::base64_text(bytes).replace("\r\n", "\\r\\n").as_bytes());
     out.extend_from_slice(b"\"}");
 }

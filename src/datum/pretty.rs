@@ -60,7 +60,7 @@ fn write(datum: &Datum, depth: usize, out: &mut Vec<u8>) {
             out.extend_from_slice(b"\"$reql_type$\":\t\"BINARY\",\n");
             indent(depth + 1, out);
             out.extend_from_slice(b"\"data\":\t\"");
-            out.extend_from_slice(super::base64_text(bytes).as_bytes());
+            out.extend_from_slice(super::base64_text(bytes).replace("\r\n", "\\r\\n").as_bytes());
             out.extend_from_slice(b"\"\n");
             indent(depth, out);
             out.push(b'}');
