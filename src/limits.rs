@@ -213,3 +213,6 @@ pub const HTTP_QUERY_SECONDS: u64 = 60;
 
 /// Passwords being checked at a time: each check is slow by design.
 pub const HTTP_PASSWORD_CHECKS: usize = 4;
+
+/// Compiled regular expressions kept on each thread. A query has a handful; each takes some kilobytes.
+pub const REGEX_CACHE: usize = 64;
