@@ -1,9 +1,22 @@
 //! Manipulating tables.
 
 mod changes;
+mod indexes;
 mod tables;
 
 use crate::reql::spec::TermSpec;
 
-pub static ROWS: &[&TermSpec] =
-    &[&changes::CHANGES, &tables::TABLE_CREATE, &tables::TABLE_DROP, &tables::TABLE_LIST];
+pub use indexes::not_found as index_not_found;
+
+pub static ROWS: &[&TermSpec] = &[
+    &changes::CHANGES,
+    &indexes::INDEX_CREATE,
+    &indexes::INDEX_DROP,
+    &indexes::INDEX_LIST,
+    &indexes::INDEX_RENAME,
+    &indexes::INDEX_STATUS,
+    &indexes::INDEX_WAIT,
+    &tables::TABLE_CREATE,
+    &tables::TABLE_DROP,
+    &tables::TABLE_LIST,
+];

@@ -9,6 +9,7 @@ use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableRef};
 use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
 use crate::reql::stream::{BatchSpec, Stream};
+use crate::reql::terms::index_not_found;
 use crate::reql::value::{Val, ValKind};
 use crate::table::{PrimaryKey, TableReader};
 
@@ -46,11 +47,7 @@ fn get_all(args: &Args<'_>) -> Result<Val> {
 /// Only the primary index exists.
 pub fn check_index(args: &Args<'_>, table: &TableRef) -> Result<()> {
     match args.optarg_str("index")? {
-        Some(index) if index != *table.table.primary_key() => Err(Error::op_failed(format!(
-            "Index `{index}` was not found on table `{}.{}`.",
-            table.db,
-            table.name()
-        ))),
+        Some(index) if index != *table.table.primary_key() => Err(index_not_found(table, &index)),
         _ => Ok(()),
     }
 }

@@ -15,6 +15,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod update;
+mod write_hooks;
 
 mod write_totals;
 
@@ -24,5 +25,12 @@ use crate::reql::spec::TermSpec;
 
 pub use options::durability;
 
-pub static ROWS: &[&TermSpec] =
-    &[&delete::DELETE, &insert::INSERT, &replace::REPLACE, &sync::SYNC, &update::UPDATE];
+pub static ROWS: &[&TermSpec] = &[
+    &delete::DELETE,
+    &insert::INSERT,
+    &replace::REPLACE,
+    &sync::SYNC,
+    &update::UPDATE,
+    &write_hooks::GET_WRITE_HOOK,
+    &write_hooks::SET_WRITE_HOOK,
+];

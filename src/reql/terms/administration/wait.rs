@@ -1,0 +1,53 @@
+//! `wait`: until tables are ready. On one server they are, as soon as they exist.
+
+use photondb_protocol::numbers::TermType;
+
+use crate::datum::Datum;
+use crate::reql::error::{Error, Result};
+use crate::reql::eval::Args;
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::terms::catalog_error;
+use crate::reql::value::{Val, ValKind};
+
+pub static WAIT: TermSpec = TermSpec {
+    options: &["wait_for", "timeout"],
+    effect: Effect::Read,
+    determinism: Determinism::No,
+    takes_table_whole: true,
+    ..TermSpec::pure(TermType::Wait, "WAIT", Chapter::Administration, Arity::between(0, 1), wait)
+};
+
+const STATES: [&str; 4] =
+    ["ready_for_outdated_reads", "ready_for_reads", "ready_for_writes", "all_replicas_ready"];
+
+fn wait(args: &Args<'_>) -> Result<Val> {
+    if args.is_empty() {
+        return Err(Error::logic("`wait` can only be called on a table or database."));
+    }
+    let target = args.arg(0)?;
+    if let Some(val) = args.optarg("wait_for")? {
+        let at = val.at;
+        let state = val.str(args.env)?;
+        if !STATES.contains(&&*state) {
+            return Err(Error::logic(format!(
+                "Unknown table readiness state: '{state}', must be one of 'ready_for_outdated_reads', \
+                 'ready_for_reads', 'ready_for_writes', or 'all_replicas_ready'"
+            ))
+            .at(at));
+        }
+    }
+    if let Some(timeout) = args.optarg("timeout")? {
+        timeout.number(args.env)?;
+    }
+    let ready = match target.kind {
+        ValKind::Database(database) => {
+            let state = args.env.context.catalog.state();
+            state.table_names(&database.name).map_err(catalog_error)?.len()
+        }
+        kind => {
+            Val::new(kind, target.at).into_table()?;
+            1
+        }
+    };
+    args.value(Datum::object([("ready", Datum::Number(ready as f64))]))
+}
