@@ -15,6 +15,7 @@ use crate::reql::selection::{Selection, TableVal};
 use crate::reql::sort::{SortKey, sort_rows};
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
 use crate::reql::stream::{ArrayStream, BoxStream, check_finite, for_each_batch};
+use crate::reql::terms::index_not_found;
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;
 
@@ -117,11 +118,7 @@ pub fn is_descending(node: &Node) -> bool {
 /// The table in the order of an index. Its primary key is the only one for now.
 pub fn ordered_by_index(table: TableVal, index: &str, descending: bool) -> Result<TableVal> {
     if index != table.table.table.primary_key().as_ref() {
-        return Err(Error::op_failed(format!(
-            "Index `{index}` was not found on table `{}.{}`.",
-            table.table.db,
-            table.table.name()
-        )));
+        return Err(index_not_found(&table.table, index));
     }
     if table.order.is_some() {
         let message = "Cannot perform multiple indexed ORDER_BYs on the same table.";
