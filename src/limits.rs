@@ -54,6 +54,12 @@ pub const PROFILE_TASKS_MAX: usize = 10_000;
 /// Rows of one response unless the query says otherwise.
 pub const BATCH_ROWS: usize = 500;
 
+/// Rows of one response whatever their size, unless the query says otherwise. RethinkDB's default.
+pub const BATCH_ROWS_MIN: usize = 8;
+
+/// A response leaves after so long once it has a row, unless the query says otherwise. RethinkDB's default.
+pub const BATCH_TIME: Duration = Duration::from_millis(500);
+
 /// The first response of a stream carries this much less than a full one, so that it leaves soon. RethinkDB's default.
 pub const FIRST_BATCH_SCALEDOWN: usize = 4;
 

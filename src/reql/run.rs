@@ -1,13 +1,13 @@
 //! Runs a compiled query to its answer: one value, or a cursor that gives rows in batches.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use photondb_protocol::numbers::{ErrorType, ResponseNote};
 use photondb_protocol::raw_term::Frame;
 use tokio::sync::Notify;
 
-use crate::datum::Datum;
+use crate::datum::{Datum, number_to_text};
 use crate::limits;
 use crate::storage::CommitSequence;
 
@@ -16,6 +16,7 @@ use super::context::Context;
 use super::env::{CancelFlag, Env};
 use super::error::{Error, ErrorKind, Result};
 use super::scope::Scope;
+use super::selection::Selection;
 use super::stream::{BatchSpec, BoxStream, collect_array};
 use super::value::{Val, ValKind};
 
@@ -98,7 +99,11 @@ fn answer(val: Val, env: Env) -> Result<Answer> {
         ValKind::Grouped(grouped) => grouped.into_wire(),
         ValKind::GroupedStream(stream) => stream.gather(&env)?.into_wire(),
         ValKind::SingleSelection(single) => single.read(&env)?,
-        ValKind::Sequence(stream) if stream.is_array() => collect_array(stream, &env)?,
+        ValKind::Sequence(stream) | ValKind::Selection(Selection { stream, .. })
+            if stream.is_array() =>
+        {
+            collect_array(stream, &env)?
+        }
         ValKind::Sequence(_) | ValKind::Selection(_) | ValKind::Table(_) => {
             let stream = val.into_stream(&env)?;
             return Ok(Answer::Stream(Cursor::new(stream, env)?));
@@ -122,7 +127,7 @@ fn answer(val: Val, env: Env) -> Result<Answer> {
 pub struct Cursor {
     stream: BoxStream,
     env: Env,
-    batching: Batching,
+    batching: Box<Batching>,
     first: bool,
     notes: Vec<ResponseNote>,
     ready: Option<Arc<Notify>>,
@@ -149,7 +154,7 @@ pub struct Batch {
 
 impl Cursor {
     fn new(stream: BoxStream, env: Env) -> Result<Cursor> {
-        let batching = Batching::read(&env)?;
+        let batching = Box::new(Batching::read(&env)?);
         let mut notes = Vec::new();
         let mut ready = None;
         if let Some(feed) = stream.feed() {
@@ -224,7 +229,9 @@ impl Cursor {
 #[derive(Clone, Copy, Debug)]
 struct Batching {
     max_rows: usize,
+    min_rows: usize,
     max_bytes: usize,
+    time: Duration,
     first_scaledown: usize,
 }
 
@@ -232,7 +239,9 @@ impl Batching {
     fn read(env: &Env) -> Result<Batching> {
         let mut batching = Batching {
             max_rows: limits::BATCH_ROWS,
+            min_rows: limits::BATCH_ROWS_MIN,
             max_bytes: limits::BATCH_BYTES,
+            time: limits::BATCH_TIME,
             first_scaledown: limits::FIRST_BATCH_SCALEDOWN,
         };
         if !env.program.has_globals() {
@@ -248,16 +257,29 @@ impl Batching {
             Ok(())
         };
         option("max_batch_rows", &mut batching.max_rows)?;
+        option("min_batch_rows", &mut batching.min_rows)?;
         option("max_batch_bytes", &mut batching.max_bytes)?;
         option("first_batch_scaledown_factor", &mut batching.first_scaledown)?;
+        if let Some(val) = env.global_optarg("max_batch_seconds")? {
+            let seconds = val.number(env)?;
+            batching.time = Duration::try_from_secs_f64(seconds).map_err(|_| {
+                Error::logic(format!(
+                    "max_batch_seconds must be positive (got {}).",
+                    number_to_text(seconds)
+                ))
+            })?;
+        }
         Ok(batching)
     }
 
     fn spec(&self, first: bool) -> BatchSpec {
         let divisor = if first { self.first_scaledown } else { 1 };
+        let max_rows = (self.max_rows / divisor).max(1);
         BatchSpec {
-            max_rows: (self.max_rows / divisor).max(1),
+            max_rows,
             max_bytes: (self.max_bytes / divisor).max(1),
+            min_rows: self.min_rows.min(max_rows),
+            until: Instant::now().checked_add(self.time),
             terminal: false,
         }
     }

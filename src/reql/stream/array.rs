@@ -77,7 +77,7 @@ impl Stream for ArrayStream {
         Ok(passed as u64)
     }
 
-    fn remaining(&self) -> Option<u64> {
-        Some(self.values.len().saturating_sub(self.next) as u64)
+    fn remaining(&self, _env: &Env) -> Result<Option<u64>> {
+        Ok(Some(self.values.len().saturating_sub(self.next) as u64))
     }
 }

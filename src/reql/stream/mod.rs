@@ -24,6 +24,7 @@ pub use zip::Zip;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -76,8 +77,8 @@ pub trait Stream: Debug + Send {
     }
 
     /// How many rows are left, where that is known without making them.
-    fn remaining(&self) -> Option<u64> {
-        None
+    fn remaining(&self, _env: &Env) -> Result<Option<u64>> {
+        Ok(None)
     }
 }
 
@@ -97,8 +98,12 @@ pub struct Feed {
 pub struct BatchSpec {
     /// At most so many rows; at least 1.
     pub max_rows: usize,
-    /// Stop once the rows read are about so many bytes as JSON.
+    /// Stop once the rows read are about so many bytes as JSON...
     pub max_bytes: usize,
+    /// ...and at least so many.
+    pub min_rows: usize,
+    /// Stop then, once there is a row.
+    pub until: Option<Instant>,
     /// Whether the rows are for the server itself, which reads them all.
     pub terminal: bool,
 }
@@ -108,6 +113,8 @@ impl BatchSpec {
     pub const TERMINAL: BatchSpec = BatchSpec {
         max_rows: crate::limits::TERMINAL_BATCH_ROWS,
         max_bytes: crate::limits::BATCH_BYTES,
+        min_rows: 1,
+        until: None,
         terminal: true,
     };
 

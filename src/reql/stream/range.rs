@@ -53,8 +53,8 @@ impl Stream for RangeStream {
         Ok(passed)
     }
 
-    fn remaining(&self) -> Option<u64> {
-        let end = self.end?;
-        Some(u64::try_from(end.saturating_sub(self.next)).unwrap_or(0))
+    fn remaining(&self, _env: &Env) -> Result<Option<u64>> {
+        let left = |end: i64| u64::try_from(end.saturating_sub(self.next)).unwrap_or(0);
+        Ok(self.end.map(left))
     }
 }

@@ -59,8 +59,8 @@ impl Stream for Slice {
         self.source.feed()
     }
 
-    fn remaining(&self) -> Option<u64> {
-        let rest = self.source.remaining()?.saturating_sub(self.skip);
-        Some(self.left.map_or(rest, |left| rest.min(left)))
+    fn remaining(&self, env: &Env) -> Result<Option<u64>> {
+        let rest = self.source.remaining(env)?.map(|rest| rest.saturating_sub(self.skip));
+        Ok(rest.map(|rest| self.left.map_or(rest, |left| rest.min(left))))
     }
 }

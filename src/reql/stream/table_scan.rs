@@ -6,17 +6,21 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::selection::{TableRef, TableVal};
-use crate::storage::Direction;
-use crate::table::DocumentScan;
+use crate::storage::{Direction, KeyRange};
+use crate::table::{Document, DocumentScan, TableReader};
 
-use super::{BatchSpec, Stream};
+use super::{BatchSpec, Budget, Stream};
 
 /// A scan under way.
 pub struct TableScan {
     table: TableRef,
+    reader: TableReader,
+    range: KeyRange,
     scan: DocumentScan,
     /// One document ahead, so that the end is known with the last row.
-    next: Option<Datum>,
+    next: Option<Document>,
+    /// Documents given or passed over.
+    passed: u64,
 }
 
 impl TableScan {
@@ -25,19 +29,17 @@ impl TableScan {
         let table = val.table.clone();
         let direction = val.order.unwrap_or(Direction::Forward);
         let range = val.key_range()?;
-        let scan = env
-            .reader(&table)?
-            .scan(&range, direction)
-            .map_err(|error| env.table_error(&table, error))?;
-        let mut stream = TableScan { table, scan, next: None };
+        let reader = env.reader(&table)?;
+        let scan =
+            reader.scan(&range, direction).map_err(|error| env.table_error(&table, error))?;
+        let mut stream = TableScan { table, reader, range, scan, next: None, passed: 0 };
         stream.next = stream.read(env)?;
         Ok(stream)
     }
 
-    fn read(&mut self, env: &Env) -> Result<Option<Datum>> {
+    fn read(&mut self, env: &Env) -> Result<Option<Document>> {
         self.scan.set_mode(env.read_mode());
-        let document = self.scan.next().map_err(|error| env.table_error(&self.table, error))?;
-        document.map(|document| env.decode(&self.table, &document)).transpose()
+        self.scan.next().map_err(|error| env.table_error(&self.table, error))
     }
 }
 
@@ -49,10 +51,14 @@ impl fmt::Debug for TableScan {
 
 impl Stream for TableScan {
     fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+        let mut budget = Budget::new(batch);
         let mut rows = Vec::new();
-        while rows.len() < batch.max_rows {
-            let Some(row) = self.next.take() else { break };
-            rows.push(row);
+        while !budget.is_spent()
+            && let Some(document) = self.next.take()
+        {
+            budget.take_sized(document.json().len());
+            rows.push(env.decode(&self.table, &document)?);
+            self.passed += 1;
             self.next = self.read(env)?;
         }
         env.check_interrupt()?;
@@ -61,5 +67,25 @@ impl Stream for TableScan {
 
     fn is_exhausted(&self) -> bool {
         self.next.is_none()
+    }
+
+    fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {
+        // The document that was read ahead is the first to be passed over.
+        let Some(further) = rows.checked_sub(1) else { return Ok(0) };
+        if self.next.take().is_none() {
+            return Ok(0);
+        }
+        self.scan.set_mode(env.read_mode());
+        let skipped =
+            self.scan.skip(further).map_err(|error| env.table_error(&self.table, error))?;
+        self.passed += 1 + skipped;
+        self.next = self.read(env)?;
+        Ok(1 + skipped)
+    }
+
+    fn remaining(&self, env: &Env) -> Result<Option<u64>> {
+        let all =
+            self.reader.count(&self.range).map_err(|error| env.table_error(&self.table, error))?;
+        Ok(Some(all.saturating_sub(self.passed)))
     }
 }

@@ -53,7 +53,7 @@ impl Stream for Union {
         self.rest().any(|stream| stream.is_infinite())
     }
 
-    fn remaining(&self) -> Option<u64> {
-        self.rest().map(|stream| stream.remaining()).sum()
+    fn remaining(&self, env: &Env) -> Result<Option<u64>> {
+        self.rest().map(|stream| stream.remaining(env)).sum()
     }
 }

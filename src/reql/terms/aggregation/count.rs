@@ -34,7 +34,7 @@ fn count(args: &Args<'_>) -> Result<Val> {
         return aggregate(args, first, &|| Box::new(Counter { rows: 0, wanted: None }));
     }
     let stream = first.into_finite_stream(args.env)?;
-    if let Some(rows) = stream.remaining() {
+    if let Some(rows) = stream.remaining(args.env)? {
         return args.number_value(rows as f64);
     }
     let mut rows = 0;

@@ -8,7 +8,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableRef};
 use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
-use crate::reql::stream::{BatchSpec, Stream};
+use crate::reql::stream::{BatchSpec, Budget, Stream};
 use crate::reql::terms::index_not_found;
 use crate::reql::value::{Val, ValKind};
 use crate::table::{PrimaryKey, TableReader};
@@ -89,9 +89,12 @@ impl DocumentsByKey {
 
 impl Stream for DocumentsByKey {
     fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+        let mut budget = Budget::new(batch);
         let mut rows = Vec::new();
-        while rows.len() < batch.max_rows {
-            let Some(row) = self.next.take() else { break };
+        while !budget.is_spent()
+            && let Some(row) = self.next.take()
+        {
+            budget.take(&row);
             rows.push(row);
             self.next = self.read(env)?;
         }

@@ -101,7 +101,7 @@ fn next(args: &Args<'_>, stream: &mut BoxStream) -> Result<Option<Datum>> {
 }
 
 fn last(args: &Args<'_>, mut stream: BoxStream) -> Result<Option<Datum>> {
-    if let Some(rows) = stream.remaining().and_then(|rows| rows.checked_sub(1)) {
+    if let Some(rows) = stream.remaining(args.env)?.and_then(|rows| rows.checked_sub(1)) {
         return at(args, &mut stream, rows);
     }
     let mut last = None;
