@@ -23,6 +23,10 @@ impl ArrayStream {
 
     /// Where a batch that begins here ends.
     fn end(&self, batch: &BatchSpec) -> usize {
+        if batch.terminal {
+            // The whole array is in memory already: no need to measure it.
+            return self.values.len().min(self.next.saturating_add(batch.max_rows));
+        }
         let rest = self.values.get(self.next..).unwrap_or_default();
         let mut budget = Budget::new(batch);
         let mut end = self.next;
@@ -39,8 +43,7 @@ impl ArrayStream {
 
 impl Stream for ArrayStream {
     fn next_batch(&mut self, _env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
-        // Inside the server the whole array is in memory already: no need to measure it.
-        let end = if batch.terminal { self.values.len() } else { self.end(batch) };
+        let end = self.end(batch);
         let start = std::mem::replace(&mut self.next, end);
         if start == 0
             && end == self.values.len()

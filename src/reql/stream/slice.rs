@@ -59,6 +59,17 @@ impl Stream for Slice {
         self.source.feed()
     }
 
+    fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {
+        let rows = self.left.map_or(rows, |left| rows.min(left));
+        let wanted = self.skip.saturating_add(rows);
+        let passed = self.source.advance(env, wanted)?;
+        let skipped = passed.min(self.skip);
+        self.skip -= skipped;
+        let passed = passed - skipped;
+        self.left = self.left.map(|left| left.saturating_sub(passed));
+        Ok(passed)
+    }
+
     fn remaining(&self, env: &Env) -> Result<Option<u64>> {
         let rest = self.source.remaining(env)?.map(|rest| rest.saturating_sub(self.skip));
         Ok(rest.map(|rest| self.left.map_or(rest, |left| rest.min(left))))
