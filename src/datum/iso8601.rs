@@ -147,6 +147,8 @@ impl Clock {
 /// A default offset is written as POSIX writes zones: letters, then an offset whose parts need not have two digits.
 /// Gives its seconds and its one form.
 fn default_offset(text: &str) -> Result<(i64, String), DatumError> {
+    // It is read right behind the fraction of the seconds, which takes its digits when it begins with some.
+    let text = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let missing = || {
         DatumError::logic(
             "ISO 8601 string has no time zone, and no default time zone was provided.",
@@ -155,13 +157,13 @@ fn default_offset(text: &str) -> Result<(i64, String), DatumError> {
     if text.is_empty() {
         return Err(missing());
     }
-    let invalid = || DatumError::logic(format!("Invalid ISO 8601 timezone: `{text}`."));
+    let invalid = |text: &str| DatumError::logic(format!("Invalid ISO 8601 timezone: `{text}`."));
     let name_len = text.bytes().take_while(u8::is_ascii_alphabetic).count();
-    let (name, offset) = text.split_at_checked(name_len).ok_or_else(invalid)?;
+    let (name, offset) = text.split_at_checked(name_len).unwrap_or((text, ""));
     let mut parts = [0_i64; 3];
     let written = offset.split(['-', ':', ',', '.']).filter(|part| !part.is_empty());
     for (at, part) in written.enumerate() {
-        let number = part.parse::<i32>().map_err(|_| invalid())?;
+        let number = part.parse::<i32>().map_err(|_| invalid(text))?;
         if let Some(slot) = parts.get_mut(at) {
             *slot = i64::from(number);
         }
@@ -169,14 +171,14 @@ fn default_offset(text: &str) -> Result<(i64, String), DatumError> {
     let [hours, minutes, seconds] = parts;
     let size = hours * 3600 + minutes * 60 + seconds;
     let offset = check_offset(if offset.starts_with('-') { -size } else { size })?;
-    match (name, offset) {
-        ("UTC", 0) => return Err(missing()),
-        ("Z", 0) | ("", _) => {}
-        _ => return Err(invalid()),
-    }
     let sign = if offset < 0 { '-' } else { '+' };
-    let size = offset.abs();
-    Ok((offset, format!("{sign}{:02}:{:02}", size / 3600, size / 60 % 60)))
+    let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
+    match (name, offset) {
+        ("UTC", 0) => Err(missing()),
+        ("Z", 0) | ("", _) => Ok((offset, format!("{sign}{hours:02}:{minutes:02}"))),
+        _ if minutes == 0 => Err(invalid(&format!("{name}{sign}{hours:02}"))),
+        _ => Err(invalid(&format!("{name}{sign}{hours:02}:{minutes:02}"))),
+    }
 }
 
 /// Reads digits and separators off a part of a text.
@@ -277,6 +279,8 @@ mod tests {
         assert_eq!(parsed("2013-07-30T20:56:05-0730", ""), (1_375_244_765.0, "-07:30".to_owned()));
         assert_eq!(parsed("2013", "-12:00"), (1_357_041_600.0, "-12:00".to_owned()));
         assert_eq!(parsed("2013-07", "Z"), (1_372_636_800.0, "+00:00".to_owned()));
+        assert_eq!(parsed("2013-07", "+1:30"), (1_372_631_400.0, "+01:30".to_owned()));
+        assert_eq!(parsed("2013-07", "02:00"), (1_372_636_800.0, "+00:00".to_owned()));
     }
 
     #[test]
@@ -288,6 +292,7 @@ mod tests {
             complaint("2013", "+15:00"),
             "Error in time logic: Offset out of range: 15:00:00."
         );
+        assert_eq!(complaint("2013", "z"), "Invalid ISO 8601 timezone: `z+00`.");
         assert_eq!(
             complaint("2013", "America/Los_Angeles"),
             "Invalid ISO 8601 timezone: `America/Los_Angeles`."
