@@ -160,8 +160,9 @@ fn resolve(
         Conflict::Replace => Ok(new.clone()),
         Conflict::Update => merge_document(old, new),
         Conflict::Resolve(func) => {
-            let key = new.get_or_error(primary_key)?.clone();
-            func.call_datum(env, &[key, old.clone(), new.clone()])
+            // The key's name, as RethinkDB has it, although its documentation promises the key.
+            let name = Datum::string(primary_key);
+            func.call_datum(env, &[name, old.clone(), new.clone()])
         }
     }
 }

@@ -51,14 +51,25 @@ fn a_conflict_is_resolved_as_asked() {
     );
     server.check(&insert(r#"{"conflict":"update"}"#), REPLACED);
     server.check(&format!("[16,[{TABLE},1]]"), r#"{"id":1,"m":1,"n":10}"#);
-    let sum = r#"{"conflict":[69,[[2,[1,2,3]],{"id":[10,[1]],"both":[2,[[10,[2]],[10,[3]]]]}]]}"#;
+    let sum =
+        r#"{"conflict":[69,[[2,[1,2,3]],{"id":1,"key":[10,[1]],"both":[2,[[10,[2]],[10,[3]]]]}]]}"#;
     server.check(&insert(sum), REPLACED);
     server.check(
         &format!("[16,[{TABLE},1]]"),
-        r#"{"id":1,"both":[{"id":1,"m":1,"n":10},{"id":1,"m":1}]}"#,
+        r#"{"id":1,"key":"id","both":[{"id":1,"m":1,"n":10},{"id":1,"m":1}]}"#,
     );
     server.check(&insert(r#"{"conflict":"replace"}"#), REPLACED);
     server.check(&format!("[16,[{TABLE},1]]"), r#"{"id":1,"m":1}"#);
+}
+
+#[test]
+fn a_literal_removes_a_field() {
+    let server = with_rows();
+    server.check(&format!(r#"[53,[[16,[{TABLE},1]],{{"n":[137,[]]}}]]"#), REPLACED);
+    server.check(&format!("[16,[{TABLE},1]]"), r#"{"id":1}"#);
+    let func = r#"[69,[[2,[1]],{"n":[137,[{"x":1}]]}]]"#;
+    server.check(&format!("[53,[[16,[{TABLE},1]],{func}]]"), REPLACED);
+    server.check(&format!("[16,[{TABLE},1]]"), r#"{"id":1,"n":{"x":1}}"#);
 }
 
 #[test]

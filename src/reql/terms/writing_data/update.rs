@@ -22,7 +22,7 @@ pub static UPDATE: TermSpec = TermSpec {
 
 fn update(args: &Args<'_>) -> Result<Val> {
     let target = args.arg(0)?;
-    let func = args.func(1, Shortcut::Constant)?;
+    let func = args.arg_with_literals(1)?.into_func(Shortcut::Constant, args.env)?;
     let determinism = check_determinism(args)?;
     write_selection(args, target, &|_, old| {
         if matches!(old, Datum::Null) {
@@ -32,7 +32,8 @@ fn update(args: &Args<'_>) -> Result<Val> {
                 _ => Ok(None),
             };
         }
-        let change = func.call_datum(args.env, std::slice::from_ref(old))?;
+        let change = func.call_with_literals(args.env, std::slice::from_ref(old))?;
+        let change = change.into_datum(args.env)?;
         super::insert::merge_document(old, &change).map(Some)
     })
 }
