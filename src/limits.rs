@@ -222,3 +222,38 @@ pub const HTTP_PASSWORD_CHECKS: usize = 4;
 
 /// Compiled regular expressions kept on each thread. A query has a handful; each takes some kilobytes.
 pub const REGEX_CACHE: usize = 64;
+
+// Requests to other servers
+
+/// How long a request may take unless it says otherwise, retries and redirects included. RethinkDB's default.
+pub const FETCH_TIMEOUT_MILLISECONDS: u64 = 30_000;
+
+/// How long a request may take at most: 30 days. RethinkDB's bound.
+pub const FETCH_TIMEOUT_MAX_MILLISECONDS: u64 = 2_592_000_000;
+
+/// How often a request is sent while the server is troubled. RethinkDB's default.
+pub const FETCH_ATTEMPTS: u64 = 5;
+
+/// How many redirects are followed. RethinkDB's default.
+pub const FETCH_REDIRECTS: u32 = 1;
+
+/// Size of a response's body in bytes, out of its encoding: as long as a document may be.
+pub const FETCH_BODY_BYTES: usize = STORAGE_VALUE_BYTES;
+
+/// Cookies that a query keeps.
+pub const FETCH_COOKIES: usize = 50;
+
+/// Length of a line that sets a cookie: what browsers allow.
+pub const FETCH_COOKIE_BYTES: usize = 4_096;
+
+/// Threads for name lookups, which may hang for as long as the system lets them.
+pub const FETCH_LOOKUP_THREADS: usize = 8;
+
+/// Unused connections kept to one server: pages come one after the other.
+pub const FETCH_IDLE_CONNECTIONS: usize = 2;
+
+/// How long an unused connection is kept.
+pub const FETCH_IDLE: Duration = Duration::from_secs(10);
+
+/// How often a query that waits for another server looks whether it was cancelled.
+pub const FETCH_CANCEL_CHECK: Duration = Duration::from_millis(50);

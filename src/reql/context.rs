@@ -6,6 +6,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::changefeed::Hub;
 use crate::storage::memory::MemoryEngine;
 
+use super::http_client::HttpHost;
 use super::js::ScriptHost;
 
 /// The server, as a query sees it. One for the whole server, shared by all queries.
@@ -18,13 +19,16 @@ pub struct Context {
     pub server_name: Arc<str>,
     /// The threads that run scripts.
     pub scripts: ScriptHost,
+    /// What asks other servers.
+    pub http: HttpHost,
 }
 
 impl Context {
     /// A server whose catalog is open and hands its changes to the hub.
     pub fn new(catalog: Catalog, hub: Arc<Hub>, server_name: &str) -> Context {
         let scripts = ScriptHost::default();
-        Context { catalog, hub, server_name: Arc::from(server_name), scripts }
+        let http = HttpHost::default();
+        Context { catalog, hub, server_name: Arc::from(server_name), scripts, http }
     }
 
     /// A server that keeps everything in memory: for tests, and for throw-away servers.

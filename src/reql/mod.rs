@@ -14,6 +14,7 @@ pub mod error;
 pub mod eval;
 pub mod function;
 pub mod grouped;
+pub mod http_client;
 pub mod js;
 pub mod random;
 mod run;

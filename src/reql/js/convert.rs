@@ -8,7 +8,8 @@ use rquickjs::object::{Filter, Property};
 use rquickjs::{Array, Atom, Coerced, Ctx, Function, Object, String as Text, Value};
 
 use super::worker::Clock;
-use crate::datum::{Datum, ObjectBuilder, REQL_TYPE, TIME};
+use crate::datum::time::{epoch_time, time_datum};
+use crate::datum::{Datum, ObjectBuilder, TIME, pseudo_typed};
 use crate::limits;
 
 /// Why a value does not pass.
@@ -60,11 +61,8 @@ fn to_script_at<'js>(ctx: &Ctx<'js>, datum: &Datum, depth: usize) -> Result<Valu
             }
             Ok(array.into_value())
         }
-        Datum::Object(fields) if datum.is_pseudo_type(TIME) => {
-            let epoch = match fields.get("epoch_time") {
-                Some(Datum::Number(seconds)) => *seconds,
-                _ => return text("A time without `epoch_time` cannot be used in `r.js`."),
-            };
+        Datum::Object(_) if datum.is_pseudo_type(TIME) => {
+            let epoch = epoch_time(datum).map_err(|error| Fault::Text(error.message))?;
             let date: Constructor<'js> = ctx.globals().get("Date")?;
             Ok(date.construct((epoch * 1000.0,))?)
         }
@@ -193,7 +191,7 @@ impl<'a, 'js> FromScript<'a, 'js> {
             let name = self.string(name.to_string()?)?;
             builder.insert(name, value);
         }
-        Ok(Datum::Object(builder.build()))
+        pseudo_typed(builder.build()).map_err(|error| Fault::Text(error.message))
     }
 
     fn string(&mut self, string: String) -> Result<Arc<str>, Fault> {
@@ -219,11 +217,5 @@ fn time<'js>(value: &Value<'js>, date: &Object<'js>) -> Result<Datum, Fault> {
     let value_of: Function<'js> = date.get("valueOf")?;
     let Coerced(milliseconds) =
         value_of.call::<_, Coerced<f64>>((rquickjs::function::This(value.clone()),))?;
-    let seconds =
-        Datum::number(milliseconds / 1000.0).map_err(|error| Fault::Text(error.message))?;
-    Ok(Datum::object([
-        (REQL_TYPE, TIME.into()),
-        ("epoch_time", seconds),
-        ("timezone", "+00:00".into()),
-    ]))
+    time_datum(milliseconds / 1000.0, "+00:00").map_err(|error| Fault::Text(error.message))
 }

@@ -23,19 +23,35 @@ pub static JSON: TermSpec = TermSpec::pure(
 );
 
 fn json_term(args: &Args<'_>) -> Result<Val> {
-    args.value(parse_json(args.env, &args.str(0)?)?)
+    let text = args.str(0)?;
+    match parse_json(args.env, &text) {
+        Ok(datum) => args.value(datum),
+        Err(JsonFault::Refused(error)) => Err(error),
+        Err(JsonFault::Malformed(complaint)) => Err(Error::logic(format!(
+            "Failed to parse \"{}\" as JSON: {complaint}",
+            shortened(&text)
+        ))),
+    }
+}
+
+/// Why a text has no value.
+#[derive(Debug)]
+pub enum JsonFault {
+    /// It is not JSON; says why, with a period.
+    Malformed(String),
+    /// It is JSON of what may not be a value.
+    Refused(Error),
 }
 
 /// The value of a JSON text.
-pub fn parse_json(env: &Env, text: &str) -> Result<Datum> {
+pub fn parse_json(env: &Env, text: &str) -> std::result::Result<Datum, JsonFault> {
     let json = json::parse(text).map_err(|error| {
-        let complaint = match error {
+        JsonFault::Malformed(match error {
             JsonError::Malformed { .. } => complaint::complaint(text),
             JsonError::TooDeep | JsonError::TooManyValues => format!("{error}."),
-        };
-        Error::logic(format!("Failed to parse \"{}\" as JSON: {complaint}", shortened(text)))
+        })
     })?;
-    to_datum(env, json, 0)
+    to_datum(env, json, 0).map_err(JsonFault::Refused)
 }
 
 fn to_datum(env: &Env, json: Json<'_>, depth: usize) -> Result<Datum> {

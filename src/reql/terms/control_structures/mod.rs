@@ -7,6 +7,7 @@ mod default;
 mod error;
 mod for_each;
 mod funcall;
+mod http;
 mod info;
 mod js;
 mod json;
@@ -28,6 +29,7 @@ pub static ROWS: &[&TermSpec] = &[
     &error::ERROR,
     &for_each::FOR_EACH,
     &funcall::FUNCALL,
+    &http::HTTP,
     &js::JAVASCRIPT,
     &range::RANGE,
     &uuid::UUID,
