@@ -27,7 +27,8 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ),
     ("http", &["session", "reql", "datum", "auth", "metrics", "config", "shutdown", "limits"]),
     ("net", &["session", "auth", "metrics", "config", "shutdown", "limits"]),
-    ("session", &["reql", "datum", "auth", "metrics", "shutdown", "limits"]),
+    // storage only to wait until a commit is on disk
+    ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits"]),
     ("auth", &["catalog", "datum", "limits"]),
     ("reql", &["table", "changefeed", "catalog", "storage", "datum", "auth", "limits"]),
     ("table", &["changefeed", "catalog", "storage", "datum", "limits"]),
