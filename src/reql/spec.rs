@@ -33,6 +33,8 @@ pub struct TermSpec {
     pub takes_table_whole: bool,
     /// Whether writes are refused in its arguments after the first (`Cannot nest writes or meta ops ...`).
     pub forbids_writes: bool,
+    /// How much of it is built.
+    pub status: Status,
     /// Evaluates it.
     pub eval: fn(&Args<'_>) -> Result<Val>,
 }
@@ -63,6 +65,7 @@ impl TermSpec {
             cost: Cost::Light,
             takes_table_whole: false,
             forbids_writes: false,
+            status: Status::Complete,
             eval,
         }
     }
@@ -131,6 +134,17 @@ impl Arity {
         };
         format!("Expected {expected} but found {found}.")
     }
+}
+
+/// How much of a term is built. What is not built answers so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// All of it.
+    Complete,
+    /// All but this.
+    Without(&'static str),
+    /// Its arguments are checked; then it answers that it is not supported yet.
+    Planned,
 }
 
 /// What a term does to the world.

@@ -15,6 +15,8 @@ mod manipulating_databases;
 mod manipulating_tables;
 mod math_and_logic;
 mod selecting_data;
+#[cfg(test)]
+mod status;
 mod string_manipulation;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -89,6 +91,17 @@ pub fn name_without_row(term: TermType) -> String {
     }
     name
 }
+
+/// Terms that have no row because the compiler evaluates them itself.
+#[cfg(test)]
+const COMPILED: &[TermType] = &[
+    TermType::Datum,
+    TermType::MakeObj,
+    TermType::Var,
+    TermType::ImplicitVar,
+    TermType::Func,
+    TermType::Now,
+];
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use photondb_protocol::numbers::TermType;
 
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
 const fn row(
@@ -18,6 +18,7 @@ const fn row(
         effect,
         determinism: Determinism::No,
         takes_table_whole: true,
+        status: Status::Planned,
         ..TermSpec::pure(term, name, Chapter::Administration, arity, eval)
     }
 }

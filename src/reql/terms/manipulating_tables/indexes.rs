@@ -8,7 +8,7 @@ use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
 use crate::reql::value::Val;
 
 const fn row(
@@ -28,6 +28,7 @@ const fn row(
 
 pub static INDEX_CREATE: TermSpec = TermSpec {
     options: &["multi", "geo"],
+    status: Status::Planned,
     ..row(TermType::IndexCreate, "INDEX_CREATE", Arity::between(2, 3), Effect::Meta, index_create)
 };
 pub static INDEX_DROP: TermSpec =

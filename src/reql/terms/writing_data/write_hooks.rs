@@ -5,7 +5,7 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
 use crate::reql::value::Val;
 
 const fn row(
@@ -23,8 +23,10 @@ const fn row(
     }
 }
 
-pub static SET_WRITE_HOOK: TermSpec =
-    row(TermType::SetWriteHook, "SET_WRITE_HOOK", 2, Effect::Meta, set_write_hook);
+pub static SET_WRITE_HOOK: TermSpec = TermSpec {
+    status: Status::Planned,
+    ..row(TermType::SetWriteHook, "SET_WRITE_HOOK", 2, Effect::Meta, set_write_hook)
+};
 pub static GET_WRITE_HOOK: TermSpec =
     row(TermType::GetWriteHook, "GET_WRITE_HOOK", 1, Effect::Read, get_write_hook);
 
