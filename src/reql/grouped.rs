@@ -216,6 +216,8 @@ pub fn aggregate(
         let grouped = stream.aggregate(args.env, start)?;
         return args.val(ValKind::Grouped(grouped));
     }
+    // What is gathered of a sequence counts as that sequence's: its term is blamed for a wrong type.
+    let at = first.at;
     let mut state = start();
     for_each_batch(first.into_finite_stream(args.env)?, args.env, |rows| {
         for row in rows {
@@ -223,6 +225,5 @@ pub fn aggregate(
         }
         Ok(())
     })?;
-    let value = state.finish(args.env)?;
-    args.value(value)
+    Ok(Val::datum(state.finish(args.env)?, at))
 }
