@@ -130,7 +130,11 @@ impl Summary {
     pub fn into_datum(self, env: &Env) -> Datum {
         let mut answer = ObjectBuilder::with_capacity(10);
         let mut field = |name: &str, value: Datum| drop(answer.insert(Arc::from(name), value));
-        if self.wants_changes() {
+        let any = [self.deleted, self.errors, self.inserted, self.replaced, self.skipped]
+            .iter()
+            .any(|fate| *fate > 0);
+        // A write that met no document says nothing of changes, not even that there are none.
+        if self.return_changes != ReturnChanges::No && (any || self.unchanged > 0) {
             field("changes", Datum::array(self.changes));
         }
         field("deleted", count(self.deleted));

@@ -73,6 +73,17 @@ fn a_literal_removes_a_field() {
 }
 
 #[test]
+fn null_changes_nothing() {
+    let server = with_rows();
+    let unchanged =
+        r#"{"deleted":0,"errors":0,"inserted":0,"replaced":0,"skipped":0,"unchanged":1}"#;
+    server.check(&format!("[53,[[16,[{TABLE},1]],null]]"), unchanged);
+    let none = r#"{"deleted":0,"errors":0,"inserted":0,"replaced":0,"skipped":0,"unchanged":0}"#;
+    let options = r#"{"return_changes":"always"}"#;
+    server.check(&format!("[56,[{TABLE},[2,[]]],{options}]"), none);
+}
+
+#[test]
 fn a_document_keeps_its_key() {
     let server = with_rows();
     server.check(

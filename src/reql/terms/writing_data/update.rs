@@ -34,6 +34,10 @@ fn update(args: &Args<'_>) -> Result<Val> {
         }
         let change = func.call_with_literals(args.env, std::slice::from_ref(old))?;
         let change = change.into_datum(args.env)?;
-        super::insert::merge_document(old, &change).map(Some)
+        match change {
+            // Null changes nothing; only `replace` deletes by it.
+            Datum::Null => Ok(Some(old.clone())),
+            change => super::insert::merge_document(old, &change).map(Some),
+        }
     })
 }
