@@ -206,15 +206,17 @@ pub(super) fn apply(args: &Args<'_>, first: Val) -> Result<Applied> {
     Ok(Applied::Done(Val::new(ValKind::Grouped(out), args.node.id)))
 }
 
-/// Reads a sequence to its end with an accumulator, or each group of a grouped stream with one of its own.
+/// Reads a sequence to its end with an accumulator, or each group of a grouped stream with one of its own. If the result
+/// is of a wrong type for what follows, the term that gave the sequence is to blame, as in RethinkDB.
 pub fn aggregate(
     args: &Args<'_>,
     first: Val,
     start: &dyn Fn() -> Box<dyn Accumulator>,
 ) -> Result<Val> {
+    let at = first.at;
     if let ValKind::GroupedStream(stream) = first.kind {
         let grouped = stream.aggregate(args.env, start)?;
-        return args.val(ValKind::Grouped(grouped));
+        return Ok(Val::new(ValKind::Grouped(grouped), at));
     }
     // What is gathered of a sequence counts as that sequence's: its term is blamed for a wrong type.
     let at = first.at;

@@ -96,10 +96,11 @@ fn evaluate(env: &Env, key: &SortKey, rows: &[Datum]) -> Result<Vec<Option<Datum
 }
 
 /// The order in which a merge sort first looks at the rows: RethinkDB reports the first error that its sort meets. It
-/// sorts each half in chunks of seven by insertion, and compares the second row of a chunk with the first.
+/// sorts each half in chunks of seven by insertion, and compares the second row of a chunk, or of two, with the first.
 fn evaluation_order(rows: usize) -> impl Iterator<Item = usize> {
     const CHUNK: usize = 7;
-    let middle = rows.div_ceil(2);
+    // Two rows make one chunk: merging their halves begins with the second as well.
+    let middle = if rows == 2 { 2 } else { rows.div_ceil(2) };
     let chunks = |from: usize, to: usize| {
         (from..to).step_by(CHUNK).flat_map(move |start| {
             let end = to.min(start + CHUNK);
@@ -122,5 +123,6 @@ mod tests {
             assert_eq!(seen, (0..rows).collect::<Vec<_>>());
         }
         assert_eq!(evaluation_order(4).collect::<Vec<_>>(), [1, 0, 3, 2]);
+        assert_eq!(evaluation_order(2).collect::<Vec<_>>(), [1, 0]);
     }
 }
