@@ -139,14 +139,20 @@ impl Thread {
                 // The engine sees the flag itself, unless it is inside of a long operation.
                 let since = *cancelled.get_or_insert(now);
                 if now.duration_since(since) >= limits::SCRIPT_GRACE {
-                    return Err(ScriptError::Interrupted);
+                    return Err(left_behind());
                 }
             }
             if given_up.is_some_and(|end| now >= end) {
-                return Err(ScriptError::Interrupted);
+                return Err(left_behind());
             }
         }
     }
+}
+
+/// Only whoever runs the server can help against one that never ends.
+fn left_behind() -> ScriptError {
+    tracing::warn!("A script does not end when told to; its thread goes on without its query");
+    ScriptError::Interrupted
 }
 
 #[cfg(test)]
