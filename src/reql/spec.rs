@@ -45,6 +45,24 @@ impl TermSpec {
         self.term == TermType::Args
     }
 
+    /// As [`TermSpec::pure`], for a term that reads or changes tables or the catalog: never the same answer for sure, and
+    /// a table as its first argument is taken whole.
+    pub const fn on_tables(
+        effect: Effect,
+        term: TermType,
+        name: &'static str,
+        chapter: Chapter,
+        arity: Arity,
+        eval: fn(&Args<'_>) -> Result<Val>,
+    ) -> TermSpec {
+        TermSpec {
+            effect,
+            determinism: Determinism::No,
+            takes_table_whole: true,
+            ..TermSpec::pure(term, name, chapter, arity, eval)
+        }
+    }
+
     /// A row to be completed with `..TermSpec::pure(..)`: pure, cheap, deterministic, applied to each group.
     pub const fn pure(
         term: TermType,

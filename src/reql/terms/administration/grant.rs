@@ -5,15 +5,19 @@ use photondb_protocol::numbers::TermType;
 
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, Status, TermSpec};
 use crate::reql::value::Val;
 
 pub static GRANT: TermSpec = TermSpec {
-    effect: Effect::Meta,
-    determinism: Determinism::No,
-    takes_table_whole: true,
     status: Status::Planned,
-    ..TermSpec::pure(TermType::Grant, "GRANT", Chapter::Administration, Arity::between(2, 3), grant)
+    ..TermSpec::on_tables(
+        Effect::Meta,
+        TermType::Grant,
+        "GRANT",
+        Chapter::Administration,
+        Arity::between(2, 3),
+        grant,
+    )
 };
 
 /// The scope, when there is one, stands before the user's name.

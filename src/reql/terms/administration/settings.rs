@@ -4,37 +4,42 @@ use photondb_protocol::numbers::TermType;
 
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, Status, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
-const fn row(
-    term: TermType,
-    name: &'static str,
-    arity: Arity,
-    effect: Effect,
-    eval: fn(&Args<'_>) -> Result<Val>,
-) -> TermSpec {
-    TermSpec {
-        effect,
-        determinism: Determinism::No,
-        takes_table_whole: true,
-        status: Status::Planned,
-        ..TermSpec::pure(term, name, Chapter::Administration, arity, eval)
-    }
-}
-
-pub static CONFIG: TermSpec =
-    row(TermType::Config, "CONFIG", Arity::exactly(1), Effect::Read, |args| {
-        not_supported(args, "config")
-    });
-pub static STATUS: TermSpec =
-    row(TermType::Status, "STATUS", Arity::exactly(1), Effect::Read, |args| {
-        not_supported(args, "status")
-    });
-pub static REBALANCE: TermSpec =
-    row(TermType::Rebalance, "REBALANCE", Arity::between(0, 1), Effect::Meta, |args| {
-        not_supported(args, "rebalance")
-    });
+pub static CONFIG: TermSpec = TermSpec {
+    status: Status::Planned,
+    ..TermSpec::on_tables(
+        Effect::Read,
+        TermType::Config,
+        "CONFIG",
+        Chapter::Administration,
+        Arity::exactly(1),
+        |args| not_supported(args, "config"),
+    )
+};
+pub static STATUS: TermSpec = TermSpec {
+    status: Status::Planned,
+    ..TermSpec::on_tables(
+        Effect::Read,
+        TermType::Status,
+        "STATUS",
+        Chapter::Administration,
+        Arity::exactly(1),
+        |args| not_supported(args, "status"),
+    )
+};
+pub static REBALANCE: TermSpec = TermSpec {
+    status: Status::Planned,
+    ..TermSpec::on_tables(
+        Effect::Meta,
+        TermType::Rebalance,
+        "REBALANCE",
+        Chapter::Administration,
+        Arity::between(0, 1),
+        |args| not_supported(args, "rebalance"),
+    )
+};
 pub static RECONFIGURE: TermSpec = TermSpec {
     options: &[
         "dry_run",
@@ -44,9 +49,15 @@ pub static RECONFIGURE: TermSpec = TermSpec {
         "replicas",
         "shards",
     ],
-    ..row(TermType::Reconfigure, "RECONFIGURE", Arity::between(0, 1), Effect::Meta, |args| {
-        not_supported(args, "reconfigure")
-    })
+    status: Status::Planned,
+    ..TermSpec::on_tables(
+        Effect::Meta,
+        TermType::Reconfigure,
+        "RECONFIGURE",
+        Chapter::Administration,
+        Arity::between(0, 1),
+        |args| not_supported(args, "reconfigure"),
+    )
 };
 
 fn not_supported(args: &Args<'_>, name: &str) -> Result<Val> {

@@ -5,16 +5,20 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 
 pub static WAIT: TermSpec = TermSpec {
     options: &["wait_for", "timeout"],
-    effect: Effect::Read,
-    determinism: Determinism::No,
-    takes_table_whole: true,
-    ..TermSpec::pure(TermType::Wait, "WAIT", Chapter::Administration, Arity::between(0, 1), wait)
+    ..TermSpec::on_tables(
+        Effect::Read,
+        TermType::Wait,
+        "WAIT",
+        Chapter::Administration,
+        Arity::between(0, 1),
+        wait,
+    )
 };
 
 const STATES: [&str; 4] =

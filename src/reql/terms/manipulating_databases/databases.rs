@@ -6,27 +6,34 @@ use crate::catalog::{CatalogError, Database, NameKind, is_valid_name};
 use crate::datum::Datum;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::terms::catalog_error;
 use crate::reql::value::Val;
 
-const fn row(
-    term: TermType,
-    name: &'static str,
-    arity: usize,
-    effect: Effect,
-    eval: fn(&Args<'_>) -> Result<Val>,
-) -> TermSpec {
-    TermSpec {
-        effect,
-        determinism: Determinism::No,
-        ..TermSpec::pure(term, name, Chapter::ManipulatingDatabases, Arity::exactly(arity), eval)
-    }
-}
-
-pub static DB_CREATE: TermSpec = row(TermType::DbCreate, "DB_CREATE", 1, Effect::Meta, db_create);
-pub static DB_DROP: TermSpec = row(TermType::DbDrop, "DB_DROP", 1, Effect::Meta, db_drop);
-pub static DB_LIST: TermSpec = row(TermType::DbList, "DB_LIST", 0, Effect::Read, db_list);
+pub static DB_CREATE: TermSpec = TermSpec::on_tables(
+    Effect::Meta,
+    TermType::DbCreate,
+    "DB_CREATE",
+    Chapter::ManipulatingDatabases,
+    Arity::exactly(1),
+    db_create,
+);
+pub static DB_DROP: TermSpec = TermSpec::on_tables(
+    Effect::Meta,
+    TermType::DbDrop,
+    "DB_DROP",
+    Chapter::ManipulatingDatabases,
+    Arity::exactly(1),
+    db_drop,
+);
+pub static DB_LIST: TermSpec = TermSpec::on_tables(
+    Effect::Read,
+    TermType::DbList,
+    "DB_LIST",
+    Chapter::ManipulatingDatabases,
+    Arity::exactly(0),
+    db_list,
+);
 
 fn db_create(args: &Args<'_>) -> Result<Val> {
     let name = database_name(args)?;

@@ -15,7 +15,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{SingleSelection, TableRef};
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Grouping, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, Grouping, Status, TermSpec};
 use crate::reql::stream::{BatchSpec, Feed, Stream};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::{CommitSequence, Direction};
@@ -30,14 +30,12 @@ pub static CHANGES: TermSpec = TermSpec {
         "include_states",
         "include_types",
     ],
-    effect: Effect::Read,
-    determinism: Determinism::No,
     grouping: Grouping::Whole,
-    takes_table_whole: true,
     status: Status::Without(
         "feeds of filtered, transformed, ordered or limited streams; offsets; squashing with a delay",
     ),
-    ..TermSpec::pure(
+    ..TermSpec::on_tables(
+        Effect::Read,
         TermType::Changes,
         "CHANGES",
         Chapter::ManipulatingTables,

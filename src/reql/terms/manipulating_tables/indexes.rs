@@ -8,41 +8,64 @@ use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, Status, TermSpec};
 use crate::reql::value::Val;
-
-const fn row(
-    term: TermType,
-    name: &'static str,
-    arity: Arity,
-    effect: Effect,
-    eval: fn(&Args<'_>) -> Result<Val>,
-) -> TermSpec {
-    TermSpec {
-        effect,
-        determinism: Determinism::No,
-        takes_table_whole: true,
-        ..TermSpec::pure(term, name, Chapter::ManipulatingTables, arity, eval)
-    }
-}
 
 pub static INDEX_CREATE: TermSpec = TermSpec {
     options: &["multi", "geo"],
     status: Status::Planned,
-    ..row(TermType::IndexCreate, "INDEX_CREATE", Arity::between(2, 3), Effect::Meta, index_create)
+    ..TermSpec::on_tables(
+        Effect::Meta,
+        TermType::IndexCreate,
+        "INDEX_CREATE",
+        Chapter::ManipulatingTables,
+        Arity::between(2, 3),
+        index_create,
+    )
 };
-pub static INDEX_DROP: TermSpec =
-    row(TermType::IndexDrop, "INDEX_DROP", Arity::exactly(2), Effect::Meta, index_drop);
-pub static INDEX_LIST: TermSpec =
-    row(TermType::IndexList, "INDEX_LIST", Arity::exactly(1), Effect::Read, index_list);
+pub static INDEX_DROP: TermSpec = TermSpec::on_tables(
+    Effect::Meta,
+    TermType::IndexDrop,
+    "INDEX_DROP",
+    Chapter::ManipulatingTables,
+    Arity::exactly(2),
+    index_drop,
+);
+pub static INDEX_LIST: TermSpec = TermSpec::on_tables(
+    Effect::Read,
+    TermType::IndexList,
+    "INDEX_LIST",
+    Chapter::ManipulatingTables,
+    Arity::exactly(1),
+    index_list,
+);
 pub static INDEX_RENAME: TermSpec = TermSpec {
     options: &["overwrite"],
-    ..row(TermType::IndexRename, "INDEX_RENAME", Arity::exactly(3), Effect::Meta, index_rename)
+    ..TermSpec::on_tables(
+        Effect::Meta,
+        TermType::IndexRename,
+        "INDEX_RENAME",
+        Chapter::ManipulatingTables,
+        Arity::exactly(3),
+        index_rename,
+    )
 };
-pub static INDEX_STATUS: TermSpec =
-    row(TermType::IndexStatus, "INDEX_STATUS", Arity::at_least(1), Effect::Read, index_status);
-pub static INDEX_WAIT: TermSpec =
-    row(TermType::IndexWait, "INDEX_WAIT", Arity::at_least(1), Effect::Read, index_status);
+pub static INDEX_STATUS: TermSpec = TermSpec::on_tables(
+    Effect::Read,
+    TermType::IndexStatus,
+    "INDEX_STATUS",
+    Chapter::ManipulatingTables,
+    Arity::at_least(1),
+    index_status,
+);
+pub static INDEX_WAIT: TermSpec = TermSpec::on_tables(
+    Effect::Read,
+    TermType::IndexWait,
+    "INDEX_WAIT",
+    Chapter::ManipulatingTables,
+    Arity::at_least(1),
+    index_status,
+);
 
 fn index_create(args: &Args<'_>) -> Result<Val> {
     args.arg(0)?.into_table()?;

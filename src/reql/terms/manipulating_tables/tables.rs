@@ -13,24 +13,10 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::Database;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::terms::{catalog_error, config_changes, default_database};
 use crate::reql::value::Val;
 use crate::storage::Durability;
-
-const fn row(
-    term: TermType,
-    name: &'static str,
-    arity: Arity,
-    effect: Effect,
-    eval: fn(&Args<'_>) -> Result<Val>,
-) -> TermSpec {
-    TermSpec {
-        effect,
-        determinism: Determinism::No,
-        ..TermSpec::pure(term, name, Chapter::ManipulatingTables, arity, eval)
-    }
-}
 
 pub static TABLE_CREATE: TermSpec = TermSpec {
     options: &[
@@ -41,12 +27,31 @@ pub static TABLE_CREATE: TermSpec = TermSpec {
         "nonvoting_replica_tags",
         "primary_replica_tag",
     ],
-    ..row(TermType::TableCreate, "TABLE_CREATE", Arity::between(1, 2), Effect::Meta, table_create)
+    ..TermSpec::on_tables(
+        Effect::Meta,
+        TermType::TableCreate,
+        "TABLE_CREATE",
+        Chapter::ManipulatingTables,
+        Arity::between(1, 2),
+        table_create,
+    )
 };
-pub static TABLE_DROP: TermSpec =
-    row(TermType::TableDrop, "TABLE_DROP", Arity::between(1, 2), Effect::Meta, table_drop);
-pub static TABLE_LIST: TermSpec =
-    row(TermType::TableList, "TABLE_LIST", Arity::between(0, 1), Effect::Read, table_list);
+pub static TABLE_DROP: TermSpec = TermSpec::on_tables(
+    Effect::Meta,
+    TermType::TableDrop,
+    "TABLE_DROP",
+    Chapter::ManipulatingTables,
+    Arity::between(1, 2),
+    table_drop,
+);
+pub static TABLE_LIST: TermSpec = TermSpec::on_tables(
+    Effect::Read,
+    TermType::TableList,
+    "TABLE_LIST",
+    Chapter::ManipulatingTables,
+    Arity::between(0, 1),
+    table_list,
+);
 
 fn table_create(args: &Args<'_>) -> Result<Val> {
     let (database, name) = names(args)?;

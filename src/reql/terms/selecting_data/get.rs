@@ -5,15 +5,19 @@ use photondb_protocol::numbers::TermType;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::selection::SingleSelection;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::value::{Val, ValKind};
 use crate::table::PrimaryKey;
 
 pub static GET: TermSpec = TermSpec {
-    effect: Effect::Read,
-    determinism: Determinism::No,
-    takes_table_whole: true,
-    ..TermSpec::pure(TermType::Get, "GET", Chapter::SelectingData, Arity::exactly(2), get)
+    ..TermSpec::on_tables(
+        Effect::Read,
+        TermType::Get,
+        "GET",
+        Chapter::SelectingData,
+        Arity::exactly(2),
+        get,
+    )
 };
 
 fn get(args: &Args<'_>) -> Result<Val> {

@@ -7,7 +7,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableRef};
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, Status, TermSpec};
 use crate::reql::stream::{BatchSpec, Budget, Stream};
 use crate::reql::terms::index_not_found;
 use crate::reql::value::{Val, ValKind};
@@ -15,11 +15,9 @@ use crate::table::{PrimaryKey, TableReader};
 
 pub static GET_ALL: TermSpec = TermSpec {
     options: &["index"],
-    effect: Effect::Read,
-    determinism: Determinism::No,
-    takes_table_whole: true,
     status: Status::Without("secondary indexes"),
-    ..TermSpec::pure(
+    ..TermSpec::on_tables(
+        Effect::Read,
         TermType::GetAll,
         "GET_ALL",
         Chapter::SelectingData,

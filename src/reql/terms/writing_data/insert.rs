@@ -21,11 +21,15 @@ use super::summary::Summary;
 
 pub static INSERT: TermSpec = TermSpec {
     options: &["conflict", "durability", "return_changes", "ignore_write_hook"],
-    effect: Effect::Write,
-    determinism: Determinism::No,
     forbids_writes: true,
-    takes_table_whole: true,
-    ..TermSpec::pure(TermType::Insert, "INSERT", Chapter::WritingData, Arity::exactly(2), insert)
+    ..TermSpec::on_tables(
+        Effect::Write,
+        TermType::Insert,
+        "INSERT",
+        Chapter::WritingData,
+        Arity::exactly(2),
+        insert,
+    )
 };
 
 /// What happens where a document is already.

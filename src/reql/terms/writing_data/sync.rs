@@ -5,15 +5,19 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::value::Val;
 use crate::storage::{Commit, Durability};
 
 pub static SYNC: TermSpec = TermSpec {
-    effect: Effect::Write,
-    determinism: Determinism::No,
-    takes_table_whole: true,
-    ..TermSpec::pure(TermType::Sync, "SYNC", Chapter::WritingData, Arity::exactly(1), sync)
+    ..TermSpec::on_tables(
+        Effect::Write,
+        TermType::Sync,
+        "SYNC",
+        Chapter::WritingData,
+        Arity::exactly(1),
+        sync,
+    )
 };
 
 /// Every answer that waits for a commit waits for those before it, so the newest commit stands for all.
