@@ -18,6 +18,11 @@ impl Random {
         Self(seed)
     }
 
+    /// From a seed that is known, or was drawn from another generator.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Any number.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -27,6 +27,7 @@
 mod batch;
 #[cfg(test)]
 mod conformance;
+pub mod disk;
 mod engine;
 mod entries;
 mod error;

@@ -1,0 +1,75 @@
+//! The disk as the engine sees it: one directory of files that are read and written at offsets.
+//! Knows files and bytes; must not know what they mean.
+//!
+//! The slab engine reaches the disk through these traits only, so that tests can put one beneath it that loses, tears
+//! and reorders whatever was not synced. What counts as safe:
+//!
+//! - Written bytes are safe once a [`DiskFile::sync`] that began after the write has succeeded.
+//! - A new, renamed or removed name is safe once a [`Disk::sync_directory`] that began after it has succeeded.
+//! - After a failed sync nothing is known about what was written since the one before. It must not be tried again.
+
+mod file;
+mod memory;
+
+#[cfg(test)]
+mod faulty;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+#[cfg(test)]
+pub(crate) use faulty::{CrashMode, FaultyDisk};
+pub use file::FileDisk;
+pub use memory::MemoryDisk;
+
+/// A directory.
+pub trait Disk: Send + Sync {
+    /// Opens a file for reading and writing; `NotFound` when there is none.
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Makes an empty file, or empties the one of that name, and opens it.
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// The names of all files, in no order.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Gives a file another name, under which there may have been another.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a name. Whoever has the file open can go on using it.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes new, renamed and removed names safe.
+    fn sync_directory(&self) -> io::Result<()>;
+
+    /// Takes the directory for the one who asks, until the returned value is dropped or the process ends. The lock is
+    /// on a file of this name. `None` when somebody else has it.
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>>;
+}
+
+/// An open file. One value serves all threads.
+pub trait DiskFile: Send + Sync {
+    /// Fills `buffer` from `offset` on; `UnexpectedEof` when the file ends before that.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all bytes at `offset`; the file grows as needed, with zeros before the bytes.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything written so far safe, the length included.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The length in bytes.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Cuts the file, or lets it grow by zeros that take no room.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+
+    /// Gives the room of these bytes back; they read as zeros from then on and the length stays. Only whole blocks are
+    /// given back. A file system that cannot do it leaves the bytes as they are, which is no error: holes are made
+    /// only where nothing is read any more.
+    fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()>;
+}
+
+/// A directory that is held. Nothing to do but to keep it.
+pub trait DiskLock: Send + Sync {}
