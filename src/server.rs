@@ -25,6 +25,7 @@ use crate::net::{self, Doors};
 use crate::reql::Context;
 use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
+use crate::storage::StorageError;
 
 use directory::{Directory, DirectoryError};
 
@@ -58,6 +59,9 @@ pub enum ServerError {
     /// The catalog cannot be opened.
     #[error("cannot open the data: {0}")]
     Catalog(#[from] CatalogError),
+    /// What was written last could not be made durable.
+    #[error("cannot close the data: {0}")]
+    Close(#[from] StorageError),
     /// The numbers of the server have names that do not go together.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -79,6 +83,7 @@ pub async fn run(settings: Settings) -> Result<(), ServerError> {
         identity: directory.identity().clone(),
     });
     let users = Arc::new(users(&settings.initial_password)?);
+    let context = service.context.clone();
     let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
     let doors = Doors::new(service, users, shutdown.clone());
     let (listeners, port) = listen(&settings.driver, "client driver connections")?;
@@ -97,6 +102,7 @@ pub async fn run(settings: Settings) -> Result<(), ServerError> {
     let signal = stop.wait().await;
     info!("Server got {signal}; shutting down...");
     stop_serving(&shutdown).await;
+    context.catalog.engine().close()?;
     drop(pid_file);
     Ok(())
 }
