@@ -200,6 +200,15 @@ pub const FEED_QUEUE_CHANGES: usize = 100_000;
 /// Shards of one table, as reported. RethinkDB's limit.
 pub const TABLE_SHARDS_MAX: u32 = 64;
 
+/// Streams of one QUIC client at once; each is a connection of its own. A client opens further ones as others end.
+pub const QUIC_STREAMS: u32 = 256;
+
+/// What a QUIC client may send on one stream before it is read, in bytes.
+pub const QUIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The same for all streams of a client together, and what is kept of what was sent to it until it says that it came.
+pub const QUIC_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
 // HTTP
 
 /// Connections of HTTP clients at once; further ones wait to be accepted.

@@ -17,11 +17,11 @@ use uuid::Uuid;
 
 use crate::auth::{NoRandom, Users};
 use crate::catalog::CatalogError;
-use crate::config::{Endpoint, InitialPassword, Settings};
+use crate::config::{Endpoint, InitialPassword, QuicSettings, Settings};
 use crate::http::{self, HttpState};
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::net::{self, Doors};
+use crate::net::{self, Certificate, CertificateError, Doors};
 use crate::reql::Context;
 use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
@@ -45,6 +45,12 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// The certificate cannot be used.
+    #[error("QUIC: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The certificate and its key do not go together, or the like.
+    #[error("QUIC: {0}")]
+    Quic(io::Error),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
@@ -86,13 +92,9 @@ pub async fn run(settings: Settings) -> Result<(), ServerError> {
     let context = service.context.clone();
     let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
     let doors = Doors::new(service, users, shutdown.clone());
-    let (listeners, port) = listen(&settings.driver, "client driver connections")?;
-    for listener in listeners {
-        shutdown.spawn(net::serve_tcp(listener, doors.clone()));
-    }
-    info!("Listening for client driver connections on port {port}");
+    open_doors(&settings, &doors)?;
     if let Some(endpoint) = &settings.http {
-        let (listeners, port) = listen(endpoint, "HTTP connections")?;
+        let (listeners, port) = listen(endpoint, "HTTP connections", open_tcp)?;
         http::serve(listeners, http_state);
         info!("Listening for HTTP connections on port {port}");
     }
@@ -133,32 +135,74 @@ fn users(password: &InitialPassword) -> Result<Users, ServerError> {
 }
 
 /// Takes one port on every address. IPv6 may be missing from a system: then IPv4 alone has to do.
-fn listen(
+fn listen<L>(
     endpoint: &Endpoint,
     purpose: &'static str,
-) -> Result<(Vec<TcpListener>, u16), ServerError> {
-    let mut listeners: Vec<TcpListener> = Vec::new();
+    open: impl Fn(SocketAddr) -> io::Result<(L, u16)>,
+) -> Result<(Vec<L>, u16), ServerError> {
+    let mut listeners = Vec::new();
     let mut port = endpoint.port;
     for &ip in &endpoint.addresses {
         let address = SocketAddr::new(ip, port);
-        let failed = |source| ServerError::Listen { purpose, address, source };
-        let listener = match net::listen_tcp(address) {
-            Ok(listener) => listener,
-            Err(error) if ip.is_ipv6() && ip.is_unspecified() && is_missing(&error) => {
+        let opened = match open(address) {
+            Err(error) if ip.is_ipv6() && is_missing(&error) && ip.is_unspecified() => {
                 debug!(%error, "no IPv6 here");
-                let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-                net::listen_tcp(address).map_err(failed)?
+                open(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
             }
-            Err(error) if ip.is_ipv6() && !listeners.is_empty() && is_missing(&error) => {
+            Err(error) if ip.is_ipv6() && is_missing(&error) && !listeners.is_empty() => {
                 debug!(%error, "no IPv6 here");
                 continue;
             }
-            Err(error) => return Err(failed(error)),
+            opened => opened,
         };
-        port = listener.local_addr().map_err(failed)?.port();
+        let failed = |source| ServerError::Listen { purpose, address, source };
+        let (listener, found) = opened.map_err(failed)?;
+        port = found;
         listeners.push(listener);
     }
     Ok((listeners, port))
+}
+
+fn open_tcp(address: SocketAddr) -> io::Result<(TcpListener, u16)> {
+    let listener = net::listen_tcp(address)?;
+    let port = listener.local_addr()?.port();
+    Ok((listener, port))
+}
+
+/// Opens the ports for drivers.
+fn open_doors(settings: &Settings, doors: &Arc<Doors>) -> Result<(), ServerError> {
+    let purpose = "client driver connections";
+    let (listeners, port) = listen(&settings.driver, purpose, open_tcp)?;
+    for listener in listeners {
+        doors.shutdown.spawn(net::serve_tcp(listener, doors.clone()));
+    }
+    info!("Listening for client driver connections on port {port}");
+    if let Some(quic) = &settings.quic {
+        open_quic(quic, doors)?;
+    }
+    Ok(())
+}
+
+fn open_quic(settings: &QuicSettings, doors: &Arc<Doors>) -> Result<(), ServerError> {
+    let certificate = match &settings.certificate {
+        Some((chain, key)) => Certificate::read(chain, key)?,
+        None => {
+            warn!("QUIC has a certificate that was made just now: fit for development alone");
+            Certificate::self_signed()?
+        }
+    };
+    let config = net::quic_config(certificate).map_err(ServerError::Quic)?;
+    let open = |address| {
+        let endpoint = net::listen_quic(address, &config)?;
+        let port = endpoint.local_addr()?.port();
+        Ok((endpoint, port))
+    };
+    let (endpoints, port) = listen(&settings.endpoint, "client drivers over QUIC", open)?;
+    for endpoint in endpoints {
+        doors.shutdown.spawn(net::serve_quic(endpoint, doors.clone()));
+    }
+    info!("Listening for client driver connections over QUIC on UDP port {port}");
+    Ok(())
 }
 
 /// Whether an address cannot be listened on because the system does not have it.

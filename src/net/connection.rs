@@ -174,13 +174,7 @@ where
         loop {
             self.evaluate();
             poll_fn(|context| self.poll_progress(context)).await?;
-            let is_over = match self.state {
-                State::Serving => false,
-                State::Stopping => self.session.is_idle() && self.unsent() == 0,
-                State::Closing => self.unsent() == 0,
-                State::Gone => true,
-            };
-            if is_over {
+            if self.is_over() {
                 return Ok(());
             }
         }
@@ -209,6 +203,15 @@ where
         self.session.flush_counts();
     }
 
+    fn is_over(&self) -> bool {
+        match self.state {
+            State::Serving => false,
+            State::Stopping => self.session.is_idle() && self.unsent() == 0,
+            State::Closing => self.unsent() == 0,
+            State::Gone => true,
+        }
+    }
+
     fn unsent(&self) -> usize {
         self.output.len() - self.sent
     }
@@ -219,11 +222,12 @@ where
             && self.session.has_room()
     }
 
-    /// Writes, reads and collects answers as far as possible. Ready when there is something to evaluate or to decide.
+    /// Writes, reads and collects answers as far as possible. Ready when there is something to evaluate, or nothing
+    /// left to do.
     fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let was_held = !self.takes_frames();
         self.poll_write(context)?;
-        let mut progress = self.state != State::Serving && self.unsent() == 0;
+        let mut progress = self.is_over();
         if self.session.expects_answers() && self.state != State::Closing {
             let may_begin = self.unsent() < limits::UNSENT_BYTES;
             let polled = self.session.poll_answers(context, may_begin, &mut self.output);

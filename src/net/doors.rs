@@ -30,13 +30,23 @@ pub struct Doors {
 impl Doors {
     /// Doors that are open to as many connections as the limit allows.
     pub fn new(service: Arc<Service>, users: Arc<Users>, shutdown: Shutdown) -> Arc<Doors> {
+        Doors::with_places(service, users, shutdown, limits::CONNECTIONS)
+    }
+
+    /// Doors for another number of connections.
+    pub fn with_places(
+        service: Arc<Service>,
+        users: Arc<Users>,
+        shutdown: Shutdown,
+        places: usize,
+    ) -> Arc<Doors> {
         Arc::new(Doors {
             service,
             users,
             shutdown,
             // Drivers and tools look for RethinkDB's name and a version they know.
             server_version: format!("rethinkdb 2.4.4 (photondb {})", env!("CARGO_PKG_VERSION")),
-            places: Arc::new(Semaphore::new(limits::CONNECTIONS)),
+            places: Arc::new(Semaphore::new(places)),
             random: SystemRandom::new(),
         })
     }

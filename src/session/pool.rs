@@ -52,6 +52,11 @@ impl Pool {
         self.handle.spawn_blocking(move || pool.work(job));
     }
 
+    /// Threads at work.
+    pub fn busy(&self) -> usize {
+        self.state().threads
+    }
+
     fn work(&self, first: Job) {
         let mut next = Some(first);
         while let Some(job) = next {

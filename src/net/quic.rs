@@ -1,0 +1,192 @@
+//! The QUIC listeners: each bidirectional stream that a client opens is a connection of its own, and speaks exactly
+//! what a TCP connection speaks, from the handshake on. The streams of a client share one UDP flow and its encryption
+//! (TLS 1.3, protocol name `reql`).
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{
+    Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracing::{debug, warn};
+
+use crate::limits;
+use crate::metrics::Transport;
+
+use super::connection;
+use super::doors::Doors;
+use super::tls::{self, Certificate};
+
+/// The name of the protocol inside, told in the TLS handshake.
+pub const PROTOCOL: &[u8] = b"reql";
+
+/// What clients are told when the server stops, and when it has no place for them.
+const STOPPING: VarInt = VarInt::from_u32(1);
+const FULL: VarInt = VarInt::from_u32(2);
+
+/// Between packets that ask a silent client whether it is still there; well below the idle bound.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// The settings of all QUIC listeners.
+pub fn quic_config(certificate: Certificate) -> io::Result<ServerConfig> {
+    let tls = tls::server_config(certificate, PROTOCOL).map_err(tls::invalid)?;
+    let crypto = QuicServerConfig::try_from(tls).map_err(tls::invalid)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits::QUIC_STREAMS))
+        // The protocol has no use for one-way streams and loose packets.
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(limits::QUIC_STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(limits::QUIC_WINDOW_BYTES))
+        .send_window(u64::from(limits::QUIC_WINDOW_BYTES))
+        .keep_alive_interval(Some(KEEPALIVE));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// Takes a UDP port.
+pub fn listen_quic(address: SocketAddr, config: &ServerConfig) -> io::Result<Endpoint> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.bind(&address.into())?;
+    let socket: UdpSocket = socket.into();
+    let (endpoint, config) = (EndpointConfig::default(), config.clone());
+    Endpoint::new(endpoint, Some(config), socket, Arc::new(TokioRuntime))
+}
+
+/// Accepts clients until the server stops.
+pub async fn serve_quic(endpoint: Endpoint, doors: Arc<Doors>) {
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            () = doors.shutdown.begun() => None,
+        };
+        let Some(incoming) = incoming else { break };
+        if endpoint.open_connections() > limits::CONNECTIONS {
+            warn!(limit = limits::CONNECTIONS, "too many QUIC clients: one was turned away");
+            incoming.refuse();
+            continue;
+        }
+        let inside = doors.clone();
+        doors.shutdown.spawn(async move { client(incoming, inside).await });
+    }
+    // The packets of connections that end need the endpoint until they are sent.
+    endpoint.set_server_config(None);
+    let most = Duration::from_secs(limits::STOP_SECONDS + limits::STOP_FLUSH_SECONDS);
+    if tokio::time::timeout(most, endpoint.wait_idle()).await.is_err() {
+        debug!("QUIC clients were left behind");
+    }
+}
+
+/// Serves the streams of one client. It lasts until the client leaves; a stopping server waits for its streams alone.
+async fn client(incoming: Incoming, doors: Arc<Doors>) {
+    let peer = incoming.remote_address();
+    let connection = match incoming.await {
+        Ok(connection) => connection,
+        Err(error) => return debug!(%peer, %error, "a QUIC client did not finish its handshake"),
+    };
+    let streams = tokio_util::task::TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept_bi() => accepted,
+            () = doors.shutdown.begun() => break,
+        };
+        match accepted {
+            Ok((send, receive)) => {
+                admit(Stream { send, receive }, &connection, &doors, &streams);
+            }
+            Err(error) => {
+                debug!(%peer, %error, "a QUIC client left");
+                break;
+            }
+        }
+    }
+    streams.close();
+    streams.wait().await;
+    connection.close(STOPPING, b"the server stops");
+}
+
+fn admit(
+    stream: Stream,
+    connection: &Connection,
+    doors: &Arc<Doors>,
+    streams: &tokio_util::task::TaskTracker,
+) {
+    let peer = connection.remote_address();
+    let Some(place) = doors.enter() else {
+        warn!(%peer, limit = limits::CONNECTIONS, "too many connections: a stream was refused");
+        let Stream { mut send, mut receive } = stream;
+        // Both fail only when the stream is gone already.
+        drop((send.reset(FULL), receive.stop(FULL)));
+        return;
+    };
+    let inside = doors.clone();
+    streams.spawn(async move {
+        let mut stream = stream;
+        match connection::run(&mut stream, &inside, Transport::Quic).await {
+            Ok(()) => debug!(%peer, "stream closed"),
+            Err(error) => debug!(%peer, %error, "stream ended"),
+        }
+        stream.finish().await;
+        drop(place);
+    });
+}
+
+/// Both directions of a stream as one.
+struct Stream {
+    send: SendStream,
+    receive: RecvStream,
+}
+
+impl Stream {
+    /// Waits until the client has what was sent: a connection that is closed forgets what is on its way.
+    async fn finish(&mut self) {
+        if self.send.finish().is_err() {
+            return;
+        }
+        let most = Duration::from_secs(limits::LINGER_SECONDS);
+        if tokio::time::timeout(most, self.send.stopped()).await.is_err() {
+            debug!("a QUIC client did not take what was sent to it");
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(&mut self.receive), context, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(Pin::new(&mut self.send), context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.send), context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.send), context)
+    }
+}

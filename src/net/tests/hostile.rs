@@ -1,0 +1,177 @@
+//! Bytes that no driver sends, and clients that no server wants.
+
+use std::time::Duration;
+
+use photondb_protocol::numbers::Version;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::client::{frame, hello};
+use super::on_server;
+use crate::limits;
+use crate::testing::Random;
+
+/// The server closes, whatever it says before.
+async fn read_to_the_end(stream: &mut tokio::net::TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer).await);
+    answer
+}
+
+#[test]
+fn random_bytes() {
+    on_server(|site| async move {
+        let mut random = Random::from_environment();
+        for _ in 0..300 {
+            let mut stream = site.socket().await;
+            if random.once_in(2) {
+                stream.write_all(&hello(Version::V0_4)).await.unwrap();
+            }
+            // The server may close before it has read everything.
+            drop(stream.write_all(&random.bytes(20_000)).await);
+            drop(stream.shutdown().await);
+            read_to_the_end(&mut stream).await;
+        }
+        site.answers().await;
+    });
+}
+
+#[test]
+fn random_bodies_in_sound_frames() {
+    on_server(|site| async move {
+        let mut random = Random::from_environment();
+        let mut client = site.client().await;
+        for token in 0..2_000 {
+            let mut body = br#"[1,[24,[1,[177,[[2,["a","b"]]]]]],{"array_limit":5}]"#.to_vec();
+            for _ in 0..=random.below(3) {
+                let at = random.below(body.len() as u64) as usize;
+                body[at] = random.next() as u8;
+            }
+            // A mutation may ask for no reply.
+            client.stream.write_all(&frame(token, &body)).await.unwrap();
+            client.stream.write_all(&frame(u64::MAX, b"[4]")).await.unwrap();
+            while client.receive().await.0 != u64::MAX {}
+        }
+        site.answers().await;
+    });
+}
+
+#[test]
+fn half_a_frame_and_nothing_more() {
+    on_server(|site| async move {
+        let whole = frame(1, b"[1,5,{}]");
+        for end in 0..whole.len() {
+            let mut stream = site.socket().await;
+            stream.write_all(&hello(Version::V0_4)).await.unwrap();
+            stream.write_all(&whole[..end]).await.unwrap();
+            stream.shutdown().await.unwrap();
+            assert_eq!(read_to_the_end(&mut stream).await, b"SUCCESS\0");
+        }
+        site.answers().await;
+    });
+}
+
+#[test]
+fn a_query_nested_as_deep_as_it_may_be_and_deeper() {
+    on_server(|site| async move {
+        let mut client = site.client().await;
+        let nested = |open: &str, close: &str, levels: usize| {
+            format!("[1,{}1{}]", open.repeat(levels), close.repeat(levels))
+        };
+        for levels in [10_000, 1_000_000] {
+            let answer = client.ask(&nested("[2,[", "]]", levels)).await;
+            assert!(answer.contains("nested more than 8192 levels deep"), "{answer}");
+        }
+        for (open, close) in [
+            ("[2,[", "]]"),
+            ("[24,[1,", "]]"),
+            ("[92,[", ",1]]"),
+            ("[69,[[2,[1]],", "]]"),
+            ("[64,[[69,[[2,[1]],", "]],1]]"),
+            ("[38,[[2,[1]],[69,[[2,[1]],", "]]]]"),
+            ("[3,[],{\"a\":", "}]"),
+            ("{\"a\":", "}"),
+            ("[23,[", "]]"),
+            ("[65,[true,", ",1]]"),
+        ] {
+            let one = open.matches(['[', '{']).count() - open.matches([']', '}']).count();
+            let answer = client.ask(&nested(open, close, 8_186 / one)).await;
+            // Values come back; a function is no value, which is known only once it has been evaluated.
+            let begins = if open.starts_with("[69") { r#"{"t":18,"# } else { r#"{"t":1,"# };
+            assert!(answer.starts_with(begins), "{open}: {answer:.200}");
+        }
+    });
+}
+
+#[test]
+fn frames_that_are_too_large() {
+    on_server(|site| async move {
+        // Read and thrown away as it comes, then answered.
+        let mut client = site.client().await;
+        let size: u32 = 130_000_000 + 10_000_000;
+        let head = [&9_u64.to_le_bytes()[..], &size.to_le_bytes()].concat();
+        client.stream.write_all(&head).await.unwrap();
+        let piece = vec![b' '; 1_000_000];
+        for _ in 0..140 {
+            client.stream.write_all(&piece).await.unwrap();
+        }
+        let (token, answer) = client.receive().await;
+        assert_eq!(token, 9);
+        assert!(answer.contains("Query size (140000000) greater than maximum"), "{answer}");
+        client.is_closed().await;
+        // Too large even to be thrown away.
+        let mut client = site.client().await;
+        let head = [&9_u64.to_le_bytes()[..], &u32::MAX.to_le_bytes()].concat();
+        client.stream.write_all(&head).await.unwrap();
+        let (_, answer) = client.receive().await;
+        assert!(answer.contains("Query size (4294967295) greater than maximum"), "{answer}");
+        client.is_closed().await;
+        site.answers().await;
+    });
+}
+
+#[test]
+fn a_client_that_never_reads_is_held_back() {
+    on_server(|site| async move {
+        let mut client = site.client().await;
+        let text = "x".repeat(10_000);
+        let query = frame(1, format!("[1,\"{text}\",{{}}]").as_bytes());
+        let mut sent = 0_usize;
+        // Until the server takes no more: its bound, and what the system keeps for both ends.
+        while let Ok(written) =
+            timeout(Duration::from_millis(500), client.stream.write_all(&query)).await
+        {
+            written.unwrap();
+            sent += 1;
+            assert!(sent * query.len() < 64 * limits::UNSENT_BYTES, "it takes everything");
+        }
+        site.answers().await;
+        // It gets every answer once it reads. The last frame may have been sent in part.
+        for _ in 0..sent {
+            assert_eq!(client.receive().await.1, format!("{{\"t\":1,\"r\":[\"{text}\"]}}"));
+        }
+    });
+}
+
+#[test]
+fn a_client_that_never_reads_streams_is_held_back() {
+    on_server(|site| async move {
+        let mut client = site.client().await;
+        let wide =
+            r#"[1,[38,[[173,[]],[69,[[2,[1]],"0123456789012345678901234567890123456789"]]]]]"#;
+        let tokens = 400;
+        for token in 0..tokens {
+            client.send(token, wide).await;
+        }
+        let mut continues = 0_u64;
+        let more: Vec<u8> = (0..tokens).flat_map(|token| frame(token, b"[2]")).collect();
+        while let Ok(written) =
+            timeout(Duration::from_millis(500), client.stream.write_all(&more)).await
+        {
+            written.unwrap();
+            continues += 1;
+            assert!(continues < 100_000, "it takes everything");
+        }
+        site.answers().await;
+    });
+}
