@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 
 use photondb_protocol::numbers::TermType;
 
+use crate::datum::TIME;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
-use super::time;
+use super::{not_a_time, pseudo_typed};
 
 /// `time.during(start, end, {leftBound, rightBound})`
 pub static DURING: TermSpec = TermSpec {
@@ -18,9 +19,12 @@ pub static DURING: TermSpec = TermSpec {
 };
 
 fn during(args: &Args<'_>) -> Result<Val> {
-    let instant = time(args.arg(0)?, args.env)?;
-    let left = time(args.arg(1)?, args.env)?;
-    let right = time(args.arg(2)?, args.env)?;
+    let instant = pseudo_typed(args.arg(0)?, args.env)?;
+    let left = pseudo_typed(args.arg(1)?, args.env)?;
+    let right = pseudo_typed(args.arg(2)?, args.env)?;
+    if let Some(other) = [&instant, &left, &right].into_iter().find(|it| !it.is_pseudo_type(TIME)) {
+        return Err(not_a_time(other));
+    }
     // A bound's option is looked at only where the time is on that bound.
     let after_left = match left.cmp(&instant) {
         Ordering::Less => true,
@@ -69,5 +73,10 @@ mod tests {
     fn only_times_are_compared() {
         let text = "Not a TIME pseudotype: `1`.";
         check_error("[105,[[101,[0]],1,2]]", ErrorKind::Logic, text, "[1]");
+        let bytes = r#"{"$reql_type$":"BINARY","data":""}"#;
+        check_error(&format!("[105,[{bytes},1,2]]"), ErrorKind::Logic, text, "[1]");
+        let text = format!("Not a TIME pseudotype: `{bytes}`.");
+        let query = format!("[105,[{bytes},[101,[0]],[101,[1]]]]");
+        check_error(&query, ErrorKind::Logic, &text, "[]");
     }
 }
