@@ -384,4 +384,64 @@ mod tests {
         let fault = compile(r"a\").expect_err("a backslash alone");
         assert_eq!((fault.portion.as_str(), fault.text.as_str()), ("", "trailing \\"));
     }
+
+    #[test]
+    fn whatever_is_accepted_compiles() {
+        let parts = [
+            "a",
+            "é",
+            "[",
+            "]",
+            "^",
+            "-",
+            "(",
+            ")",
+            "(?",
+            "(?i)",
+            "(?:",
+            "(?P<n>",
+            "|",
+            "*",
+            "+",
+            "?",
+            "{2}",
+            "{",
+            "}",
+            ",",
+            "\\",
+            "\\d",
+            "\\B",
+            "\\Q",
+            "\\E",
+            "\\pL",
+            "\\p{Greek}",
+            "\\x{2603}",
+            "[:alpha:]",
+            "&&",
+            "~~",
+            "--",
+            "#",
+            " ",
+            "$",
+            ".",
+            "1",
+            ":",
+            "<",
+            ">",
+            "\\z",
+            "\\C",
+            "(?-s:",
+            "(?U)",
+        ];
+        let mut random = crate::testing::Random::from_environment();
+        for _ in 0..1_000 {
+            let pattern: String = (0..random.below(10))
+                .filter_map(|_| parts.get(random.below(parts.len() as u64) as usize))
+                .copied()
+                .collect();
+            if let Err(fault) = compile(&pattern) {
+                assert!(!fault.text.starts_with("pattern too large"), "{pattern}");
+            }
+        }
+    }
 }
