@@ -19,6 +19,19 @@ pub const STORAGE_BATCH_BYTES: usize = 2 * STORAGE_VALUE_BYTES + 1024 * 1024;
 /// What an operation of a batch counts besides its key and value, so that a batch of empty values is bounded as well.
 pub const STORAGE_OPERATION_BYTES: usize = 32;
 
+/// A log segment that has become so long is followed by another: a few of them cover what lies between two checkpoints,
+/// and each is given back whole.
+pub const LOG_SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Bytes of commits after which a group of the log is not made longer: what waits longest for one sync.
+pub const LOG_GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of commits that may wait to be written to the log before a writer has to wait.
+pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
+
+/// The log's buffer is given back when it has grown beyond this.
+pub const LOG_BUFFER_KEPT_BYTES: usize = 2 * LOG_GROUP_BYTES;
+
 /// Entries of the first batch of a scan: a query that wants one row should not pay for many.
 pub const SCAN_FIRST_ENTRIES: usize = 16;
 

@@ -28,11 +28,13 @@ mod batch;
 #[cfg(test)]
 mod conformance;
 pub mod disk;
+mod encoding;
 mod engine;
 mod entries;
 mod error;
 pub mod memory;
 mod range;
+pub mod wal;
 
 pub use batch::{Condition, Operation, WriteBatch};
 pub use engine::{Commit, CommitSequence, Cursor, DurableCallback, Engine, ReadMode, Snapshot};

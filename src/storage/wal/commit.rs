@@ -1,0 +1,130 @@
+//! A commit as the log keeps it: its operations, one behind the other. `docs/storage-format.md` has the bytes.
+//! Knows batches; must not know groups, segments or files.
+
+use bytes::Bytes;
+
+use crate::limits::STORAGE_OPERATION_BYTES;
+use crate::storage::encoding::SharedReader;
+use crate::storage::{Operation, TreeId};
+
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+const CREATE_TREE: u8 = 3;
+const DROP_TREE: u8 = 4;
+
+/// The operations of one batch, ready to be written. The lengths of keys and values were checked before.
+pub fn encode(operations: &[Operation]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 + length_hint(operations));
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&(operations.len() as u32).to_le_bytes());
+    for operation in operations {
+        encode_operation(&mut bytes, operation);
+    }
+    let length = bytes.len() as u32 - 4;
+    if let Some(head) = bytes.first_chunk_mut::<4>() {
+        *head = length.to_le_bytes();
+    }
+    bytes
+}
+
+/// The operations of the next commit; `None` when the bytes are not those of one.
+pub(super) fn decode(reader: &mut SharedReader) -> Option<Vec<Operation>> {
+    let length = reader.u32()? as usize;
+    let mut body = SharedReader::new(reader.take(length)?);
+    let count = body.u32()? as usize;
+    // An operation takes nine bytes at least; a count that says otherwise must not make room for it.
+    let mut operations = Vec::with_capacity(count.min(length / 9));
+    for _ in 0..count {
+        operations.push(decode_operation(&mut body)?);
+    }
+    body.is_empty().then_some(operations)
+}
+
+fn encode_operation(bytes: &mut Vec<u8>, operation: &Operation) {
+    let (kind, tree) = match operation {
+        Operation::Put { tree, .. } => (PUT, tree),
+        Operation::Delete { tree, .. } => (DELETE, tree),
+        Operation::CreateTree(tree) => (CREATE_TREE, tree),
+        Operation::DropTree(tree) => (DROP_TREE, tree),
+    };
+    bytes.push(kind);
+    bytes.extend_from_slice(&tree.0.to_le_bytes());
+    match operation {
+        Operation::Put { key, value, .. } => {
+            bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(key);
+            bytes.extend_from_slice(value);
+        }
+        Operation::Delete { key, .. } => {
+            bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(key);
+        }
+        Operation::CreateTree(_) | Operation::DropTree(_) => {}
+    }
+}
+
+fn decode_operation(body: &mut SharedReader) -> Option<Operation> {
+    let kind = body.u8()?;
+    let tree = TreeId(body.u64()?);
+    Some(match kind {
+        PUT => {
+            let key = body.u16()? as usize;
+            let value = body.u32()? as usize;
+            Operation::Put { tree, key: body.take(key)?, value: body.take(value)? }
+        }
+        DELETE => {
+            let key = body.u16()? as usize;
+            Operation::Delete { tree, key: body.take(key)? }
+        }
+        CREATE_TREE => Operation::CreateTree(tree),
+        DROP_TREE => Operation::DropTree(tree),
+        _ => return None,
+    })
+}
+
+fn length_hint(operations: &[Operation]) -> usize {
+    let lengths = operations.iter().map(|operation| match operation {
+        Operation::Put { key, value, .. } => key.len() + value.len(),
+        Operation::Delete { key, .. } => key.len(),
+        Operation::CreateTree(_) | Operation::DropTree(_) => 0,
+    });
+    lengths.sum::<usize>() + operations.len() * STORAGE_OPERATION_BYTES
+}
+
+/// All commits of a group's body; `None` when it does not hold exactly so many.
+pub(super) fn decode_all(body: Bytes, count: u32) -> Option<Vec<Vec<Operation>>> {
+    let mut reader = SharedReader::new(body);
+    let mut commits = Vec::new();
+    for _ in 0..count {
+        commits.push(decode(&mut reader)?);
+    }
+    reader.is_empty().then_some(commits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_comes_back_as_it_was() {
+        let tree = TreeId(77);
+        let operations = vec![
+            Operation::CreateTree(tree),
+            Operation::Put { tree, key: Bytes::from("key"), value: Bytes::from("value") },
+            Operation::Put { tree, key: Bytes::new(), value: Bytes::from(vec![7; 100_000]) },
+            Operation::Delete { tree: TreeId(u64::MAX), key: Bytes::from("gone") },
+            Operation::DropTree(tree),
+        ];
+        let mut body = encode(&operations);
+        body.extend(encode(&[]));
+        let commits = decode_all(Bytes::from(body.clone()), 2).unwrap();
+        assert_eq!(commits, [operations, vec![]]);
+        assert!(decode_all(Bytes::from(body.clone()), 1).is_none(), "bytes are left");
+        assert!(decode_all(Bytes::from(body.clone()), 3).is_none(), "bytes are missing");
+        for length in 0..200 {
+            let cut = Bytes::from(body[..length].to_vec());
+            assert!(decode_all(cut, 2).is_none());
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The redo log: what makes a commit durable before any tree node is written.
+//! Knows commits as operations, and files; must not know trees, nodes or checkpoints.
+//!
+//! [`Log::append`] gives a commit its number and puts it into a queue in memory. A thread takes everything that is
+//! queued, writes it as one group, and syncs it: one sync serves all who wait. It does so at once when a hard commit is
+//! in the queue or somebody waits for one, and otherwise when the oldest commit has been there for the flush interval.
+//!
+//! 1. A group is written only after the one before it has been synced.
+//! 2. After a failed write or sync nothing is written any more: the log is poisoned, and says so to everyone.
+//! 3. A start never writes into a segment that is there already ([`replay`] finds where the log ends, [`Log::begin`]
+//!    makes the next one).
+
+mod commit;
+mod replay;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use self::commit::encode;
+pub use self::replay::{Replay, has_segments, replay};
+use self::writer::Writer;
+use super::disk::Disk;
+use super::encoding::Identity;
+use super::{CommitSequence, DurableCallback, StorageError};
+use crate::limits::LOG_QUEUE_BYTES;
+
+/// Where a log ends that has been read to its end, and what it consists of.
+#[derive(Debug)]
+pub struct LogEnd {
+    /// The number of the segment to make.
+    pub next_segment: u64,
+    /// The number of the next group.
+    pub next_group: u64,
+    /// The last commit of the log.
+    pub last: CommitSequence,
+    /// What is there, from the oldest on.
+    pub segments: Vec<Segment>,
+}
+
+/// A segment that is not written any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Its number.
+    pub number: u64,
+    /// The last commit in it or before it.
+    pub last: CommitSequence,
+}
+
+/// How a log works.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// The identity of the store.
+    pub identity: Identity,
+    /// A segment that has become so long is followed by another.
+    pub segment_bytes: u64,
+    /// How long a soft commit may wait for a sync. `None`: there is no thread, and a sync is done by whoever waits for
+    /// one, which makes a run repeatable.
+    pub flush_interval: Option<Duration>,
+}
+
+/// A log that is written. Dropping it does not write what is queued: [`Log::close`] does.
+pub struct Log {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is something for the thread to do.
+    wake: Condvar,
+    /// The queue has become shorter, or the log has ended.
+    room: Condvar,
+    /// The last commit that is durable.
+    durable: AtomicU64,
+    writer: Mutex<Writer>,
+    flush_interval: Option<Duration>,
+}
+
+struct Queue {
+    commits: Vec<Vec<u8>>,
+    bytes: usize,
+    /// When the oldest of them came.
+    since: Option<Instant>,
+    /// The number of the last commit that was queued.
+    last: u64,
+    /// Commits up to this one are to be synced without delay.
+    wanted: u64,
+    waiting: Vec<(u64, DurableCallback)>,
+    state: State,
+}
+
+#[derive(Clone)]
+enum State {
+    Open,
+    Closed,
+    Poisoned(String),
+}
+
+impl State {
+    fn check(&self) -> Result<(), StorageError> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Closed => Err(StorageError::Closed),
+            Self::Poisoned(cause) => Err(StorageError::Poisoned { cause: cause.clone() }),
+        }
+    }
+}
+
+impl Log {
+    /// Goes on behind the end of what was replayed, in a new segment, which is safe when this returns.
+    pub fn begin(
+        disk: Arc<dyn Disk>,
+        options: &LogOptions,
+        end: LogEnd,
+    ) -> Result<Self, StorageError> {
+        let last = end.last.0;
+        let writer = Writer::begin(disk, options, end)?;
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue {
+                commits: Vec::new(),
+                bytes: 0,
+                since: None,
+                last,
+                wanted: 0,
+                waiting: Vec::new(),
+                state: State::Open,
+            }),
+            wake: Condvar::new(),
+            room: Condvar::new(),
+            durable: AtomicU64::new(last),
+            writer: Mutex::new(writer),
+            flush_interval: options.flush_interval,
+        });
+        let thread = match options.flush_interval {
+            None => None,
+            Some(interval) => {
+                let shared = Arc::clone(&shared);
+                let thread = std::thread::Builder::new().name("log".to_owned());
+                let run = move || shared.run(interval);
+                let started = thread.spawn(run);
+                Some(
+                    started
+                        .map_err(|error| StorageError::io("starting the log's thread", error))?,
+                )
+            }
+        };
+        Ok(Self { shared, thread: Mutex::new(thread) })
+    }
+
+    /// Waits until the queue has room for another commit. To be called with no lock held.
+    pub fn wait_for_room(&self) -> Result<(), StorageError> {
+        let mut queue = self.shared.queue();
+        while queue.bytes > LOG_QUEUE_BYTES {
+            queue.state.check()?;
+            if self.shared.flush_interval.is_none() {
+                drop(queue);
+                self.flush()?;
+                queue = self.shared.queue();
+                continue;
+            }
+            queue.wanted = queue.last;
+            self.shared.wake.notify_one();
+            queue = self.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.state.check()
+    }
+
+    /// Queues an encoded commit and returns its number. A hard one is synced without delay.
+    pub fn append(&self, commit: Vec<u8>, hard: bool) -> Result<CommitSequence, StorageError> {
+        let mut queue = self.shared.queue();
+        queue.state.check()?;
+        queue.bytes += commit.len();
+        queue.commits.push(commit);
+        queue.last += 1;
+        if hard {
+            queue.wanted = queue.last;
+        }
+        let wakes = hard || queue.since.is_none();
+        if queue.since.is_none() && self.shared.flush_interval.is_some() {
+            queue.since = Some(Instant::now());
+        }
+        let sequence = CommitSequence(queue.last);
+        drop(queue);
+        if wakes {
+            self.shared.wake.notify_one();
+        }
+        Ok(sequence)
+    }
+
+    /// Refuses to write any more, because of an error elsewhere in the store.
+    pub fn poison(&self, cause: &str) {
+        self.shared.end(State::Poisoned(cause.to_owned()));
+    }
+
+    /// Whether commits can still be appended.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.shared.queue().state.check()
+    }
+
+    /// The commit up to which everything is safe.
+    pub fn durable(&self) -> CommitSequence {
+        CommitSequence(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// Calls back once everything up to the commit is safe, or cannot become so.
+    pub fn when_durable(&self, sequence: CommitSequence, callback: DurableCallback) {
+        if self.durable() >= sequence {
+            return callback(Ok(()));
+        }
+        let mut queue = self.shared.queue();
+        // What was synced between the two looks has nobody to call it any more.
+        if self.durable() >= sequence {
+            drop(queue);
+            return callback(Ok(()));
+        }
+        if let Err(error) = queue.state.check() {
+            drop(queue);
+            return callback(Err(error));
+        }
+        queue.wanted = queue.wanted.max(sequence.0.min(queue.last));
+        queue.waiting.push((sequence.0, callback));
+        drop(queue);
+        if self.shared.flush_interval.is_some() {
+            self.shared.wake.notify_one();
+        } else {
+            // The callback has been told, should this fail.
+            drop(self.flush());
+        }
+    }
+
+    /// Writes and syncs everything queued, on this thread.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        loop {
+            let mut writer = self.shared.writer();
+            if !self.shared.flush_some(&mut writer)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes the segments whose commits a checkpoint contains.
+    pub fn cut(&self, contained: CommitSequence) -> Result<(), StorageError> {
+        self.shared.writer().cut(contained)
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.shared.writer().bytes()
+    }
+
+    /// Makes everything safe and ends.
+    pub fn close(&self) -> Result<(), StorageError> {
+        let flushed = self.flush();
+        self.shared.end(State::Closed);
+        self.stop();
+        flushed
+    }
+
+    fn stop(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // It only ends by itself; a panic in it has been reported by then.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.end(State::Closed);
+        self.stop();
+    }
+}
+
+impl Shared {
+    // A panic while one of the locks is held could leave a group half told; the writer's own state is set last.
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread: flushes what is wanted, and what has waited for the interval.
+    fn run(&self, interval: Duration) {
+        loop {
+            let mut queue = self.queue();
+            loop {
+                if queue.state.check().is_err() {
+                    return;
+                }
+                let waited = queue.since.map(|since| since.elapsed());
+                match waited {
+                    Some(waited) if waited >= interval => break,
+                    Some(_) if queue.wanted > self.durable.load(Ordering::Acquire) => break,
+                    Some(waited) => {
+                        let rest = interval - waited;
+                        let woken = self.wake.wait_timeout(queue, rest);
+                        queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+                    }
+                    None => {
+                        queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                    }
+                }
+            }
+            drop(queue);
+            // Everyone who waits has been told of an error, and the loop ends by the state.
+            drop(self.flush_some(&mut self.writer()));
+        }
+    }
+
+    /// Writes and syncs one group and tells whom it concerns. Whether there was something to write.
+    fn flush_some(&self, writer: &mut Writer) -> Result<bool, StorageError> {
+        let mut queue = self.queue();
+        queue.state.check()?;
+        let commits = queue.take_group();
+        drop(queue);
+        if commits.is_empty() {
+            return Ok(false);
+        }
+        match writer.write(&commits) {
+            Ok(durable) => {
+                self.durable.store(durable, Ordering::Release);
+                self.tell_durable(durable);
+                Ok(true)
+            }
+            Err(error) => {
+                self.end(State::Poisoned(error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    fn tell_durable(&self, durable: u64) {
+        let mut queue = self.queue();
+        let waiting = std::mem::take(&mut queue.waiting);
+        let (told, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(sequence, _)| *sequence <= durable);
+        queue.waiting = waiting;
+        drop(queue);
+        self.room.notify_all();
+        for (_, callback) in told {
+            callback(Ok(()));
+        }
+    }
+
+    /// Ends the log, unless it has ended before, and tells everyone who waits.
+    fn end(&self, state: State) {
+        let mut queue = self.queue();
+        if queue.state.check().is_ok() {
+            queue.state = state;
+        }
+        let outcome = queue.state.check();
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        self.wake.notify_all();
+        self.room.notify_all();
+        for (_, callback) in waiting {
+            callback(outcome.clone());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The end of the log that is written: one group after another, and the segments that came before.
+//! Knows groups and files; must not know who waits for them.
+
+use std::sync::Arc;
+
+use super::segment::{GroupHeader, SegmentHeader, file_name, write_group};
+use super::{LogEnd, LogOptions, Queue, Segment};
+use crate::limits::{LOG_BUFFER_KEPT_BYTES, LOG_GROUP_BYTES};
+use crate::storage::disk::{Disk, DiskFile};
+use crate::storage::encoding::{BLOCK, Identity};
+use crate::storage::{CommitSequence, StorageError};
+
+pub(super) struct Writer {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    segment_bytes: u64,
+    /// Those before the one that is written, from the oldest on, with their lengths.
+    before: Vec<(Segment, u64)>,
+    file: Box<dyn DiskFile>,
+    segment: u64,
+    /// Where the next group goes.
+    offset: u64,
+    group: u64,
+    last: u64,
+    buffer: Vec<u8>,
+}
+
+impl Queue {
+    /// Commits for one group, from the oldest on.
+    pub(super) fn take_group(&mut self) -> Vec<Vec<u8>> {
+        let mut bytes = 0;
+        let fits = |commit: &&Vec<u8>| {
+            let begins_within = bytes < LOG_GROUP_BYTES;
+            bytes += commit.len();
+            begins_within
+        };
+        let count = self.commits.iter().take_while(fits).count();
+        let rest = self.commits.split_off(count);
+        let group = std::mem::replace(&mut self.commits, rest);
+        self.bytes -= group.iter().map(Vec::len).sum::<usize>();
+        if self.commits.is_empty() {
+            self.since = None;
+        }
+        group
+    }
+}
+
+impl Writer {
+    pub(super) fn begin(
+        disk: Arc<dyn Disk>,
+        options: &LogOptions,
+        end: LogEnd,
+    ) -> Result<Self, StorageError> {
+        let header = SegmentHeader {
+            identity: options.identity,
+            number: end.next_segment,
+            first_group: end.next_group,
+            before: end.last.0,
+        };
+        let file = make_segment(&*disk, &header)?;
+        let mut before = Vec::new();
+        for segment in end.segments {
+            let name = file_name(segment.number);
+            let length = disk.open(&name).and_then(|file| file.length());
+            before.push((segment, length.map_err(|error| StorageError::io(name, error))?));
+        }
+        Ok(Self {
+            disk,
+            identity: options.identity,
+            segment_bytes: options.segment_bytes,
+            before,
+            file,
+            segment: end.next_segment,
+            offset: BLOCK as u64,
+            group: end.next_group,
+            last: end.last.0,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Writes and syncs one group, and returns the number of its last commit. After an error nothing may be written.
+    pub(super) fn write(&mut self, commits: &[Vec<u8>]) -> Result<u64, StorageError> {
+        if self.offset >= self.segment_bytes {
+            self.next_segment()?;
+        }
+        let header = GroupHeader {
+            commits: 0,
+            number: self.group,
+            segment: self.segment,
+            first: self.last + 1,
+            length: 0,
+            sum: 0,
+        };
+        write_group(&mut self.buffer, &self.identity, header, commits);
+        let place = |error| StorageError::io(file_name(self.segment), error);
+        self.file.write_at(self.offset, &self.buffer).map_err(place)?;
+        self.file.sync().map_err(place)?;
+        self.offset += self.buffer.len() as u64;
+        self.group += 1;
+        self.last += commits.len() as u64;
+        if self.buffer.capacity() > LOG_BUFFER_KEPT_BYTES {
+            self.buffer = Vec::new();
+        }
+        Ok(self.last)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.before.iter().map(|(_, bytes)| bytes).sum::<u64>() + self.offset
+    }
+
+    /// Removes the segments before this one that have nothing after the commit. What could not be removed is tried
+    /// again the next time.
+    pub(super) fn cut(&mut self, contained: CommitSequence) -> Result<(), StorageError> {
+        while let Some((segment, _)) = self.before.first()
+            && segment.last <= contained
+        {
+            let name = file_name(segment.number);
+            self.disk.remove(&name).map_err(|error| StorageError::io(name, error))?;
+            self.before.remove(0);
+        }
+        Ok(())
+    }
+
+    fn next_segment(&mut self) -> Result<(), StorageError> {
+        let header = SegmentHeader {
+            identity: self.identity,
+            number: self.segment + 1,
+            first_group: self.group,
+            before: self.last,
+        };
+        let file = make_segment(&*self.disk, &header)?;
+        let written = Segment { number: self.segment, last: CommitSequence(self.last) };
+        self.before.push((written, self.offset));
+        self.file = file;
+        self.segment += 1;
+        self.offset = BLOCK as u64;
+        Ok(())
+    }
+}
+
+/// A segment with a header, safe under its name.
+fn make_segment(
+    disk: &dyn Disk,
+    header: &SegmentHeader,
+) -> Result<Box<dyn DiskFile>, StorageError> {
+    let name = file_name(header.number);
+    let make = || {
+        let file = disk.create(&name)?;
+        file.write_at(0, &header.encode())?;
+        file.sync()?;
+        disk.sync_directory()?;
+        Ok(file)
+    };
+    make().map_err(|error| StorageError::io(&name, error))
+}
