@@ -33,18 +33,52 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Answers each request with what the function gives, and closes the connection.
     pub(crate) fn start(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> TestServer {
+        TestServer::over(|stream, answer| serve(stream, answer), answer)
+    }
+
+    /// As [`TestServer::start`], over TLS with a certificate that nobody signed.
+    pub(crate) fn start_secure(
+        answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static,
+    ) -> TestServer {
+        let own =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .expect("a key for the certificate");
+        let config = Arc::new(config);
+        let secure = move |stream: &TcpStream, answer: &dyn Fn(&Asked) -> Vec<u8>| {
+            let tls = rustls::ServerConnection::new(config.clone()).ok()?;
+            let mut stream = rustls::StreamOwned::new(tls, stream);
+            serve(&mut stream, answer)?;
+            stream.conn.send_close_notify();
+            stream.flush().ok()
+        };
+        TestServer::over(secure, answer)
+    }
+
+    fn over(
+        transport: impl Fn(&TcpStream, &dyn Fn(&Asked) -> Vec<u8>) -> Option<()> + Send + Sync + 'static,
+        answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static,
+    ) -> TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (answer, log) = (Arc::new(answer), asked.clone());
+        let (doors, log) = (Arc::new((transport, answer)), asked.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answer, log) = (answer.clone(), log.clone());
+                let (doors, log) = (doors.clone(), log.clone());
                 std::thread::spawn(move || {
-                    serve(stream, |asked| {
+                    let answered = |asked: &Asked| {
                         log.lock().expect("no test panics here").push(asked.clone());
-                        answer(asked)
-                    })
+                        (doors.1)(asked)
+                    };
+                    (doors.0)(&stream, &answered);
+                    close(&stream);
                 });
             }
         });
@@ -77,15 +111,20 @@ pub(crate) fn reply(status: &str, header: &[&str], body: impl AsRef<[u8]>) -> Ve
     bytes
 }
 
-fn serve(mut stream: TcpStream, answer: impl Fn(&Asked) -> Vec<u8>) {
-    let Some(asked) = read(&mut stream) else { return };
+fn serve(mut stream: impl Read + Write, answer: impl Fn(&Asked) -> Vec<u8>) -> Option<()> {
+    let asked = read(&mut stream)?;
     // The client may have gone.
-    let _ = stream.write_all(&answer(&asked));
+    stream.write_all(&answer(&asked)).ok()?;
+    stream.flush().ok()
+}
+
+/// Ends a connection so that the client gets to read what was written.
+fn close(mut stream: &TcpStream) {
     let _ = stream.shutdown(std::net::Shutdown::Write);
     let _ = stream.read_to_end(&mut Vec::new());
 }
 
-fn read(stream: &mut TcpStream) -> Option<Asked> {
+fn read(stream: &mut impl Read) -> Option<Asked> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     let end = loop {

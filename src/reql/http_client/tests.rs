@@ -259,3 +259,14 @@ fn slow_servers_are_given_up() {
     assert!(matches!(late, Err(HttpError::Interrupted)));
     assert!(start.elapsed() < Duration::from_secs(20));
 }
+
+#[test]
+fn servers_must_prove_who_they_are() {
+    let server = TestServer::start_secure(|_| reply("200 OK", &[], "secret"));
+    let mut asked = request(server.url("/").replace("http://", "https://"));
+    assert_eq!(failure(asked.clone()), "SSL peer certificate or SSH remote key was not OK");
+    assert!(server.asked().is_empty());
+    asked.verify = false;
+    assert_eq!(body(asked), "\"secret\"");
+    assert_eq!(server.asked().len(), 1);
+}
