@@ -6,6 +6,7 @@ pub mod changefeed;
 pub mod cli;
 pub mod config;
 pub mod datum;
+pub mod geo;
 pub mod http;
 pub mod limits;
 pub mod metrics;

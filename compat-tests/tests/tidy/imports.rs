@@ -4,7 +4,7 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("main", &["cli"]),
     ("cli", &["server", "config", "shutdown", "limits"]),
     (
@@ -30,7 +30,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     // storage only to wait until a commit is on disk
     ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits"]),
     ("auth", &["catalog", "datum", "limits"]),
-    ("reql", &["table", "changefeed", "catalog", "storage", "datum", "auth", "limits"]),
+    ("reql", &["table", "changefeed", "catalog", "storage", "datum", "geo", "auth", "limits"]),
     ("table", &["changefeed", "catalog", "storage", "datum", "limits"]),
     ("changefeed", &["table", "catalog", "storage", "datum", "limits"]),
     ("catalog", &["table", "changefeed", "storage", "datum", "limits"]),
@@ -38,6 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("metrics", &["limits"]),
     ("shutdown", &["limits"]),
     ("storage", &["limits"]),
+    ("geo", &["datum"]),
     ("datum", &["limits"]),
     ("limits", &[]),
     ("testing", &[]),
