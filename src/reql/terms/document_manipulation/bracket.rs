@@ -25,7 +25,8 @@ pub static BRACKET: TermSpec = TermSpec {
     )
 };
 
-static NAMED: RowTerm = RowTerm { name: "bracket", rows: Rows::MapPresent, eval: named };
+static NAMED: RowTerm =
+    RowTerm { name: "bracket", rows: Rows::MapPresent, pseudo_type: None, eval: named };
 
 fn bracket(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;

@@ -13,23 +13,25 @@ use crate::reql::stream::{self, Transform};
 use crate::reql::value::{Val, ValKind};
 
 /// The option that forbids a term to work row by row. RethinkDB sets it on the terms it makes for rows itself.
-pub(super) const OPTIONS: &[&str] = &[NO_RECURSE];
+pub(in crate::reql::terms) const OPTIONS: &[&str] = &[NO_RECURSE];
 
 const NO_RECURSE: &str = "_NO_RECURSE_";
 
 /// A term of this kind.
-pub(super) struct RowTerm {
+pub(in crate::reql::terms) struct RowTerm {
     /// Its name in messages.
-    pub(super) name: &'static str,
+    pub(in crate::reql::terms) name: &'static str,
     /// What it does with the rows of a sequence.
-    pub(super) rows: Rows,
+    pub(in crate::reql::terms) rows: Rows,
+    /// The pseudo type that it takes besides plain objects.
+    pub(in crate::reql::terms) pseudo_type: Option<&'static str>,
     /// Evaluates it on an object.
-    pub(super) eval: fn(&Args<'_>, &Object) -> Result<Val>,
+    pub(in crate::reql::terms) eval: fn(&Args<'_>, &Object) -> Result<Val>,
 }
 
 /// What a term makes of the rows of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rows {
+pub(in crate::reql::terms) enum Rows {
     /// The answer takes the row's place.
     Map,
     /// The row stays when the answer is true.
@@ -40,13 +42,13 @@ pub(super) enum Rows {
 
 impl RowTerm {
     /// Evaluates the term on its first argument.
-    pub(super) fn eval(&'static self, args: &Args<'_>) -> Result<Val> {
+    pub(in crate::reql::terms) fn eval(&'static self, args: &Args<'_>) -> Result<Val> {
         let first = args.arg(0)?;
         self.eval_on(args, first, self.eval)
     }
 
     /// As [`RowTerm::eval`] with a first argument that is evaluated already, and with `eval` should it be an object.
-    pub(super) fn eval_on(
+    pub(in crate::reql::terms) fn eval_on(
         &'static self,
         args: &Args<'_>,
         first: Val,
@@ -86,7 +88,7 @@ impl RowTerm {
     }
 
     /// What a plain value in a function's place does with a value: `eval` on an object, or on those in an array.
-    pub(super) fn shortcut(
+    pub(in crate::reql::terms) fn shortcut(
         &self,
         value: &Datum,
         eval: impl Fn(&Object) -> Result<Datum>,
@@ -115,6 +117,7 @@ impl RowTerm {
     fn check_object(&self, object: &Object) -> Result<()> {
         match object.pseudo_type() {
             None => Ok(()),
+            kind if kind == self.pseudo_type => Ok(()),
             Some(kind) => Err(Error::logic(format!(
                 "Cannot call `{}` on objects of type `PTYPE<{kind}>`.",
                 self.name

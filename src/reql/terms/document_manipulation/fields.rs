@@ -27,18 +27,21 @@ pub static HAS_FIELDS: TermSpec = row(TermType::HasFields, "HAS_FIELDS", |args| 
 static PLUCKED: RowTerm = RowTerm {
     name: "pluck",
     rows: Rows::Map,
+    pseudo_type: None,
     eval: |args, object| args.value(paths(args)?.pluck(object)?),
 };
 
 static LEFT: RowTerm = RowTerm {
     name: "without",
     rows: Rows::Map,
+    pseudo_type: None,
     eval: |args, object| args.value(paths(args)?.without(object)?),
 };
 
 static HELD: RowTerm = RowTerm {
     name: "has_fields",
     rows: Rows::Filter,
+    pseudo_type: None,
     eval: |args, object| args.value(paths(args)?.are_in(object)),
 };
 

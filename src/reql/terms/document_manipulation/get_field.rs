@@ -23,7 +23,8 @@ pub static GET_FIELD: TermSpec = TermSpec {
     )
 };
 
-static FIELD: RowTerm = RowTerm { name: "get_field", rows: Rows::MapPresent, eval: field };
+static FIELD: RowTerm =
+    RowTerm { name: "get_field", rows: Rows::MapPresent, pseudo_type: None, eval: field };
 
 fn field(args: &Args<'_>, object: &Object) -> Result<Val> {
     let name = args.str(1)?;

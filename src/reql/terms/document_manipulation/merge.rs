@@ -24,7 +24,7 @@ pub static MERGE: TermSpec = TermSpec {
     )
 };
 
-static MERGED: RowTerm = RowTerm { name: "merge", rows: Rows::Map, eval: merge };
+static MERGED: RowTerm = RowTerm { name: "merge", rows: Rows::Map, pseudo_type: None, eval: merge };
 
 fn merge(args: &Args<'_>, object: &Object) -> Result<Val> {
     let mut merged = Datum::Object(object.clone());

@@ -13,6 +13,7 @@ mod sets;
 
 use crate::reql::spec::TermSpec;
 
+pub(super) use each_row::{OPTIONS, RowTerm, Rows};
 pub use fields::pluck_of;
 pub(super) use fields::{having_fields, plucked};
 pub use get_field::get_field_of;
