@@ -1,5 +1,63 @@
 //! Geospatial.
 
-use crate::reql::spec::TermSpec;
+mod construct;
+mod distance;
+mod geojson;
+mod indexed;
+mod options;
+mod relation;
 
-pub static ROWS: &[&TermSpec] = &[];
+use crate::datum::Datum;
+use crate::geo::{LonLat, point_position};
+use crate::reql::env::Env;
+use crate::reql::error::{Error, Result};
+use crate::reql::spec::TermSpec;
+use crate::reql::value::Val;
+
+pub static ROWS: &[&TermSpec] = &[
+    &construct::FILL,
+    &construct::LINE,
+    &construct::POINT,
+    &construct::POLYGON,
+    &distance::CIRCLE,
+    &distance::DISTANCE,
+    &geojson::GEOJSON,
+    &geojson::TO_GEOJSON,
+    &indexed::GET_INTERSECTING,
+    &indexed::GET_NEAREST,
+    &relation::INCLUDES,
+    &relation::INTERSECTS,
+    &relation::POLYGON_SUB,
+];
+
+/// A value of any pseudo type, as RethinkDB asks for it here: that a time has no coordinates is found later.
+fn geometry(val: Val, env: &Env) -> Result<Datum> {
+    let at = val.at;
+    let datum = val.into_datum(env)?;
+    match check_geometry(&datum) {
+        Ok(()) => Ok(datum),
+        Err(error) => Err(error.at(at)),
+    }
+}
+
+fn check_geometry(datum: &Datum) -> Result<()> {
+    if datum.pseudo_type().is_some() {
+        return Ok(());
+    }
+    let printed = datum.try_truncated_print()?;
+    Err(Error::logic(format!("Not a GEOMETRY pseudotype: `{printed}`.")))
+}
+
+/// A position: a point's, or a pair of coordinates.
+fn position(datum: &Datum) -> Result<LonLat> {
+    if datum.is_pseudo_type(crate::datum::GEOMETRY) {
+        return Ok(point_position(datum)?);
+    }
+    match datum.as_array()?.as_slice() {
+        [lon, lat] => Ok(LonLat { lon: lon.as_number()?, lat: lat.as_number()? }),
+        other => Err(Error::logic(format!(
+            "Expected point coordinate pair.  Got {} element array instead of a 2 element one.",
+            other.len()
+        ))),
+    }
+}
