@@ -70,6 +70,9 @@ pub const BATCH_ROWS: usize = 500;
 /// Rows of one response whatever their size, unless the query says otherwise. RethinkDB's default.
 pub const BATCH_ROWS_MIN: usize = 8;
 
+/// A thread that waits for a changefeed looks so often whether its query was stopped.
+pub const WAIT_CHECK: Duration = Duration::from_millis(50);
+
 /// A response leaves after so long once it has a row, unless the query says otherwise. RethinkDB's default.
 pub const BATCH_TIME: Duration = Duration::from_millis(500);
 

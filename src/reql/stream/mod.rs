@@ -9,6 +9,7 @@ mod slice;
 mod table_scan;
 mod transform;
 mod union;
+mod wait;
 mod zip;
 
 pub use array::ArrayStream;
@@ -20,6 +21,7 @@ pub use slice::Slice;
 pub use table_scan::TableScan;
 pub use transform::{Rows, Transform, Transformed, transform};
 pub use union::Union;
+pub use wait::next_rows;
 pub use zip::Zip;
 
 use std::fmt::Debug;
@@ -145,8 +147,7 @@ pub fn for_each_batch(
 ) -> Result<()> {
     check_finite(stream.as_ref())?;
     while !stream.is_exhausted() {
-        take(stream.next_batch(env, &BatchSpec::TERMINAL)?)?;
-        env.check_interrupt()?;
+        take(next_rows(stream.as_mut(), env, &BatchSpec::TERMINAL)?)?;
     }
     Ok(())
 }

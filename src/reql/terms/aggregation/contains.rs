@@ -11,7 +11,7 @@ use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::BatchSpec;
+use crate::reql::stream::{BatchSpec, next_rows};
 use crate::reql::terms::selecting_data::Predicate;
 use crate::reql::value::{Val, ValKind};
 
@@ -40,7 +40,7 @@ fn contains(args: &Args<'_>) -> Result<Val> {
     // The stream may be endless: what has been found ends it.
     let mut batch = BatchSpec::TERMINAL.at_most(limits::SCAN_FIRST_ENTRIES);
     while !stream.is_exhausted() {
-        for row in stream.next_batch(args.env, &batch)? {
+        for row in next_rows(stream.as_mut(), args.env, &batch)? {
             // An element stands for one value and one function at most.
             if let Some(found) = values.iter().position(|value| *value == row) {
                 values.swap_remove(found);
@@ -60,7 +60,6 @@ fn contains(args: &Args<'_>) -> Result<Val> {
             }
         }
         batch = BatchSpec::TERMINAL.at_most(batch.max_rows.saturating_mul(2));
-        args.env.check_interrupt()?;
     }
     args.value(false)
 }

@@ -8,7 +8,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::{BatchSpec, collect_array};
+use crate::reql::stream::{collect_array, for_each_batch};
 use crate::reql::value::{Val, ValKind};
 
 /// `value.coerceTo(type)`
@@ -144,17 +144,13 @@ fn coerce_to(args: &Args<'_>) -> Result<Val> {
         None if !val.is_sequence() => Err(refusal(kind)),
         None => match end {
             Type::AnyDatum | Type::Datum(DatumType::Array) => {
-                args.value(collect_array(val.into_stream(args.env)?, args.env)?)
+                args.value(collect_array(val.into_finite_stream(args.env)?, args.env)?)
             }
             Type::Datum(DatumType::Object) => {
-                let mut stream = val.into_stream(args.env)?;
                 let mut builder = ObjectBuilder::new();
-                while !stream.is_exhausted() {
-                    for pair in stream.next_batch(args.env, &BatchSpec::TERMINAL)? {
-                        insert_pair(&mut builder, &pair)?;
-                    }
-                    args.env.check_interrupt()?;
-                }
+                for_each_batch(val.into_finite_stream(args.env)?, args.env, |pairs| {
+                    pairs.iter().try_for_each(|pair| insert_pair(&mut builder, pair))
+                })?;
                 args.value(pseudo_typed(builder.build())?)
             }
             _ => Err(refusal(kind)),

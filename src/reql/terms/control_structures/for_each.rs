@@ -7,7 +7,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::Shortcut;
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::BatchSpec;
+use crate::reql::stream::{BatchSpec, next_rows};
 use crate::reql::terms::writing_data::WriteTotals;
 use crate::reql::value::Val;
 
@@ -29,7 +29,7 @@ fn for_each(args: &Args<'_>) -> Result<Val> {
     let func = args.func(1, Shortcut::Constant)?;
     let mut totals = WriteTotals::new(args.env.array_limit());
     while !stream.is_exhausted() {
-        for row in stream.next_batch(args.env, &BatchSpec::TERMINAL)? {
+        for row in next_rows(stream.as_mut(), args.env, &BatchSpec::TERMINAL)? {
             let answer = func.call(args.env, &[row])?;
             let at = answer.at;
             let answer = answer.into_datum(args.env).map_err(|error| {

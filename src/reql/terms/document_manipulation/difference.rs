@@ -11,7 +11,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{ErrorKind, Result};
 use crate::reql::eval::{Args, Detached};
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Effect, Grouping, TermSpec};
-use crate::reql::stream::{BatchSpec, BoxStream, Rows, Transform};
+use crate::reql::stream::{BatchSpec, BoxStream, Rows, Transform, next_rows};
 use crate::reql::value::{Val, ValKind};
 
 pub static DIFFERENCE: TermSpec = TermSpec {
@@ -69,10 +69,9 @@ impl NotIn {
 
 fn found(env: &Env, mut stream: BoxStream, row: &Datum) -> Result<bool> {
     while !stream.is_exhausted() {
-        if stream.next_batch(env, &BatchSpec::TERMINAL)?.contains(row) {
+        if next_rows(stream.as_mut(), env, &BatchSpec::TERMINAL)?.contains(row) {
             return Ok(true);
         }
-        env.check_interrupt()?;
     }
     Ok(false)
 }

@@ -7,7 +7,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::SingleSelection;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
-use crate::reql::stream::{BatchSpec, BoxStream, Rows, check_finite};
+use crate::reql::stream::{BatchSpec, BoxStream, Rows, check_finite, for_each_batch, next_rows};
 use crate::reql::value::{Val, ValKind};
 
 use super::slice::small_integer;
@@ -82,22 +82,26 @@ fn out_of_bounds(index: i64) -> Error {
 }
 
 fn at(args: &Args<'_>, stream: &mut BoxStream, position: u64) -> Result<Option<Datum>> {
-    if stream.advance(args.env, position)? < position {
-        return Ok(None);
+    let mut left = position;
+    while left > 0 {
+        let passed = stream.advance(args.env, left)?;
+        left = left.saturating_sub(passed);
+        if stream.is_exhausted() {
+            return Ok(None);
+        }
+        // A changefeed that has no more for now is waited for.
+        if passed == 0 && left > 0 {
+            next(args, stream)?;
+            left -= 1;
+        }
     }
     next(args, stream)
 }
 
 /// The next row, if there is one.
 fn next(args: &Args<'_>, stream: &mut BoxStream) -> Result<Option<Datum>> {
-    while !stream.is_exhausted() {
-        let rows = stream.next_batch(args.env, &BatchSpec::TERMINAL.at_most(1))?;
-        if let Some(row) = rows.into_iter().next() {
-            return Ok(Some(row));
-        }
-        args.env.check_interrupt()?;
-    }
-    Ok(None)
+    let rows = next_rows(stream.as_mut(), args.env, &BatchSpec::TERMINAL.at_most(1))?;
+    Ok(rows.into_iter().next())
 }
 
 fn last(args: &Args<'_>, mut stream: BoxStream) -> Result<Option<Datum>> {
@@ -105,11 +109,10 @@ fn last(args: &Args<'_>, mut stream: BoxStream) -> Result<Option<Datum>> {
         return at(args, &mut stream, rows);
     }
     let mut last = None;
-    while !stream.is_exhausted() {
-        let rows = stream.next_batch(args.env, &BatchSpec::TERMINAL)?;
-        last = rows.into_iter().next_back().or(last);
-        args.env.check_interrupt()?;
-    }
+    for_each_batch(stream, args.env, |rows| {
+        last = rows.into_iter().next_back().or(last.take());
+        Ok(())
+    })?;
     Ok(last)
 }
 

@@ -10,7 +10,7 @@ use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::TableRef;
 use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
-use crate::reql::stream::BatchSpec;
+use crate::reql::stream::{BatchSpec, next_rows};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Durability;
 use crate::table::PrimaryKey;
@@ -61,7 +61,7 @@ fn insert(args: &Args<'_>) -> Result<Val> {
             return Err(Error::logic("Cannot insert an infinite stream."));
         }
         while !stream.is_exhausted() {
-            job.insert(stream.next_batch(env, &BatchSpec::TERMINAL)?)?;
+            job.insert(next_rows(stream.as_mut(), env, &BatchSpec::TERMINAL)?)?;
         }
     }
     let summary = job.summary.into_datum(env);
