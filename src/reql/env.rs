@@ -142,6 +142,11 @@ impl Env {
         result
     }
 
+    /// Whether a literal may stand where evaluation is.
+    pub fn literals_legal(&self) -> bool {
+        self.literals_legal.get()
+    }
+
     /// A term's arguments are evaluated next, where no literal may stand. Tells whether the term itself may be one.
     pub(super) fn forbid_literals(&self) -> bool {
         self.literals_legal.replace(false)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::Datum;
+use crate::datum::{Datum, REQL_TYPE};
 
 use super::env::Env;
 use super::error::{Error, NodeId, Result};
@@ -98,6 +98,22 @@ impl Node {
         matches!(&self.op, Op::Call(call) if call.spec.term == TermType::Table)
     }
 
+    /// Whether it is written out: no variable in it, nothing that can fail or differ from time to time.
+    pub fn is_written_out(&self) -> bool {
+        match &self.op {
+            Op::Datum(_) | Op::Func(_) => true,
+            Op::Object(fields) => {
+                fields.iter().all(|(name, node)| &**name != REQL_TYPE && node.is_written_out())
+            }
+            Op::Call(call) => {
+                call.spec.term == TermType::MakeArray
+                    && !call.splices
+                    && call.args.iter().all(Node::is_written_out)
+            }
+            Op::Var(_) | Op::ImplicitVar => false,
+        }
+    }
+
     /// Evaluates the term. An error without a blamed term blames this one.
     pub fn eval(&self, env: &Env, scope: &Scope<'_>) -> Result<Val> {
         match &self.op {
@@ -183,6 +199,11 @@ impl<'a> Args<'a> {
     /// The term with its variables, to be evaluated later with other first arguments.
     pub fn detach(&self) -> Detached {
         Detached { node: self.node.clone(), captured: self.scope.capture_all() }
+    }
+
+    /// Whether all arguments but the first are written out, so that they need to be evaluated only once.
+    pub fn rest_is_written_out(&self) -> bool {
+        self.spliced.is_none() && self.call.args.iter().skip(1).all(Node::is_written_out)
     }
 
     /// Whether the term stands where `r.literal` is legal.

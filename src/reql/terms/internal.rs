@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::{Datum, ObjectBuilder, pseudo_typed};
+use crate::datum::edit::STRAY_LITERAL;
+use crate::datum::{Datum, LITERAL, ObjectBuilder, pseudo_typed};
 use crate::reql::env::Env;
-use crate::reql::error::Result;
+use crate::reql::error::{Error, Result};
 use crate::reql::eval::{Args, Node};
 use crate::reql::scope::Scope;
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
@@ -53,5 +54,9 @@ pub fn make_object(env: &Env, scope: &Scope<'_>, fields: &[(Arc<str>, Node)]) ->
     for (name, node) in fields {
         builder.insert(name.clone(), node.eval(env, scope)?.into_datum(env)?);
     }
-    Ok(pseudo_typed(builder.build())?)
+    let made = pseudo_typed(builder.build())?;
+    if made.is_pseudo_type(LITERAL) && !env.literals_legal() {
+        return Err(Error::logic(STRAY_LITERAL));
+    }
+    Ok(made)
 }

@@ -2,7 +2,7 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::{Datum, DatumError, Object};
+use crate::datum::{Datum, DatumError};
 use crate::reql::error::{NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::grouped::Grouped;
@@ -11,7 +11,7 @@ use crate::reql::terms::transformations::element;
 use crate::reql::value::{Val, ValKind};
 
 use super::each_row::{OPTIONS, RowTerm, Rows};
-use super::get_field::field_of;
+use super::get_field::{field, field_of, prepared_field};
 
 pub static BRACKET: TermSpec = TermSpec {
     options: OPTIONS,
@@ -25,8 +25,13 @@ pub static BRACKET: TermSpec = TermSpec {
     )
 };
 
-static NAMED: RowTerm =
-    RowTerm { name: "bracket", rows: Rows::MapPresent, pseudo_type: None, eval: named };
+static NAMED: RowTerm = RowTerm {
+    name: "bracket",
+    rows: Rows::MapPresent,
+    pseudo_type: None,
+    eval: field,
+    prepare: Some(prepared_field),
+};
 
 fn bracket(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;
@@ -60,11 +65,6 @@ fn numbered(args: &Args<'_>, first: Val, index: Datum, at: NodeId) -> Result<Val
         elements.groups.insert(group, element.into_datum(args.env)?);
     }
     args.val(ValKind::Grouped(elements))
-}
-
-fn named(args: &Args<'_>, object: &Object) -> Result<Val> {
-    let name = args.str(1)?;
-    args.value(field_of(object, &name)?)
 }
 
 #[cfg(test)]

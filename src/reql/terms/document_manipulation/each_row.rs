@@ -1,8 +1,9 @@
 //! Terms that work on one object, and on a sequence row by row.
 //!
-//! On a sequence such a term is applied to each row, with its other arguments evaluated anew each time; rows must be
-//! objects then. What the rows become differs: see [`Rows`].
+//! On a sequence such a term is applied to each row, with its other arguments evaluated anew each time (once when they
+//! are written out, which makes no difference); rows must be objects then. What the rows become differs: see [`Rows`].
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use crate::datum::{Datum, DatumError, Object};
@@ -27,7 +28,12 @@ pub(in crate::reql::terms) struct RowTerm {
     pub(in crate::reql::terms) pseudo_type: Option<&'static str>,
     /// Evaluates it on an object.
     pub(in crate::reql::terms) eval: fn(&Args<'_>, &Object) -> Result<Val>,
+    /// The same for many objects, when the other arguments are always the same.
+    pub(in crate::reql::terms) prepare: Option<fn(&Args<'_>) -> Result<Prepared>>,
 }
+
+/// A term with its arguments evaluated, but for the object.
+pub(in crate::reql::terms) type Prepared = Box<dyn Fn(&Env, &Object) -> Result<Datum> + Send>;
 
 /// What a term makes of the rows of a sequence.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,7 +73,12 @@ impl RowTerm {
         if args.optarg_bool(NO_RECURSE, false)? {
             return Err(self.nested());
         }
-        let row = Box::new(EachRow { term: self, detached: args.detach() });
+        let row = Box::new(EachRow {
+            term: self,
+            detached: args.detach(),
+            written_out: args.rest_is_written_out(),
+            prepared: OnceCell::new(),
+        });
         let rows = stream::Rows::of(first, args.env)?;
         match self.rows {
             Rows::Filter => rows.sift(args, row),
@@ -75,12 +86,12 @@ impl RowTerm {
         }
     }
 
-    /// Evaluates the term on a row of a sequence.
-    fn eval_row(&self, args: &Args<'_>, row: &Datum) -> Result<Val> {
+    /// A row of a sequence, which must be an object.
+    fn row<'r>(&self, row: &'r Datum) -> Result<&'r Object> {
         match row {
             Datum::Object(object) => {
                 self.check_object(object)?;
-                (self.eval)(args, object)
+                Ok(object)
             }
             Datum::Array(_) => Err(self.nested()),
             other => Err(self.neither_datum(other)?),
@@ -93,18 +104,10 @@ impl RowTerm {
         value: &Datum,
         eval: impl Fn(&Object) -> Result<Datum>,
     ) -> Result<Datum> {
-        let one = |value: &Datum| match value {
-            Datum::Object(object) => {
-                self.check_object(object)?;
-                eval(object)
-            }
-            Datum::Array(_) => Err(self.nested()),
-            other => Err(self.neither_datum(other)?),
-        };
-        let Datum::Array(values) = value else { return one(value) };
+        let Datum::Array(values) = value else { return eval(self.row(value)?) };
         let mut answers = Vec::with_capacity(values.len());
         for value in values.iter() {
-            match one(value) {
+            match self.row(value).and_then(&eval) {
                 Err(error)
                     if self.rows == Rows::MapPresent && error.kind() == ErrorKind::NonExistence => {
                 }
@@ -154,6 +157,28 @@ fn read_document(env: &Env, val: Val) -> Result<Val> {
 struct EachRow {
     term: &'static RowTerm,
     detached: Detached,
+    /// Whether the other arguments are written out.
+    written_out: bool,
+    /// The term with them evaluated, from the first row on.
+    prepared: OnceCell<Prepared>,
+}
+
+impl EachRow {
+    fn answer(&self, env: &Env, row: &Datum) -> Result<Datum> {
+        let object = self.term.row(row)?;
+        let Some(prepare) = self.term.prepare.filter(|_| self.written_out) else {
+            return self
+                .detached
+                .eval(env, row, |args| (self.term.eval)(args, object)?.into_datum(env));
+        };
+        match self.prepared.get() {
+            Some(prepared) => prepared(env, object),
+            None => {
+                let prepared = self.detached.eval(env, row, prepare)?;
+                self.prepared.get_or_init(|| prepared)(env, object)
+            }
+        }
+    }
 }
 
 impl fmt::Debug for EachRow {
@@ -164,9 +189,7 @@ impl fmt::Debug for EachRow {
 
 impl Transform for EachRow {
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
-        let answer =
-            self.detached.eval(env, &row, |args| self.term.eval_row(args, &row)?.into_datum(env));
-        match (answer, self.term.rows) {
+        match (self.answer(env, &row), self.term.rows) {
             (Ok(answer), Rows::Map | Rows::MapPresent) => out.push(answer),
             (Ok(answer), Rows::Filter) => out.extend(answer.truthy().then_some(row)),
             (Err(error), Rows::Filter | Rows::MapPresent)

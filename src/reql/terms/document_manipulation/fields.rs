@@ -29,6 +29,10 @@ static PLUCKED: RowTerm = RowTerm {
     rows: Rows::Map,
     pseudo_type: None,
     eval: |args, object| args.value(paths(args)?.pluck(object)?),
+    prepare: Some(|args| {
+        let paths = paths(args)?;
+        Ok(Box::new(move |_, object| Ok(paths.pluck(object)?)))
+    }),
 };
 
 static LEFT: RowTerm = RowTerm {
@@ -36,6 +40,10 @@ static LEFT: RowTerm = RowTerm {
     rows: Rows::Map,
     pseudo_type: None,
     eval: |args, object| args.value(paths(args)?.without(object)?),
+    prepare: Some(|args| {
+        let paths = paths(args)?;
+        Ok(Box::new(move |_, object| Ok(paths.without(object)?)))
+    }),
 };
 
 static HELD: RowTerm = RowTerm {
@@ -43,6 +51,10 @@ static HELD: RowTerm = RowTerm {
     rows: Rows::Filter,
     pseudo_type: None,
     eval: |args, object| args.value(paths(args)?.are_in(object)),
+    prepare: Some(|args| {
+        let paths = paths(args)?;
+        Ok(Box::new(move |_, object| Ok(Datum::Bool(paths.are_in(object)))))
+    }),
 };
 
 /// All arguments but the first.

@@ -9,7 +9,7 @@ use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::value::Val;
 
-use super::each_row::{OPTIONS, RowTerm, Rows};
+use super::each_row::{OPTIONS, Prepared, RowTerm, Rows};
 
 pub static GET_FIELD: TermSpec = TermSpec {
     options: OPTIONS,
@@ -23,12 +23,22 @@ pub static GET_FIELD: TermSpec = TermSpec {
     )
 };
 
-static FIELD: RowTerm =
-    RowTerm { name: "get_field", rows: Rows::MapPresent, pseudo_type: None, eval: field };
+static FIELD: RowTerm = RowTerm {
+    name: "get_field",
+    rows: Rows::MapPresent,
+    pseudo_type: None,
+    eval: field,
+    prepare: Some(prepared_field),
+};
 
-fn field(args: &Args<'_>, object: &Object) -> Result<Val> {
+pub(super) fn field(args: &Args<'_>, object: &Object) -> Result<Val> {
     let name = args.str(1)?;
     args.value(field_of(object, &name)?)
+}
+
+pub(super) fn prepared_field(args: &Args<'_>) -> Result<Prepared> {
+    let name = args.str(1)?;
+    Ok(Box::new(move |_, object| Ok(field_of(object, &name)?)))
 }
 
 /// The value of a field, or `No attribute` with the object printed.

@@ -4,13 +4,14 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::edit::{self, STRAY_LITERAL};
 use crate::datum::{Datum, LITERAL, Object};
-use crate::reql::error::{Error, Result};
+use crate::reql::env::Env;
+use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
-use crate::reql::function::Shortcut;
+use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
-use super::each_row::{OPTIONS, RowTerm, Rows};
+use super::each_row::{OPTIONS, Prepared, RowTerm, Rows};
 
 pub static MERGE: TermSpec = TermSpec {
     options: OPTIONS,
@@ -24,31 +25,73 @@ pub static MERGE: TermSpec = TermSpec {
     )
 };
 
-static MERGED: RowTerm = RowTerm { name: "merge", rows: Rows::Map, pseudo_type: None, eval: merge };
+static MERGED: RowTerm = RowTerm {
+    name: "merge",
+    rows: Rows::Map,
+    pseudo_type: None,
+    eval: merge,
+    prepare: Some(prepared_merge),
+};
 
 fn merge(args: &Args<'_>, object: &Object) -> Result<Val> {
     let mut merged = Datum::Object(object.clone());
     for i in 1..args.len() {
+        merged = Change::read(args, i)?.apply(args.env, &merged)?;
+    }
+    args.value(merged)
+}
+
+fn prepared_merge(args: &Args<'_>) -> Result<Prepared> {
+    let changes = (1..args.len()).map(|i| Change::read(args, i)).collect::<Result<Vec<_>>>()?;
+    Ok(Box::new(move |env, object| {
+        let object = Datum::Object(object.clone());
+        changes.iter().try_fold(object, |merged, change| change.apply(env, &merged))
+    }))
+}
+
+/// What is merged into an object: a value, or what a function makes of the object.
+struct Change {
+    what: What,
+    /// The argument, to blame for a value that does not merge.
+    at: NodeId,
+}
+
+enum What {
+    Value(Datum),
+    Made(Func),
+}
+
+impl Change {
+    fn read(args: &Args<'_>, i: usize) -> Result<Change> {
         let val = args.arg_with_literals(i)?;
         let at = val.at;
-        let change = match val.kind {
-            ValKind::Datum(datum) => datum,
-            ValKind::SingleSelection(_) => val.into_datum(args.env)?,
-            _ => {
-                let func = val.into_func(Shortcut::Constant, args.env)?;
-                func.call_with_literals(args.env, &[merged.clone()])?.into_datum(args.env)?
+        let what = match val.kind {
+            ValKind::Datum(datum) => What::Value(datum),
+            ValKind::SingleSelection(_) => What::Value(val.into_datum(args.env)?),
+            _ => What::Made(val.into_func(Shortcut::Constant, args.env)?),
+        };
+        Ok(Change { what, at })
+    }
+
+    fn apply(&self, env: &Env, merged: &Datum) -> Result<Datum> {
+        let made;
+        let change = match &self.what {
+            What::Value(value) => value,
+            What::Made(func) => {
+                let val = func.call_with_literals(env, std::slice::from_ref(merged))?;
+                made = val.into_datum(env)?;
+                &made
             }
         };
-        if let Datum::Object(object) = &change
+        if let Datum::Object(object) = change
             && let Some(kind) = object.pseudo_type()
             && kind != LITERAL
         {
             let message = format!("Cannot merge objects of type `PTYPE<{kind}>`.");
-            return Err(Error::logic(message).at(at));
+            return Err(Error::logic(message).at(self.at));
         }
-        merged = edit::merge(&merged, &change)?;
+        Ok(edit::merge(merged, change)?)
     }
-    args.value(merged)
 }
 
 /// Stands only where [`Args::literals_legal`] says so.
@@ -99,6 +142,9 @@ mod tests {
         check("[35,[{\"a\":{\"x\":1}},{\"a\":[137,[{\"y\":2}]]}]]", "{\"a\":{\"y\":2}}");
         check("[35,[{\"a\":1,\"b\":2},{\"a\":[137,[]]}]]", "{\"b\":2}");
         check_error("[137,[1]]", ErrorKind::Logic, STRAY_LITERAL, "[]");
+        let written = "{\"$reql_type$\":\"LITERAL\",\"value\":1}";
+        check_error(written, ErrorKind::Logic, STRAY_LITERAL, "[]");
+        check(&format!("[35,[{{}},{{\"a\":{written}}}]]"), "{\"a\":1}");
         check_error("[35,[{},[137,[{}]]]]", ErrorKind::Logic, STRAY_LITERAL, "[]");
         let query = "[35,[{},{\"a\":[137,[[137,[1]]]]}]]";
         check_error(query, ErrorKind::Logic, STRAY_LITERAL, "[1,\"a\",0]");

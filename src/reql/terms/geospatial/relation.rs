@@ -35,6 +35,7 @@ static INTERSECTING: RowTerm = RowTerm {
     name: "intersects",
     rows: Rows::Filter,
     pseudo_type: Some(GEOMETRY),
+    prepare: None,
     eval: |args, shape| intersects(args, shape, args.node.id),
 };
 
@@ -42,6 +43,7 @@ static INCLUDING: RowTerm = RowTerm {
     name: "includes",
     rows: Rows::Filter,
     pseudo_type: Some(GEOMETRY),
+    prepare: None,
     eval: |args, shape| includes(args, shape, args.node.id),
 };
 
