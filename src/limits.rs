@@ -61,6 +61,13 @@ pub const BATCH_BYTES: usize = 1024 * 1024;
 /// The deadline is looked at once in so many terms: the clock costs more than the cancellation flag.
 pub const DEADLINE_CHECK_INTERVAL: u32 = 256;
 
+/// A query that is evaluated where it was read has this many checks for interruption, some of them for every term:
+/// about a millisecond. Then it starts over on the pool: until it ends, that network worker serves nobody else.
+pub const INLINE_CHECKS: u32 = 4_096;
+
+/// How long to wait before looking again for changes of a feed that a query itself reads to its end.
+pub const FEED_PAUSE: Duration = Duration::from_millis(10);
+
 /// A profile keeps at most so many tasks: one that maps a million rows must not hold a million tasks a term.
 pub const PROFILE_TASKS_MAX: usize = 10_000;
 
@@ -129,6 +136,10 @@ pub const HANDSHAKE_SECONDS: u64 = 20;
 /// Queries of one connection that are being evaluated, or wait for it. Further frames are not read until one ends.
 /// RethinkDB's bound.
 pub const QUERIES_PER_CONNECTION: usize = 1_024;
+
+/// A longer query is read and compiled while another thread takes over what the network worker serves: its time grows
+/// with its length, a millisecond for about so many bytes.
+pub const INLINE_BODY_BYTES: usize = 64 * 1024;
 
 /// Open streams of one connection, feeds included. One more is an error of the query that opens it.
 pub const CURSORS_PER_CONNECTION: usize = 131_072;

@@ -76,37 +76,51 @@ pub enum ServerError {
     Random(#[from] NoRandom),
 }
 
-/// Starts the server and serves until SIGTERM or SIGINT.
-pub async fn run(settings: Settings) -> Result<(), ServerError> {
+/// Starts the server on these threads and serves until SIGTERM or SIGINT. The caller is none of them.
+pub async fn run(settings: Settings, workers: Handle) -> Result<(), ServerError> {
     let mut stop = StopSignals::register()?;
     info!("Running photondb {}...", env!("CARGO_PKG_VERSION"));
     let directory = open_directory(&settings)?;
-    let shutdown = Shutdown::new();
-    let service = Arc::new(Service {
-        context: Arc::new(Context::in_memory(&directory.identity().name)?),
-        pool: Pool::new(Handle::current(), limits::POOL_THREADS),
-        metrics: Arc::new(Metrics::new()?),
-        identity: directory.identity().clone(),
-    });
-    let users = Arc::new(users(&settings.initial_password)?);
-    let context = service.context.clone();
-    let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
-    let doors = Doors::new(service, users, shutdown.clone());
-    open_doors(&settings, &doors)?;
-    if let Some(endpoint) = &settings.http {
-        let (listeners, port) = listen(endpoint, "HTTP connections", open_tcp)?;
-        http::serve(listeners, http_state);
-        info!("Listening for HTTP connections on port {port}");
-    }
+    let doors = open(&settings, &directory, workers)?;
     let pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let identity = directory.identity();
     info!("Server ready, \"{}\" {}", identity.name, identity.id);
     let signal = stop.wait().await;
     info!("Server got {signal}; shutting down...");
-    stop_serving(&shutdown).await;
-    context.catalog.engine().close()?;
+    tokio::select! {
+        () = stop_serving(&doors.shutdown) => {}
+        signal = stop.wait() => warn!("Server got {signal} again; leaving at once"),
+    }
+    doors.service.context.catalog.engine().close()?;
     drop(pid_file);
     Ok(())
+}
+
+/// Opens the data and then the ports.
+fn open(
+    settings: &Settings,
+    directory: &Directory,
+    workers: Handle,
+) -> Result<Arc<Doors>, ServerError> {
+    // Sockets belong to the threads that serve them.
+    let _entered = workers.enter();
+    let shutdown = Shutdown::new(workers.clone());
+    let service = Arc::new(Service {
+        context: Arc::new(Context::in_memory(&directory.identity().name)?),
+        pool: Pool::new(workers.clone(), limits::POOL_THREADS),
+        metrics: Arc::new(Metrics::new()?),
+        identity: directory.identity().clone(),
+    });
+    let users = Arc::new(users(&settings.initial_password)?);
+    let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
+    let doors = Doors::new(service, users, shutdown);
+    open_doors(settings, &doors)?;
+    if let Some(endpoint) = &settings.http {
+        let (listeners, port) = listen(endpoint, "HTTP connections", open_tcp)?;
+        http::serve(listeners, http_state);
+        info!("Listening for HTTP connections on port {port}");
+    }
+    Ok(doors)
 }
 
 fn open_directory(settings: &Settings) -> Result<Directory, ServerError> {

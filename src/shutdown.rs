@@ -7,21 +7,24 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 /// Says that the server stops, and knows who has not stopped yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Shutdown {
+    workers: Handle,
     begun: CancellationToken,
     hurried: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Shutdown {
-    /// Of a server that runs.
-    pub fn new() -> Shutdown {
-        Shutdown::default()
+    /// Of a server that runs on these threads.
+    pub fn new(workers: Handle) -> Shutdown {
+        let (begun, hurried) = (CancellationToken::new(), CancellationToken::new());
+        Shutdown { workers, begun, hurried, tasks: TaskTracker::new() }
     }
 
     /// Nothing new is to be begun.
@@ -58,7 +61,7 @@ impl Shutdown {
 
     /// Runs a task that [`Shutdown::finished`] waits for.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        self.tasks.spawn_on(task, &self.workers);
     }
 
     /// Waits until the server was told to stop and every task has ended.
@@ -109,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_steps_are_told_once() {
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::new(Handle::current());
         let mut watch = shutdown.watch();
         let watched = tokio::spawn(async move {
             let first = poll_fn(|context| watch.poll(context)).await;
@@ -127,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_finished_when_every_task_is() {
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::new(Handle::current());
         let inside = shutdown.clone();
         shutdown.spawn(async move { inside.begun().await });
         shutdown.begin();

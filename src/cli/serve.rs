@@ -1,8 +1,9 @@
 //! `photondb serve`: settings, threads, the server, until it is told to stop.
 
+use std::io;
 use std::process::ExitCode;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tracing::error;
 
 use crate::config::{ConfigError, RawOptions, Settings};
@@ -18,26 +19,16 @@ pub fn run(raw: RawOptions) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut builder = Builder::new_multi_thread();
-    if let Some(cores) = settings.cores {
-        builder.worker_threads(cores);
-    }
-    let runtime = builder
-        .enable_all()
-        .thread_name("photondb")
-        .thread_stack_size(limits::THREAD_STACK_BYTES)
-        .max_blocking_threads(limits::POOL_THREADS + limits::OTHER_BLOCKING_THREADS)
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
+    let (control, workers) = match threads(&settings) {
+        Ok(threads) => threads,
         Err(error) => {
             error!("the threads of the server cannot be started: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let served = runtime.block_on(server::run(settings));
+    let served = control.block_on(server::run(settings, workers.handle().clone()));
     // What still evaluates has been told to stop and has had its time; the process ends with it.
-    runtime.shutdown_background();
+    workers.shutdown_background();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -45,6 +36,23 @@ pub fn run(raw: RawOptions) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The main thread's runtime, and that of the threads which serve. The main thread starts the server and waits for the
+/// signal that ends it, and hears it even while every other thread is busy.
+fn threads(settings: &Settings) -> io::Result<(Runtime, Runtime)> {
+    let control = Builder::new_current_thread().enable_all().build()?;
+    let mut workers = Builder::new_multi_thread();
+    if let Some(cores) = settings.cores {
+        workers.worker_threads(cores);
+    }
+    let workers = workers
+        .enable_all()
+        .thread_name("photondb")
+        .thread_stack_size(limits::THREAD_STACK_BYTES)
+        .max_blocking_threads(limits::POOL_THREADS + limits::OTHER_BLOCKING_THREADS)
+        .build()?;
+    Ok((control, workers))
 }
 
 fn settings(mut raw: RawOptions) -> Result<Settings, ConfigError> {

@@ -22,7 +22,7 @@ use photondb_protocol::text::write_string;
 
 use crate::limits;
 use crate::reql::ErrorKind;
-use crate::session::{AskBounds, AskError, Asked, ask};
+use crate::session::{AskBounds, AskError, Asked, ask, step_aside};
 
 use super::HttpState;
 use super::access::{self, Denied};
@@ -43,7 +43,12 @@ pub async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Byte
         let message = "The content type must be application/json.";
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "CLIENT_ERROR", message, &[]);
     }
-    let (term, options) = match read(&body) {
+    let query = if body.len() <= limits::INLINE_BODY_BYTES {
+        read(&body)
+    } else {
+        step_aside(|| read(&body))
+    };
+    let (term, options) = match query {
         Ok(query) => query,
         Err((message, path)) => {
             return error(StatusCode::BAD_REQUEST, "CLIENT_ERROR", &message, &path);

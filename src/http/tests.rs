@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 use super::*;
 use crate::session::testing;
@@ -17,7 +18,7 @@ struct Site {
 
 async fn site(password: &str) -> Site {
     let users = Arc::new(Users::with_admin(password).unwrap());
-    let state = HttpState::new(testing::service(), users, Shutdown::new());
+    let state = HttpState::new(testing::service(), users, Shutdown::new(Handle::current()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     serve(vec![listener], state.clone());

@@ -110,8 +110,22 @@ impl Env {
         let checks = self.checks.get().wrapping_add(1);
         self.checks.set(checks);
         if self.cancel.is_cancelled() || checks.is_multiple_of(limits::DEADLINE_CHECK_INTERVAL) {
-            return self.check_interrupt_now();
+            self.check_interrupt_now()?;
+            if checks >= limits::INLINE_CHECKS && !self.may_wait() {
+                let message = "The query takes too long to be evaluated inline.";
+                return Err(Error::new(ErrorKind::NotResident, message));
+            }
         }
+        Ok(())
+    }
+
+    /// Waits for a moment, for what may come at any time: the changes of a feed that the server reads itself.
+    pub fn pause(&self) -> Result<()> {
+        if !self.may_wait() {
+            return Err(Error::new(ErrorKind::NotResident, "A feed is not waited for inline."));
+        }
+        self.check_interrupt_now()?;
+        std::thread::sleep(limits::FEED_PAUSE);
         Ok(())
     }
 

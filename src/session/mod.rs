@@ -15,7 +15,7 @@ mod service;
 mod sync_tests;
 
 pub use ask::{AskBounds, AskError, Asked, ask};
-pub use pool::Pool;
+pub use pool::{Pool, step_aside};
 pub use queries::Session;
 pub use service::{Identity, Service};
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Something to do on a thread of the pool.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -74,6 +74,16 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does something that takes long on the thread that calls, and lets another take over what this thread serves.
+pub fn step_aside<T>(work: impl FnOnce() -> T) -> T {
+    let has_others = |handle: Handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread;
+    if Handle::try_current().is_ok_and(has_others) {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 

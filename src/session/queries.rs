@@ -24,6 +24,7 @@ use crate::storage::CommitSequence;
 use super::clock::Clock;
 use super::evaluate::{self, Finished, Job, Outcome, Work};
 use super::inbox::Inbox;
+use super::pool::step_aside;
 use super::service::Service;
 
 /// The queries of one client.
@@ -133,6 +134,14 @@ impl Session {
     /// Takes a query: evaluates it and appends its answer, or begins to. A query that may have to wait for others is
     /// answered by [`Session::poll_answers`].
     pub fn receive(&mut self, token: u64, body: &[u8], out: &mut Vec<u8>) {
+        if body.len() <= limits::INLINE_BODY_BYTES {
+            self.take(token, body, out);
+        } else {
+            step_aside(|| self.take(token, body, out));
+        }
+    }
+
+    fn take(&mut self, token: u64, body: &[u8], out: &mut Vec<u8>) {
         match query::parse(body) {
             Ok(Query::Start { term, optargs }) => self.start(token, term, optargs, out),
             Ok(Query::Continue) => self.more(token, out),

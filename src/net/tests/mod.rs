@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 
 use crate::auth::Users;
 use crate::limits;
@@ -33,7 +33,8 @@ struct Site {
 impl Site {
     fn open(places: usize) -> Site {
         let users = Arc::new(Users::with_admin("").unwrap());
-        let doors = Doors::with_places(testing::service(), users, Shutdown::new(), places);
+        let doors =
+            Doors::with_places(testing::service(), users, Shutdown::new(Handle::current()), places);
         let listener = listen_tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         doors.shutdown.spawn(serve_tcp(listener, doors.clone()));

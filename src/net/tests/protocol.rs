@@ -227,3 +227,41 @@ fn a_stopping_server_answers_what_is_under_way() {
         site.doors.shutdown.finished().await;
     });
 }
+
+/// A query that was thought to be light, and a server with one network worker that must not wait for it.
+#[test]
+fn a_light_query_that_takes_long_goes_to_the_pool() {
+    on_server(|site| async move {
+        let mut slow = site.client().await;
+        let many = "1,".repeat(999) + "1";
+        // A million additions, without a table or a script.
+        let term = format!(
+            "[38,[[2,[{many}]],[69,[[2,[1]],[48,[[38,[[2,[{many}]],[69,[[2,[2]],[24,[[10,[1]],[10,[2]]]]]]]],0]]]]]]"
+        );
+        slow.send(1, &format!("[1,{term},{{}}]")).await;
+        while site.doors.service.pool.busy() == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        site.answers().await;
+        let (_, answer) = slow.receive().await;
+        assert!(answer.starts_with("{\"t\":1"), "{answer:.200}");
+    });
+}
+
+#[test]
+fn a_term_that_reads_a_feed_waits_for_it() {
+    on_server(|site| async move {
+        let mut client = site.client().await;
+        client.ask(r#"[1,[60,["first"]],{}]"#).await;
+        client.send(1, r#"[1,[45,[[152,[[15,["first"]]]],0]],{}]"#).await;
+        assert_eq!(client.ask(QUICK).await, TWO);
+        sleep(Duration::from_millis(50)).await;
+        client.send(2, r#"[1,[56,[[15,["first"]],{"id":1}]],{"noreply":true}]"#).await;
+        let change = r#"{"t":1,"r":[{"new_val":{"id":1},"old_val":null}]}"#;
+        assert_eq!(client.receive().await, (1, change.to_owned()));
+        client.send(3, r#"[1,[86,[[152,[[15,["first"]]]]]],{}]"#).await;
+        client.send(3, "[3]").await;
+        assert_eq!(client.receive().await, (3, STOPPED.to_owned()));
+        assert_eq!(client.receive().await, (3, STOPPED.to_owned()));
+    });
+}

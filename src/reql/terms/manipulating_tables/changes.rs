@@ -15,7 +15,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{SingleSelection, TableRef};
-use crate::reql::spec::{Arity, Chapter, Effect, Grouping, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, Status, TermSpec};
 use crate::reql::stream::{BatchSpec, Feed, Stream};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::{CommitSequence, Direction};
@@ -31,6 +31,8 @@ pub static CHANGES: TermSpec = TermSpec {
         "include_types",
     ],
     grouping: Grouping::Whole,
+    // What reads a feed may wait for it.
+    cost: Cost::Heavy,
     status: Status::Without(
         "feeds of filtered, transformed, ordered or limited streams; offsets; squashing with a delay",
     ),
@@ -288,6 +290,11 @@ impl Stream for ChangeStream {
             self.read_initial(env, batch.max_rows)?;
         }
         if self.initial.is_none() && self.rows.len() < batch.max_rows {
+            self.take_changes(env, batch.max_rows)?;
+        }
+        // A client is told when rows come; a term that reads the feed has to wait for them.
+        if self.rows.is_empty() && !self.ended && batch.terminal {
+            env.pause()?;
             self.take_changes(env, batch.max_rows)?;
         }
         if self.rows.is_empty() && self.ended {
