@@ -235,9 +235,9 @@ fn a_light_query_that_takes_long_goes_to_the_pool() {
         let mut slow = site.client().await;
         let many = "1,".repeat(999) + "1";
         // A million additions, without a table or a script.
-        let term = format!(
-            "[38,[[2,[{many}]],[69,[[2,[1]],[48,[[38,[[2,[{many}]],[69,[[2,[2]],[24,[[10,[1]],[10,[2]]]]]]]],0]]]]]]"
-        );
+        let add = "[69,[[2,[2]],[24,[[10,[1]],[10,[2]]]]]]";
+        let add_all = format!("[69,[[2,[1]],[145,[[38,[[2,[{many}]],{add}]]]]]]");
+        let term = format!("[38,[[2,[{many}]],{add_all}]]");
         slow.send(1, &format!("[1,{term},{{}}]")).await;
         while site.doors.service.pool.busy() == 0 {
             sleep(Duration::from_millis(1)).await;
