@@ -162,7 +162,8 @@ impl Cursor {
             if feed.includes_states {
                 notes.push(ResponseNote::IncludesStates);
             }
-            ready = Some(feed.ready);
+            // One that has ended before it began (`limit(0)`) is not waited for.
+            ready = (!stream.is_exhausted()).then_some(feed.ready);
         }
         Ok(Cursor { stream, env, batching, first: true, notes, ready })
     }
