@@ -53,20 +53,18 @@ impl Transformed {
 
 impl Stream for Transformed {
     fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
-        if self.source.is_array() && batch.terminal {
-            // All of it becomes an array at once.
-            return Ok(self.read(env, batch)?.1);
-        }
         let feed = self.source.feed().is_some();
+        // What becomes an array at once need not be measured.
+        let measured = !(self.source.is_array() && batch.terminal);
         let mut budget = Budget::new(batch);
         let mut out = Vec::new();
         // Rows are read in growing portions: those that become large fill a batch long before it has all its rows.
-        let mut portion = limits::TRANSFORM_FIRST_ROWS;
+        let mut portion = if measured { limits::TRANSFORM_FIRST_ROWS } else { batch.max_rows };
         let mut left = batch.max_rows;
         loop {
             let (read, rows) = self.read(env, &batch.at_most(portion.min(left)))?;
-            for row in &rows {
-                budget.take(row);
+            if measured {
+                rows.iter().for_each(|row| budget.take(row));
             }
             if out.is_empty() {
                 out = rows;

@@ -28,12 +28,12 @@ impl Side {
         self.rows.len() == 0 && self.stream.is_exhausted()
     }
 
-    /// The next row; none at the end, or when a changefeed has no more for now.
-    fn next(&mut self, env: &Env, batch: &BatchSpec) -> Result<Option<Datum>> {
+    /// Whether there is a row; there is none at the end, or when a changefeed has no more for now.
+    fn load(&mut self, env: &Env, batch: &BatchSpec) -> Result<bool> {
         if self.rows.len() == 0 && !self.stream.is_exhausted() {
             self.rows = self.stream.next_batch(env, batch)?.into_iter();
         }
-        Ok(self.rows.next())
+        Ok(self.rows.len() > 0)
     }
 }
 
@@ -48,11 +48,14 @@ impl Zip {
         let mut budget = Budget::new(batch);
         let mut args = Vec::with_capacity(self.streams.len());
         while !budget.is_spent() && !self.is_exhausted() {
-            args.clear();
+            // No row is taken before each stream has one, so that none is lost.
             for side in &mut self.streams {
-                let Some(row) = side.next(env, &budget.rest())? else { return Ok(()) };
-                args.push(row);
+                if !side.load(env, &budget.rest())? {
+                    return Ok(());
+                }
             }
+            args.clear();
+            args.extend(self.streams.iter_mut().filter_map(|side| side.rows.next()));
             let row = self.func.call_datum(env, &args)?;
             budget.take(&row);
             out.push(row);

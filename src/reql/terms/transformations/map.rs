@@ -106,6 +106,14 @@ mod tests {
     }
 
     #[test]
+    fn no_row_is_lost_between_streams_that_give_rows_now_and_then() {
+        let late = "[39,[[173,[3000]],[69,[[2,[1]],[21,[[10,[1]],2500]]]]]]";
+        let pairs = format!("[38,[{late},[173,[3000]],[69,[[2,[1,2]],[25,[[10,[1]],[10,[2]]]]]]]]");
+        check(&format!("[43,[[38,[[51,[{late},\"array\"]],{late},[69,[[2,[1,2]],1]]]]]]"), "499");
+        check(&format!("[42,[{pairs}]]"), "[2501]");
+    }
+
+    #[test]
     fn rows_are_not_made_before_they_are_asked_for() {
         let failing =
             "[38,[[173,[]],[69,[[2,[1]],[65,[[19,[[10,[1]],3]],[10,[1]],[12,[\"late\"]]]]]]]]";
