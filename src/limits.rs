@@ -65,9 +65,6 @@ pub const DEADLINE_CHECK_INTERVAL: u32 = 256;
 /// about a millisecond. Then it starts over on the pool: until it ends, that network worker serves nobody else.
 pub const INLINE_CHECKS: u32 = 4_096;
 
-/// How long to wait before looking again for changes of a feed that a query itself reads to its end.
-pub const FEED_PAUSE: Duration = Duration::from_millis(10);
-
 /// A profile keeps at most so many tasks: one that maps a million rows must not hold a million tasks a term.
 pub const PROFILE_TASKS_MAX: usize = 10_000;
 

@@ -119,16 +119,6 @@ impl Env {
         Ok(())
     }
 
-    /// Waits for a moment, for what may come at any time: the changes of a feed that the server reads itself.
-    pub fn pause(&self) -> Result<()> {
-        if !self.may_wait() {
-            return Err(Error::new(ErrorKind::NotResident, "A feed is not waited for inline."));
-        }
-        self.check_interrupt_now()?;
-        std::thread::sleep(limits::FEED_PAUSE);
-        Ok(())
-    }
-
     /// As [`Env::check_interrupt`], looking at the clock each time.
     pub fn check_interrupt_now(&self) -> Result<()> {
         if self.cancel.is_cancelled() {

@@ -40,7 +40,7 @@ pub fn next_rows(stream: &mut dyn Stream, env: &Env, batch: &BatchSpec) -> Resul
 
 /// Blocks the thread until the future is ready. On a thread that must not wait the query starts over on one that may.
 fn wait(env: &Env, mut ready: std::pin::Pin<&mut impl Future<Output = ()>>) -> Result<()> {
-    if !env.may_block {
+    if !env.may_wait() {
         return Err(Error::new(ErrorKind::NotResident, "The changefeed has no rows yet."));
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));

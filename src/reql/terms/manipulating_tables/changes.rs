@@ -292,11 +292,6 @@ impl Stream for ChangeStream {
         if self.initial.is_none() && self.rows.len() < batch.max_rows {
             self.take_changes(env, batch.max_rows)?;
         }
-        // A client is told when rows come; a term that reads the feed has to wait for them.
-        if self.rows.is_empty() && !self.ended && batch.terminal {
-            env.pause()?;
-            self.take_changes(env, batch.max_rows)?;
-        }
         if self.rows.is_empty() && self.ended {
             return Err(Error::op_failed("Changefeed aborted (unavailable)."));
         }
