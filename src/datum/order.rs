@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Datum, TIME};
+use super::{Datum, GEOMETRY, TIME};
 
 impl Ord for Datum {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -33,6 +33,20 @@ impl Ord for Datum {
                 .type_rank()
                 .cmp(&other.type_rank())
                 .then_with(|| self.pseudo_type().cmp(&other.pseudo_type())),
+        }
+    }
+}
+
+impl Datum {
+    /// How `lt` and its like compare: as the total order, but a shape and a plain object field by field. RethinkDB does
+    /// so everywhere; its order then has circles, which no sorted collection could bear.
+    pub fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Datum::Object(a), Datum::Object(b)) => match (a.pseudo_type(), b.pseudo_type()) {
+                (Some(GEOMETRY), None) | (None, Some(GEOMETRY)) => a.iter().cmp(b.iter()),
+                _ => self.cmp(other),
+            },
+            _ => self.cmp(other),
         }
     }
 }
@@ -108,6 +122,14 @@ mod tests {
                 assert_eq!(a.cmp(b), i.cmp(&j), "{a:?} against {b:?}");
             }
         }
+    }
+
+    #[test]
+    fn shapes_compare_with_plain_objects_field_by_field() {
+        let shape = Datum::object([("$reql_type$", "GEOMETRY".into())]);
+        let object = Datum::object([("a", Datum::Null)]);
+        assert_eq!(shape.compare(&object), Ordering::Less);
+        assert_eq!(shape.cmp(&object), Ordering::Greater);
     }
 
     #[test]

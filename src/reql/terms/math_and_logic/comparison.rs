@@ -25,7 +25,7 @@ fn all(args: &Args<'_>, holds: fn(Ordering) -> bool) -> Result<bool> {
     let mut left = args.datum(0)?;
     for i in 1..args.len() {
         let right = args.datum(i)?;
-        if !holds(left.cmp(&right)) {
+        if !holds(left.compare(&right)) {
             return Ok(false);
         }
         left = right;
