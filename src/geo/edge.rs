@@ -67,7 +67,7 @@ pub(super) fn fraction(x: Vector, a: Vector, b: Vector) -> f64 {
     before / (before + x.angle(b))
 }
 
-/// A box with edges parallel to the axes that an edge does not leave.
+/// A box with edges parallel to the axes that an edge, or several, do not leave.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     low: Vector,
@@ -76,12 +76,28 @@ struct Bounds {
 
 impl Bounds {
     fn of(a: Vector, b: Vector) -> Bounds {
-        // The arc rises above its chord by the versine of half its angle.
-        let rise = 1.0 - (1.0 - (a - b).norm2() / 4.0).max(0.0).sqrt() + BOX_MARGIN;
-        let margin = Vector::new(rise, rise, rise);
-        let low = Vector::new(a.x.min(b.x), a.y.min(b.y), a.z.min(b.z));
-        let high = Vector::new(a.x.max(b.x), a.y.max(b.y), a.z.max(b.z));
-        Bounds { low: low - margin, high: high + margin }
+        let normal = a.stable_cross(b);
+        let unit = normal.unit();
+        let (low, high) = (lowest(a, b), highest(a, b));
+        let mut bounds = Bounds { low, high };
+        // The great circle comes nearest to an axis where the plane does; when that is on the arc, it counts.
+        for axis in
+            [Vector::new(1.0, 0.0, 0.0), Vector::new(0.0, 1.0, 0.0), Vector::new(0.0, 0.0, 1.0)]
+        {
+            let top = (axis - unit * axis.dot(unit)).unit();
+            for extreme in [top, -top] {
+                if is_beside(extreme, a, b, normal) {
+                    bounds.low = lowest(bounds.low, extreme);
+                    bounds.high = highest(bounds.high, extreme);
+                }
+            }
+        }
+        let margin = Vector::new(BOX_MARGIN, BOX_MARGIN, BOX_MARGIN);
+        Bounds { low: bounds.low - margin, high: bounds.high + margin }
+    }
+
+    fn join(&self, other: &Bounds) -> Bounds {
+        Bounds { low: lowest(self.low, other.low), high: highest(self.high, other.high) }
     }
 
     fn meets(&self, other: &Bounds) -> bool {
@@ -94,15 +110,20 @@ impl Bounds {
     }
 }
 
-/// The edges of a chain of points, sorted so that those that may meet a given edge are found quickly.
+fn lowest(a: Vector, b: Vector) -> Vector {
+    Vector::new(a.x.min(b.x), a.y.min(b.y), a.z.min(b.z))
+}
+
+fn highest(a: Vector, b: Vector) -> Vector {
+    Vector::new(a.x.max(b.x), a.y.max(b.y), a.z.max(b.z))
+}
+
+/// The edges of a chain, with boxes around each, around each two, four and so on: those that may meet a given edge are
+/// found without looking at all. Edges that follow each other lie together, so they need no sorting.
 #[derive(Debug)]
 pub(super) struct EdgeIndex {
-    /// By the low end on the axis; empty when there are too few edges to sort.
-    sorted: Vec<(Bounds, usize)>,
-    /// On which axis they are sorted: the one on which the chain is longest for its edges.
-    axis: fn(Vector) -> f64,
-    /// The longest extent of an edge on the axis.
-    longest: f64,
+    /// The boxes of single edges, of pairs, and so on up to one. Empty when there are too few edges for it to pay.
+    levels: Vec<Vec<Bounds>>,
     count: usize,
 }
 
@@ -110,45 +131,64 @@ impl EdgeIndex {
     /// Of these edges, numbered as they come.
     pub(super) fn new(edges: impl ExactSizeIterator<Item = (Vector, Vector)>) -> EdgeIndex {
         let count = edges.len();
-        let mut index = EdgeIndex { sorted: Vec::new(), axis: |v| v.x, longest: 0.0, count };
-        if count < INDEXED_FROM {
-            return index;
+        let mut levels = Vec::new();
+        if count >= INDEXED_FROM {
+            let mut level: Vec<Bounds> = edges.map(|(a, b)| Bounds::of(a, b)).collect();
+            while level.len() > 1 {
+                let pairs = level.chunks(2).filter_map(|pair| match pair {
+                    [one, other] => Some(one.join(other)),
+                    [one] => Some(*one),
+                    _ => None,
+                });
+                let above = pairs.collect();
+                levels.push(std::mem::replace(&mut level, above));
+            }
+            levels.push(level);
         }
-        index.sorted = edges.enumerate().map(|(i, (a, b))| (Bounds::of(a, b), i)).collect();
-        let axes: [fn(Vector) -> f64; 3] = [|v| v.x, |v| v.y, |v| v.z];
-        let best = axes.into_iter().max_by(|a, b| index.spread(*a).total_cmp(&index.spread(*b)));
-        index.axis = best.unwrap_or(index.axis);
-        index.longest = index.longest_on(index.axis);
-        let axis = index.axis;
-        index.sorted.sort_by(|(a, _), (b, _)| axis(a.low).total_cmp(&axis(b.low)));
-        index
+        EdgeIndex { levels, count }
     }
 
-    /// The numbers of the edges that may meet this one.
-    pub(super) fn near(&self, a: Vector, b: Vector) -> impl Iterator<Item = usize> {
-        let unsorted = if self.sorted.is_empty() { 0..self.count } else { 0..0 };
-        let bounds = Bounds::of(a, b);
-        let axis = self.axis;
-        let from = axis(bounds.low) - self.longest;
-        let start = self.sorted.partition_point(|(edge, _)| axis(edge.low) < from);
-        let candidates = self.sorted.get(start..).unwrap_or_default().iter();
-        let sorted = candidates
-            .take_while(move |(edge, _)| axis(edge.low) <= axis(bounds.high))
-            .filter(move |(edge, _)| edge.meets(&bounds))
-            .map(|(_, i)| *i);
-        unsorted.chain(sorted)
+    /// The numbers of the edges from `first` on that may meet this one.
+    pub(super) fn near(&self, first: usize, a: Vector, b: Vector) -> Near<'_> {
+        let rest = if self.levels.is_empty() { first..self.count } else { 0..0 };
+        let to_do = self.levels.len().checked_sub(1).map(|top| (top, 0)).into_iter().collect();
+        Near { index: self, bounds: Bounds::of(a, b), first, to_do, rest }
     }
+}
 
-    /// The extent of all edges on an axis, for the longest of them.
-    fn spread(&self, axis: fn(Vector) -> f64) -> f64 {
-        let low = self.sorted.iter().map(|(edge, _)| axis(edge.low)).fold(f64::INFINITY, f64::min);
-        let high =
-            self.sorted.iter().map(|(edge, _)| axis(edge.high)).fold(f64::NEG_INFINITY, f64::max);
-        (high - low) / self.longest_on(axis)
-    }
+/// What [`EdgeIndex::near`] finds.
+pub(super) struct Near<'a> {
+    index: &'a EdgeIndex,
+    bounds: Bounds,
+    first: usize,
+    /// Boxes still to be looked at, by level and place; at most two of a level.
+    to_do: Vec<(usize, usize)>,
+    /// Edges to be looked at without boxes.
+    rest: std::ops::Range<usize>,
+}
 
-    fn longest_on(&self, axis: fn(Vector) -> f64) -> f64 {
-        self.sorted.iter().map(|(edge, _)| axis(edge.high) - axis(edge.low)).fold(0.0, f64::max)
+impl Iterator for Near<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        while let Some((level, place)) = self.to_do.pop() {
+            // The last edge in the box comes too early.
+            if ((place + 1) << level) <= self.first {
+                continue;
+            }
+            let Some(found) = self.index.levels.get(level).and_then(|boxes| boxes.get(place))
+            else {
+                continue;
+            };
+            if !found.meets(&self.bounds) {
+                continue;
+            }
+            match level.checked_sub(1) {
+                None => return Some(place),
+                Some(below) => self.to_do.extend([(below, 2 * place + 1), (below, 2 * place)]),
+            }
+        }
+        self.rest.next()
     }
 }
 
@@ -186,14 +226,35 @@ mod tests {
         let wave = |i: usize| at(i as f64 * 1.7 - 60.0, 20.0 * (i as f64).sin());
         let edges: Vec<_> = (0..70).map(|i| (wave(i), wave(i + 1))).collect();
         let index = EdgeIndex::new(edges.iter().copied());
-        assert!(!index.sorted.is_empty());
+        assert_eq!(index.levels.len(), 8);
         for (a, b) in [(at(-60.0, 0.0), at(60.0, 1.0)), (at(0.0, -9.0), at(3.0, 9.0))] {
-            let near: Vec<usize> = index.near(a, b).collect();
+            let near: Vec<usize> = index.near(0, a, b).collect();
             for (i, (c, d)) in edges.iter().enumerate() {
                 let meets = meeting(a, b, *c, *d) != Meeting::Apart;
                 assert!(!meets || near.contains(&i), "edge {i}");
             }
+            let late: Vec<usize> = index.near(33, a, b).collect();
+            assert_eq!(late, near.into_iter().filter(|i| *i >= 33).collect::<Vec<_>>());
         }
-        assert!(index.near(at(0.0, -9.0), at(3.0, 9.0)).count() < edges.len() / 4);
+        assert!(index.near(0, at(0.0, -9.0), at(3.0, 9.0)).count() < 8);
+    }
+
+    #[test]
+    fn boxes_hold_their_arcs() {
+        let ends =
+            [at(-50.0, 60.0), at(70.0, 60.0), at(179.0, -5.0), at(0.0, 90.0), at(20.0, -80.0)];
+        for a in ends {
+            for b in ends.into_iter().filter(|b| *b != a) {
+                let bounds = Bounds::of(a, b);
+                for step in 0..=64 {
+                    let part = f64::from(step) / 64.0;
+                    let point = (a * (1.0 - part) + b * part).unit();
+                    assert!(
+                        bounds.meets(&Bounds { low: point, high: point }),
+                        "{a:?} {b:?} {step}"
+                    );
+                }
+            }
+        }
     }
 }

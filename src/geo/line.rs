@@ -41,7 +41,7 @@ impl Line {
         let index = EdgeIndex::new(self.edges());
         let edges: Vec<_> = self.edges().collect();
         other.edges().any(|(c, d)| {
-            let mut near = index.near(c, d).filter_map(|i| edges.get(i));
+            let mut near = index.near(0, c, d).filter_map(|i| edges.get(i));
             near.any(|(a, b)| meeting(c, d, *a, *b) != Meeting::Apart)
         })
     }

@@ -134,7 +134,7 @@ impl Polygon {
         let index = EdgeIndex::new(edges.iter().copied());
         let mut inside = self.contains_point(start) ^ outside;
         line.edges().any(|(a, b)| {
-            let near = index.near(a, b).filter_map(|i| edges.get(i));
+            let near = index.near(0, a, b).filter_map(|i| edges.get(i));
             let mut cuts: Vec<(f64, Vector)> =
                 near.filter_map(|(c, d)| cut(a, b, *c, *d)).collect();
             if inside {

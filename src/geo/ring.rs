@@ -169,7 +169,7 @@ impl Ring {
     fn walk(&self, other: &Ring, mut visit: impl FnMut(Vector, Corner, Corner) -> bool) -> bool {
         let index = EdgeIndex::new(self.edges());
         for (j, (c, d)) in other.edges().enumerate() {
-            for i in index.near(c, d) {
+            for i in index.near(0, c, d) {
                 let (a, b) = self.edge(i);
                 match meeting(c, d, a, b) {
                     Meeting::Apart => {}
@@ -189,7 +189,7 @@ impl Ring {
         let index = EdgeIndex::new(self.edges());
         self.edges().enumerate().any(|(i, (a, b))| {
             // Each pair is looked at once; neighbours share a point.
-            index.near(a, b).filter(|j| *j > i + 1).any(|j| {
+            index.near(i + 2, a, b).any(|j| {
                 let (c, d) = self.edge(j);
                 meeting(a, b, c, d) == Meeting::Crossing
             })
