@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::effort::Effort;
 use super::orientation::ordered_around;
 use super::ring::Ring;
 use super::vector::Vector;
@@ -12,7 +13,10 @@ use super::vector::Vector;
 type Key = [u64; 3];
 
 /// The rings that the edges of these make, each with its area to the left; none when edges are left over.
-pub(super) fn assemble(rings: impl Iterator<Item = Ring>) -> Option<Vec<Ring>> {
+pub(super) fn assemble(
+    rings: impl Iterator<Item = Ring>,
+    effort: &Effort<'_>,
+) -> Option<Vec<Ring>> {
     let mut edges = Edges::default();
     for ring in rings {
         // The last edge first: what is found first is followed first.
@@ -29,7 +33,7 @@ pub(super) fn assemble(rings: impl Iterator<Item = Ring>) -> Option<Vec<Ring>> {
             for (a, b) in points.iter().zip(points.iter().cycle().skip(1)) {
                 edges.remove(*a, *b);
             }
-            found.push(Ring::unchecked(points));
+            found.push(Ring::unchecked(points, effort));
         }
     }
     Some(found)

@@ -9,6 +9,7 @@ use geographiclib_rs::{DirectGeodesic, Geodesic, InverseGeodesic};
 
 use crate::datum::{Datum, DatumError, number_to_text};
 
+use super::effort::{Effort, GeoError};
 use super::geojson::{Shape, kind_of, point_of};
 use super::vector::LonLat;
 
@@ -87,15 +88,22 @@ impl Unit {
 }
 
 /// The distance in meters between two geometries, of which one must be a point.
-pub fn distance(one: &Datum, other: &Datum, on: &Ellipsoid) -> Result<f64, DatumError> {
+pub fn distance(
+    one: &Datum,
+    other: &Datum,
+    on: &Ellipsoid,
+    effort: &Effort<'_>,
+) -> Result<f64, GeoError> {
     let (point, shape) = if kind_of(one)? == "Point" { (one, other) } else { (other, one) };
     let from = point_of(point)?;
-    let nearest = match Shape::read(shape)? {
+    let nearest = match Shape::read(shape, effort)? {
         Shape::Point(point) => point,
         Shape::Line(line) => line.project(from),
-        Shape::Polygon(polygon) => polygon.project(from).ok_or_else(|| {
-            DatumError::logic("The polygon is empty. It must have at least an outer shell.")
-        })?,
+        Shape::Polygon(polygon) => {
+            effort.done(polygon.project(from, effort))?.ok_or_else(|| {
+                DatumError::logic("The polygon is empty. It must have at least an outer shell.")
+            })?
+        }
     };
     if nearest == from {
         return Ok(0.0);
@@ -138,6 +146,7 @@ pub fn circle(center: LonLat, radius: f64, corners: usize, on: &Ellipsoid) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geo::effort::unbounded;
     use crate::geo::{line, point, polygon};
 
     fn at(lon: f64, lat: f64) -> LonLat {
@@ -147,11 +156,12 @@ mod tests {
     #[test]
     fn distances_are_geodesics() {
         let (a, b) = (point(at(0.0, 0.0)), point(at(1.0, 1.0)));
-        let meters = distance(&a, &b, &Ellipsoid::WGS84).unwrap();
+        let meters = distance(&a, &b, &Ellipsoid::WGS84, &unbounded()).unwrap();
         assert!((meters - 156_899.568_291_340_26).abs() < 1e-6, "{meters}");
-        let radians = distance(&a, &point(at(90.0, 0.0)), &Ellipsoid::UNIT_SPHERE).unwrap();
+        let radians =
+            distance(&a, &point(at(90.0, 0.0)), &Ellipsoid::UNIT_SPHERE, &unbounded()).unwrap();
         assert!((radians - PI / 2.0).abs() < 1e-15, "{radians}");
-        assert_eq!(distance(&a, &a, &Ellipsoid::WGS84).unwrap(), 0.0);
+        assert_eq!(distance(&a, &a, &Ellipsoid::WGS84, &unbounded()).unwrap(), 0.0);
     }
 
     #[test]
@@ -159,11 +169,11 @@ mod tests {
         let here = point(at(0.5, 0.5));
         let square = polygon(&[at(0.0, 0.0), at(1.0, 0.0), at(1.0, 1.0), at(0.0, 1.0)]);
         let edge = line(&[at(0.0, 1.0), at(1.0, 1.0)]);
-        assert_eq!(distance(&square, &here, &Ellipsoid::WGS84).unwrap(), 0.0);
-        let meters = distance(&edge, &here, &Ellipsoid::WGS84).unwrap();
+        assert_eq!(distance(&square, &here, &Ellipsoid::WGS84, &unbounded()).unwrap(), 0.0);
+        let meters = distance(&edge, &here, &Ellipsoid::WGS84, &unbounded()).unwrap();
         assert!((meters - 55_287.0).abs() < 20.0, "{meters}");
-        let error = distance(&square, &edge, &Ellipsoid::WGS84).unwrap_err();
-        assert_eq!(error.message, "Expected geometry of type `Point` but found `LineString`.");
+        let error = distance(&square, &edge, &Ellipsoid::WGS84, &unbounded()).unwrap_err();
+        assert_eq!(error.to_string(), "Expected geometry of type `Point` but found `LineString`.");
     }
 
     #[test]

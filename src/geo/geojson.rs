@@ -4,6 +4,7 @@
 
 use crate::datum::{Datum, DatumError, GEOMETRY, REQL_TYPE, number_to_text};
 
+use super::effort::{Effort, GeoError};
 use super::line::Line;
 use super::polygon::Polygon;
 use super::ring::Ring;
@@ -45,14 +46,15 @@ pub fn polygon(shell: &[LonLat]) -> Datum {
 }
 
 /// Fails unless the value is GeoJSON of a shape that makes sense.
-pub fn check(value: &Datum) -> Result<(), DatumError> {
+pub fn check(value: &Datum, effort: &Effort<'_>) -> Result<(), GeoError> {
     if !matches!(value.as_object()?.get("crs"), None | Some(Datum::Null)) {
         return Err(DatumError::logic(
             "Non-default coordinate reference systems are not supported in GeoJSON objects.  \
              Make sure the `crs` field of the geometry is null or non-existent.",
-        ));
+        )
+        .into());
     }
-    Shape::read(value).map(drop)
+    Shape::read(value, effort).map(drop)
 }
 
 /// The position of a point.
@@ -71,8 +73,8 @@ pub(super) fn point_of(value: &Datum) -> Result<Vector, DatumError> {
 }
 
 /// The polygon that a value must be.
-pub(super) fn polygon_of(value: &Datum) -> Result<Polygon, DatumError> {
-    read_polygon(coordinates_of(value, POLYGON)?)
+pub(super) fn polygon_of(value: &Datum, effort: &Effort<'_>) -> Result<Polygon, GeoError> {
+    read_polygon(coordinates_of(value, POLYGON)?, effort)
 }
 
 /// A shape on the sphere.
@@ -84,17 +86,19 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    pub(super) fn read(value: &Datum) -> Result<Shape, DatumError> {
+    pub(super) fn read(value: &Datum, effort: &Effort<'_>) -> Result<Shape, GeoError> {
         let kind = kind_of(value)?;
         let coordinates = value.get_or_error("coordinates")?;
         match kind {
-            POINT => read_point(coordinates).map(Shape::Point),
-            LINE => read_line(coordinates).map(Shape::Line),
-            POLYGON => read_polygon(coordinates).map(Shape::Polygon),
+            POINT => Ok(Shape::Point(read_point(coordinates)?)),
+            LINE => Ok(Shape::Line(read_line(coordinates)?)),
+            POLYGON => read_polygon(coordinates, effort).map(Shape::Polygon),
             known if OTHER_TYPES.contains(&known) => {
-                Err(DatumError::logic(format!("GeoJSON type `{known}` is not supported.")))
+                Err(DatumError::logic(format!("GeoJSON type `{known}` is not supported.")).into())
             }
-            unknown => Err(DatumError::logic(format!("Unrecognized GeoJSON type `{unknown}`."))),
+            unknown => {
+                Err(DatumError::logic(format!("Unrecognized GeoJSON type `{unknown}`.")).into())
+            }
         }
     }
 }
@@ -169,32 +173,37 @@ fn read_line(coordinates: &Datum) -> Result<Line, DatumError> {
     })
 }
 
-fn read_ring(coordinates: &Datum) -> Result<Ring, DatumError> {
+fn read_ring(coordinates: &Datum, effort: &Effort<'_>) -> Result<Ring, GeoError> {
     let coordinates = coordinates.as_array()?;
     if coordinates.len() < 4 {
-        return Err(DatumError::logic("GeoJSON LinearRing must have at least four positions."));
+        return Err(
+            DatumError::logic("GeoJSON LinearRing must have at least four positions.").into()
+        );
     }
     let mut points = read_points(coordinates)?;
     if points.pop() != points.first().copied() {
         return Err(DatumError::logic(
             "First and last vertex of GeoJSON LinearRing must be identical.",
-        ));
+        )
+        .into());
     }
-    Ring::new(points).ok_or_else(|| {
+    effort.done(Ring::new(points, effort))?.ok_or_else(|| {
         DatumError::logic(
             "Invalid LinearRing.  Are there antipodal or duplicate vertices? \
              Is it self-intersecting?",
         )
+        .into()
     })
 }
 
-fn read_polygon(coordinates: &Datum) -> Result<Polygon, DatumError> {
-    let rings: Result<Vec<Ring>, DatumError> =
-        coordinates.as_array()?.iter().map(read_ring).collect();
-    Polygon::new(rings?).ok_or_else(|| {
+fn read_polygon(coordinates: &Datum, effort: &Effort<'_>) -> Result<Polygon, GeoError> {
+    let rings = coordinates.as_array()?.iter().map(|ring| read_ring(ring, effort));
+    let rings: Result<Vec<Ring>, GeoError> = rings.collect();
+    effort.done(Polygon::new(rings?, effort))?.ok_or_else(|| {
         DatumError::logic(
             "Some edges in GeoJSON polygon could not be used.  Are they intersecting?",
         )
+        .into()
     })
 }
 
@@ -218,21 +227,22 @@ fn pairs(positions: &[LonLat]) -> Datum {
 mod tests {
     use super::*;
     use crate::datum::DatumErrorKind;
+    use crate::geo::effort::unbounded;
 
     fn at(lon: f64, lat: f64) -> LonLat {
         LonLat { lon, lat }
     }
 
     fn complaint(value: &Datum) -> String {
-        check(value).unwrap_err().message
+        check(value, &unbounded()).unwrap_err().to_string()
     }
 
     #[test]
     fn shapes_that_make_sense() {
         let corners = [at(0.0, 0.0), at(1.0, 0.0), at(1.0, 1.0)];
-        check(&point(at(180.0, -90.0))).unwrap();
-        check(&line(&corners)).unwrap();
-        check(&polygon(&corners)).unwrap();
+        check(&point(at(180.0, -90.0)), &unbounded()).unwrap();
+        check(&line(&corners), &unbounded()).unwrap();
+        check(&polygon(&corners), &unbounded()).unwrap();
         let json = polygon(&corners).to_json();
         assert!(json.contains("[[[0,0],[1,0],[1,1],[0,0]]]"), "{json}");
         assert_eq!(line_positions(&line(&corners)).unwrap(), corners);
@@ -262,7 +272,7 @@ mod tests {
         let twice = line(&[at(0.0, 0.0), at(0.0, 0.0)]);
         assert!(complaint(&twice).starts_with("Invalid LineString."));
         let opposite = line(&[at(0.0, 0.0), at(180.0, 0.0)]);
-        assert!(check(&opposite).is_ok(), "only nearly opposite in doubles");
+        assert!(check(&opposite, &unbounded()).is_ok(), "only nearly opposite in doubles");
         let bow = polygon(&[at(0.0, 0.0), at(1.0, 1.0), at(0.0, 1.0), at(1.0, 0.0)]);
         assert!(complaint(&bow).starts_with("Invalid LinearRing."));
         let open = geometry(POLYGON, Datum::array(vec![pairs(&[at(0.0, 0.0); 4][..3])]));
@@ -270,6 +280,18 @@ mod tests {
         let many = geometry("MultiPoint", Datum::array(vec![]));
         assert_eq!(complaint(&many), "GeoJSON type `MultiPoint` is not supported.");
         assert_eq!(complaint(&geometry("X", many)), "Unrecognized GeoJSON type `X`.");
-        assert_eq!(check(&Datum::Null).unwrap_err().kind, DatumErrorKind::NonExistence);
+        let nothing = check(&Datum::Null, &unbounded());
+        assert!(
+            matches!(nothing, Err(GeoError::Shape(error)) if error.kind == DatumErrorKind::NonExistence)
+        );
+    }
+    #[test]
+    fn a_check_can_be_called_off() {
+        let zigzag = |i: i32| at(f64::from(i % 2 * 100 - 50), f64::from(i) * 0.01);
+        let mut corners: Vec<LonLat> = (0..500).map(zigzag).collect();
+        corners.extend([at(-60.0, 5.0), at(-60.0, 0.0)]);
+        check(&polygon(&corners), &unbounded()).unwrap();
+        let stopped = check(&polygon(&corners), &Effort::new(&|| false));
+        assert!(matches!(stopped, Err(GeoError::Stopped)));
     }
 }

@@ -3,6 +3,7 @@
 //! Knows points and edges.
 
 use super::edge::{EdgeIndex, closest_point, distance};
+use super::effort::Effort;
 use super::orientation::{Meeting, meeting};
 use super::vector::Vector;
 
@@ -37,12 +38,12 @@ impl Line {
     }
 
     /// Whether both have a point in common. A line that ends on another need not, unless at a point of it.
-    pub(super) fn intersects(&self, other: &Line) -> bool {
+    pub(super) fn intersects(&self, other: &Line, effort: &Effort<'_>) -> bool {
         let index = EdgeIndex::new(self.edges());
         let edges: Vec<_> = self.edges().collect();
         other.edges().any(|(c, d)| {
             let mut near = index.near(0, c, d).filter_map(|i| edges.get(i));
-            near.any(|(a, b)| meeting(c, d, *a, *b) != Meeting::Apart)
+            near.any(|(a, b)| effort.spend(1) || meeting(c, d, *a, *b) != Meeting::Apart)
         })
     }
 }

@@ -7,6 +7,7 @@
 mod assembly;
 mod distance;
 mod edge;
+mod effort;
 mod geojson;
 mod line;
 mod orientation;
@@ -16,6 +17,7 @@ mod ring;
 mod vector;
 
 pub use distance::{Ellipsoid, Unit, check_radius, circle, distance};
+pub use effort::{Effort, GeoError};
 pub use geojson::{check, kind_of, line, line_positions, point, point_position, polygon};
 pub use relation::{Area, intersects, read_polygon};
 pub use vector::LonLat;

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use super::edge::EdgeIndex;
+use super::effort::Effort;
 use super::orientation::{
     Corner, Corners, Meeting, Turn, changes_side, meeting, ordered_around, turn,
 };
@@ -38,22 +39,22 @@ pub(super) enum Relation {
 
 impl Ring {
     /// Of the points in their order, the first not repeated at the end; none when they make no ring.
-    pub(super) fn new(points: Vec<Vector>) -> Option<Ring> {
+    pub(super) fn new(points: Vec<Vector>, effort: &Effort<'_>) -> Option<Ring> {
         let distinct: HashSet<_> = points.iter().map(|point| point.key()).collect();
         if points.len() < 3 || distinct.len() < points.len() {
             return None;
         }
-        let ring = Ring::unchecked(points);
-        (!ring.crosses_itself()).then_some(ring)
+        let ring = Ring::unchecked(points, effort);
+        (!ring.crosses_itself(effort)).then_some(ring)
     }
 
     /// As [`Ring::new`], of points that are known to make a ring.
-    pub(super) fn unchecked(points: Vec<Vector>) -> Ring {
+    pub(super) fn unchecked(points: Vec<Vector>, effort: &Effort<'_>) -> Ring {
         let mut ring = Ring { points, far_point_inside: false };
         let (before, at, after) = (ring.point(0), ring.point(1), ring.point(2));
         // Which side of the corner is inside tells whether counting must begin inside.
         let inside = ordered_around(at, at.perpendicular(), before, after);
-        ring.far_point_inside = inside != ring.contains_point(at);
+        ring.far_point_inside = inside != ring.contains_point(at, effort);
         ring
     }
 
@@ -88,43 +89,46 @@ impl Ring {
     }
 
     /// Whether a point is inside. Of a point on the boundary, rings that divide the sphere between them agree on one.
-    pub(super) fn contains_point(&self, point: Vector) -> bool {
+    pub(super) fn contains_point(&self, point: Vector, effort: &Effort<'_>) -> bool {
+        if effort.spend(self.len()) {
+            return false;
+        }
         let from = far_point();
         let changes = self.edges().filter(|(a, b)| changes_side(from, point, *a, *b)).count();
         self.far_point_inside ^ (changes % 2 == 1)
     }
 
     /// Whether everything in the other is in this. A ring contains itself.
-    pub(super) fn contains(&self, other: &Ring) -> bool {
-        if !self.may_contain(other) {
+    pub(super) fn contains(&self, other: &Ring, effort: &Effort<'_>) -> bool {
+        if !self.may_contain(other, effort) {
             return false;
         }
         let mut all = true;
-        let crosses = self.walk(other, |at, ours, theirs| {
+        let crosses = self.walk(other, effort, |at, ours, theirs| {
             all = ours.contains(at, theirs);
             all
         });
         // Two rings that together cover the sphere contain each other's boundaries, but not each other.
-        !crosses && all && !other.strictly_contains(self.point(0))
+        !crosses && all && !other.strictly_contains(self.point(0), effort)
     }
 
     /// Whether both have a point inside in common. Rings that only touch do not.
-    pub(super) fn intersects(&self, other: &Ring) -> bool {
-        if self.strictly_contains(other.point(0)) {
+    pub(super) fn intersects(&self, other: &Ring, effort: &Effort<'_>) -> bool {
+        if self.strictly_contains(other.point(0), effort) {
             return true;
         }
         let mut any = false;
-        let crosses = self.walk(other, |at, ours, theirs| {
+        let crosses = self.walk(other, effort, |at, ours, theirs| {
             any = ours.intersects(at, theirs);
             !any
         });
-        crosses || any || other.strictly_contains(self.point(0))
+        crosses || any || other.strictly_contains(self.point(0), effort)
     }
 
     /// How the other lies, of which is known that both together do not cover the sphere.
-    pub(super) fn relation(&self, other: &Ring) -> Relation {
+    pub(super) fn relation(&self, other: &Ring, effort: &Effort<'_>) -> Relation {
         let (mut more, mut less, mut disjoint, mut overlap) = (false, false, false, false);
-        let crosses = self.walk(other, |at, ours, theirs| {
+        let crosses = self.walk(other, effort, |at, ours, theirs| {
             match ours.compare(at, theirs) {
                 Corners::Equal => {}
                 Corners::Contains => more = true,
@@ -137,7 +141,7 @@ impl Ring {
         });
         if crosses || overlap {
             Relation::Crosses
-        } else if disjoint || less || !self.may_contain(other) {
+        } else if disjoint || less || !self.may_contain(other, effort) {
             Relation::Outside
         } else {
             Relation::Contains
@@ -145,31 +149,40 @@ impl Ring {
     }
 
     /// Whether it contains the other, of which is known that it crosses it nowhere and shares no edge with it.
-    pub(super) fn contains_nested(&self, other: &Ring) -> bool {
+    pub(super) fn contains_nested(&self, other: &Ring, effort: &Effort<'_>) -> bool {
         let at = other.point(1);
         match self.find(at) {
-            None => self.contains_point(at),
+            None => self.contains_point(at, effort),
             Some(i) => self.corner(i).contains(at, other.corner(1)),
         }
     }
 
     /// Whether the first point of the other is inside or a corner: without that, nothing is contained.
-    fn may_contain(&self, other: &Ring) -> bool {
+    fn may_contain(&self, other: &Ring, effort: &Effort<'_>) -> bool {
         let first = other.point(0);
-        self.contains_point(first) || self.find(first).is_some()
+        self.contains_point(first, effort) || self.find(first).is_some()
     }
 
     /// Inside, and no corner.
-    fn strictly_contains(&self, point: Vector) -> bool {
-        self.contains_point(point) && self.find(point).is_none()
+    fn strictly_contains(&self, point: Vector, effort: &Effort<'_>) -> bool {
+        self.contains_point(point, effort) && self.find(point).is_none()
     }
 
     /// Whether an edge of one crosses one of the other. Until then `visit` is called with the corners of both at each
     /// point that both have, and stops the walk with false.
-    fn walk(&self, other: &Ring, mut visit: impl FnMut(Vector, Corner, Corner) -> bool) -> bool {
+    fn walk(
+        &self,
+        other: &Ring,
+        effort: &Effort<'_>,
+        mut visit: impl FnMut(Vector, Corner, Corner) -> bool,
+    ) -> bool {
         let index = EdgeIndex::new(self.edges());
+        effort.spend(self.len());
         for (j, (c, d)) in other.edges().enumerate() {
             for i in index.near(0, c, d) {
+                if effort.spend(1) {
+                    return false;
+                }
                 let (a, b) = self.edge(i);
                 match meeting(c, d, a, b) {
                     Meeting::Apart => {}
@@ -185,13 +198,13 @@ impl Ring {
         false
     }
 
-    fn crosses_itself(&self) -> bool {
+    fn crosses_itself(&self, effort: &Effort<'_>) -> bool {
         let index = EdgeIndex::new(self.edges());
         self.edges().enumerate().any(|(i, (a, b))| {
             // Each pair is looked at once; neighbours share a point.
             index.near(i + 2, a, b).any(|j| {
                 let (c, d) = self.edge(j);
-                meeting(a, b, c, d) == Meeting::Crossing
+                effort.spend(1) || meeting(a, b, c, d) == Meeting::Crossing
             })
         })
     }
@@ -230,6 +243,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geo::effort::unbounded;
     use crate::geo::vector::LonLat;
 
     fn at(lon: f64, lat: f64) -> Vector {
@@ -237,7 +251,9 @@ mod tests {
     }
 
     fn ring(points: &[(f64, f64)]) -> Ring {
-        Ring::new(points.iter().map(|(lon, lat)| at(*lon, *lat)).collect()).unwrap().normalized()
+        Ring::new(points.iter().map(|(lon, lat)| at(*lon, *lat)).collect(), &unbounded())
+            .unwrap()
+            .normalized()
     }
 
     fn square(west: f64, south: f64, size: f64) -> Ring {
@@ -248,7 +264,7 @@ mod tests {
     #[test]
     fn what_is_no_ring() {
         let make = |points: &[(f64, f64)]| {
-            Ring::new(points.iter().map(|(lon, lat)| at(*lon, *lat)).collect())
+            Ring::new(points.iter().map(|(lon, lat)| at(*lon, *lat)).collect(), &unbounded())
         };
         assert!(make(&[(0.0, 0.0), (1.0, 0.0)]).is_none());
         assert!(make(&[(0.0, 0.0), (1.0, 0.0), (0.0, 0.0)]).is_none());
@@ -259,13 +275,16 @@ mod tests {
     fn either_direction_has_the_smaller_part_inside() {
         for points in [[(0.0, 0.0), (4.0, 0.0), (4.0, 4.0)], [(4.0, 4.0), (4.0, 0.0), (0.0, 0.0)]] {
             let ring = ring(&points);
-            assert!(ring.contains_point(at(3.0, 1.0)));
-            assert!(!ring.contains_point(at(1.0, 3.0)));
-            assert!(!ring.contains_point(at(0.0, 90.0)));
-            assert!(ring.clone().inverted().contains_point(at(0.0, 90.0)));
+            assert!(ring.contains_point(at(3.0, 1.0), &unbounded()));
+            assert!(!ring.contains_point(at(1.0, 3.0), &unbounded()));
+            assert!(!ring.contains_point(at(0.0, 90.0), &unbounded()));
+            assert!(ring.clone().inverted().contains_point(at(0.0, 90.0), &unbounded()));
         }
         let polar = ring(&[(0.0, 80.0), (120.0, 80.0), (-120.0, 80.0)]);
-        assert!(polar.contains_point(at(0.0, 90.0)) && !polar.contains_point(at(0.0, -90.0)));
+        assert!(
+            polar.contains_point(at(0.0, 90.0), &unbounded())
+                && !polar.contains_point(at(0.0, -90.0), &unbounded())
+        );
     }
 
     #[test]
@@ -274,7 +293,10 @@ mod tests {
         let (below, beside) = (square(0.0, -1.0, 1.0), square(1.0, -1.0, 1.0));
         for point in [at(1.0, 0.0), at(1.0, 0.5), at(0.5, 0.0)] {
             let owners = [&left, &right, &below, &beside];
-            assert_eq!(owners.iter().filter(|ring| ring.contains_point(point)).count(), 1);
+            assert_eq!(
+                owners.iter().filter(|ring| ring.contains_point(point, &unbounded())).count(),
+                1
+            );
         }
     }
 
@@ -283,15 +305,30 @@ mod tests {
         let (large, inner, far) =
             (square(0.0, 0.0, 4.0), square(1.0, 1.0, 1.0), square(9.0, 0.0, 1.0));
         let (across, beside) = (square(3.0, 3.0, 3.0), square(4.0, 0.0, 4.0));
-        assert!(large.contains(&inner) && !inner.contains(&large) && large.contains(&large));
-        assert!(!large.contains(&across) && !large.contains(&far) && !large.contains(&beside));
-        assert!(large.intersects(&inner) && inner.intersects(&large) && large.intersects(&large));
-        assert!(large.intersects(&across) && !large.intersects(&far));
-        assert!(!large.intersects(&beside), "neighbours only touch");
-        assert_eq!(large.relation(&inner), Relation::Contains);
-        assert_eq!(large.relation(&across), Relation::Crosses);
-        assert_eq!(inner.relation(&large), Relation::Outside);
-        assert_eq!(large.relation(&far), Relation::Outside);
-        assert!(large.contains_nested(&inner) && !inner.contains_nested(&large));
+        assert!(
+            large.contains(&inner, &unbounded())
+                && !inner.contains(&large, &unbounded())
+                && large.contains(&large, &unbounded())
+        );
+        assert!(
+            !large.contains(&across, &unbounded())
+                && !large.contains(&far, &unbounded())
+                && !large.contains(&beside, &unbounded())
+        );
+        assert!(
+            large.intersects(&inner, &unbounded())
+                && inner.intersects(&large, &unbounded())
+                && large.intersects(&large, &unbounded())
+        );
+        assert!(large.intersects(&across, &unbounded()) && !large.intersects(&far, &unbounded()));
+        assert!(!large.intersects(&beside, &unbounded()), "neighbours only touch");
+        assert_eq!(large.relation(&inner, &unbounded()), Relation::Contains);
+        assert_eq!(large.relation(&across, &unbounded()), Relation::Crosses);
+        assert_eq!(inner.relation(&large, &unbounded()), Relation::Outside);
+        assert_eq!(large.relation(&far, &unbounded()), Relation::Outside);
+        assert!(
+            large.contains_nested(&inner, &unbounded())
+                && !inner.contains_nested(&large, &unbounded())
+        );
     }
 }

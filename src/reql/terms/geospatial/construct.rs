@@ -9,7 +9,7 @@ use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
 use crate::reql::value::Val;
 
-use super::{geometry, position};
+use super::{geometry, position, work};
 
 /// `r.point(longitude, latitude)`. Of all terms that make or compare shapes the only one without mathematics, so its
 /// answers are the same everywhere.
@@ -65,7 +65,7 @@ pub(super) fn closed(args: &Args<'_>, ring: &[LonLat]) -> Result<Val> {
 
 /// The shape, if it makes sense.
 pub(super) fn checked(args: &Args<'_>, shape: Datum) -> Result<Val> {
-    geo::check(&shape)?;
+    work(args.env, |effort| geo::check(&shape, effort))?;
     args.value(shape)
 }
 

@@ -10,7 +10,7 @@ use crate::reql::value::Val;
 
 use super::construct::{checked, closed};
 use super::options::{ellipsoid, unit};
-use super::{geometry, position};
+use super::{geometry, position, work};
 
 /// How many corners a circle has unless the query says otherwise.
 const DEFAULT_VERTICES: usize = 32;
@@ -36,7 +36,7 @@ fn distance(args: &Args<'_>) -> Result<Val> {
     // Of which type it is must be known before the second argument is looked at.
     geo::kind_of(&one)?;
     let other = geometry(other, args.env)?;
-    let meters = geo::distance(&one, &other, &ellipsoid)?;
+    let meters = work(args.env, |effort| geo::distance(&one, &other, &ellipsoid, effort))?;
     args.number_value(unit.from_meters(meters))
 }
 

@@ -9,7 +9,7 @@ use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
 use crate::reql::value::Val;
 
-use super::geometry;
+use super::{geometry, work};
 
 pub static GEOJSON: TermSpec = TermSpec {
     determinism: Determinism::SingleServer,
@@ -25,7 +25,7 @@ pub static GEOJSON: TermSpec = TermSpec {
 
 fn from_geojson(args: &Args<'_>) -> Result<Val> {
     let value = args.datum(0)?;
-    geo::check(&value)?;
+    work(args.env, |effort| geo::check(&value, effort))?;
     let object = value.as_object()?;
     if object.contains(REQL_TYPE) {
         return Err(Error::logic("GeoJSON object already had a $reql_type$ field."));

@@ -8,7 +8,7 @@ mod options;
 mod relation;
 
 use crate::datum::Datum;
-use crate::geo::{LonLat, point_position};
+use crate::geo::{Effort, GeoError, LonLat, point_position};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::spec::TermSpec;
@@ -46,6 +46,21 @@ fn check_geometry(datum: &Datum) -> Result<()> {
     }
     let printed = datum.try_truncated_print()?;
     Err(Error::logic(format!("Not a GEOMETRY pseudotype: `{printed}`.")))
+}
+
+/// What is found out about shapes, as long as the query is not to stop.
+fn work<T>(
+    env: &Env,
+    about: impl FnOnce(&Effort<'_>) -> std::result::Result<T, GeoError>,
+) -> Result<T> {
+    let go_on = || env.check_interrupt_now().is_ok();
+    about(&Effort::new(&go_on)).map_err(|error| match error {
+        GeoError::Shape(error) => error.into(),
+        GeoError::Stopped => match env.check_interrupt_now() {
+            Err(error) => error,
+            Ok(()) => Error::internal("Shapes were left for no reason."),
+        },
+    })
 }
 
 /// A position: a point's, or a pair of coordinates.

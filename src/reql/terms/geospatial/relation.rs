@@ -11,7 +11,7 @@ use crate::reql::terms::document_manipulation::{OPTIONS, RowTerm, Rows};
 use crate::reql::value::Val;
 
 use super::construct::checked;
-use super::{check_geometry, geometry};
+use super::{check_geometry, geometry, work};
 
 /// `shape.intersects(shape)`; of a sequence, the shapes that do.
 pub static INTERSECTS: TermSpec =
@@ -62,16 +62,16 @@ fn intersects(args: &Args<'_>, shape: &Object, at: NodeId) -> Result<Val> {
     let other = geometry(args.arg(1)?, args.env)?;
     let shape = Datum::Object(shape.clone());
     check_geometry(&shape).map_err(|error| error.at(at))?;
-    args.value(geo::intersects(&shape, &other)?)
+    args.value(work(args.env, |effort| geo::intersects(&shape, &other, effort))?)
 }
 
 fn includes(args: &Args<'_>, shape: &Object, at: NodeId) -> Result<Val> {
     let other = args.arg(1)?;
     let shape = Datum::Object(shape.clone());
     check_geometry(&shape).map_err(|error| error.at(at))?;
-    let polygon = geo::read_polygon(&shape)?;
+    let polygon = work(args.env, |effort| geo::read_polygon(&shape, effort))?;
     let other = geometry(other, args.env)?;
-    args.value(polygon.includes(&other)?)
+    args.value(work(args.env, |effort| polygon.includes(&other, effort))?)
 }
 
 /// `polygon.polygonSub(polygon)`: the first with the second as a hole.
@@ -90,7 +90,8 @@ pub static POLYGON_SUB: TermSpec = TermSpec {
 fn polygon_sub(args: &Args<'_>) -> Result<Val> {
     let whole = without_holes(args, 0)?;
     let hole = without_holes(args, 1)?;
-    if !geo::read_polygon(&whole)?.includes(&hole)? {
+    let fits = work(args.env, |effort| geo::read_polygon(&whole, effort)?.includes(&hole, effort));
+    if !fits? {
         return Err(Error::logic(
             "The second argument to `polygon_sub` is not contained in the first one.",
         ));
