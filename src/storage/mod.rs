@@ -34,6 +34,7 @@ mod entries;
 mod error;
 pub mod memory;
 mod range;
+mod slab;
 pub mod wal;
 
 pub use batch::{Condition, Operation, WriteBatch};

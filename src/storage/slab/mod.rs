@@ -1,0 +1,210 @@
+//! The data file: images of any length up to an extent, in slots, each with a checksum that its reference carries.
+//! Knows slots, extents and superblocks; must not know what an image holds, nor when a checkpoint is due.
+//!
+//! Reading takes no lock. Slots are taken and released by the one checkpoint that is being written, whose steps are:
+//! [`Slab::store`] and [`Slab::release`] for what has changed, [`Slab::take_changes`] for the meta tree's records,
+//! then [`Slab::commit`] with the new superblock. A slot that the last durable checkpoint refers to is never written.
+
+mod class;
+mod reference;
+mod space;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+
+pub(crate) use self::class::{EXTENT, GRAIN};
+use self::reference::{NoSuperblock, superblock_offset};
+pub(crate) use self::reference::{
+    REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
+};
+use self::space::Space;
+pub(crate) use self::space::{Epoch, ExtentRecord, META};
+use super::StorageError;
+use super::disk::{Disk, DiskFile};
+use super::encoding::{BLOCK, checksum};
+
+const FILE: &str = "slab.data";
+const NEW_FILE: &str = "slab.data.new";
+
+/// The data file of a store.
+pub(crate) struct Slab {
+    file: Box<dyn DiskFile>,
+    space: Mutex<Space>,
+}
+
+/// Whether the directory has a data file.
+pub(crate) fn exists(disk: &dyn Disk) -> Result<bool, StorageError> {
+    let names = disk.list().map_err(|error| StorageError::io("reading the directory", error))?;
+    Ok(names.iter().any(|name| name == FILE))
+}
+
+/// Makes a data file with nothing in it, safe under its name when this returns.
+pub(crate) fn create(disk: &dyn Disk, superblock: &Superblock) -> Result<(), StorageError> {
+    let make = || {
+        let file = disk.create(NEW_FILE)?;
+        file.set_length(EXTENT)?;
+        file.write_at(superblock_offset(superblock.checkpoint), &superblock.encode())?;
+        file.sync()?;
+        disk.rename(NEW_FILE, FILE)?;
+        disk.sync_directory()
+    };
+    make().map_err(|error| StorageError::io(FILE, error))
+}
+
+impl Slab {
+    /// Opens the data file with the newer of its superblocks. Which slots are in use is told to it afterwards, by
+    /// [`Slab::restore`] and [`Slab::restore_meta`], up to [`Slab::finish_restoring`].
+    pub(crate) fn open(disk: &dyn Disk) -> Result<(Self, Superblock), StorageError> {
+        let file = disk.open(FILE).map_err(|error| StorageError::io(FILE, error))?;
+        let mut found: Option<Superblock> = None;
+        for checkpoint in [0, 1] {
+            let mut block = [0; BLOCK];
+            let offset = superblock_offset(checkpoint);
+            let length = file.length().map_err(|error| StorageError::io(FILE, error))?;
+            if offset + BLOCK as u64 > length {
+                continue;
+            }
+            file.read_at(offset, &mut block).map_err(|error| StorageError::io(FILE, error))?;
+            match Superblock::decode(&block) {
+                Ok(block) if block.checkpoint % 2 == checkpoint => {
+                    let is_newer = found.is_none_or(|other| other.checkpoint < block.checkpoint);
+                    found = if is_newer { Some(block) } else { found };
+                }
+                Ok(_) | Err(NoSuperblock::Invalid) => {}
+                Err(NoSuperblock::Version(version)) => {
+                    let problem =
+                        format!("its format has version {version}, which is not known here");
+                    return Err(StorageError::corrupt(FILE, problem));
+                }
+            }
+        }
+        let Some(superblock) = found else {
+            return Err(StorageError::corrupt(FILE, "it has no valid superblock (rule 1)"));
+        };
+        Ok((Self { file, space: Mutex::new(Space::new()) }, superblock))
+    }
+
+    /// The image that is referred to, when it is what it must be.
+    pub(crate) fn read(&self, reference: Reference) -> Result<Bytes, StorageError> {
+        let place = || format!("{FILE} at {}", reference.grain.saturating_mul(GRAIN));
+        if u64::from(reference.length) > EXTENT {
+            let problem = format!("an image of {} bytes (rule 4)", reference.length);
+            return Err(StorageError::corrupt(place(), problem));
+        }
+        let mut image = vec![0; reference.length as usize];
+        match self.file.read_at(reference.grain.saturating_mul(GRAIN), &mut image) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(StorageError::corrupt(place(), "the file ends before it (rule 4)"));
+            }
+            Err(error) => return Err(StorageError::io(place(), error)),
+        }
+        let sum = checksum(&image);
+        if sum != reference.sum {
+            let problem =
+                format!("its checksum is {sum:016x}, not {:016x} (rule 4)", reference.sum);
+            return Err(StorageError::corrupt(place(), problem));
+        }
+        Ok(Bytes::from(image))
+    }
+
+    /// Writes an image into a free slot. It is safe after [`Slab::commit`].
+    pub(crate) fn store(&self, tree: u64, image: &[u8]) -> Result<Reference, StorageError> {
+        let grain = self.space().take(tree, image.len() as u64);
+        let Some(grain) = grain else {
+            let problem = format!("no slot has {} bytes", image.len());
+            return Err(StorageError::corrupt(FILE, problem));
+        };
+        let written = self.file.write_at(grain * GRAIN, image);
+        written.map_err(|error| StorageError::io(FILE, error))?;
+        Ok(Reference { grain, length: image.len() as u32, sum: checksum(image) })
+    }
+
+    /// The checkpoint being written does without this image.
+    pub(crate) fn release(&self, reference: Reference) -> Result<(), StorageError> {
+        if self.space().release(reference) {
+            return Ok(());
+        }
+        let place = format!("{FILE} at {}", reference.grain.saturating_mul(GRAIN));
+        Err(StorageError::corrupt(place, "a slot that is not in use was referred to (rule 12)"))
+    }
+
+    /// The checkpoint being written does without anything of this tree.
+    pub(crate) fn release_tree(&self, tree: u64) {
+        self.space().release_tree(tree);
+    }
+
+    /// What the meta tree has to say anew of extents.
+    pub(crate) fn take_changes(&self) -> Vec<(u64, Option<ExtentRecord>)> {
+        self.space().take_changes()
+    }
+
+    /// Makes everything that was stored safe, and then the superblock that refers to it. `extents` of it is set here.
+    /// After an error nothing may be written any more. What was released is free once the epoch is not held any more.
+    pub(crate) fn commit(
+        &self,
+        mut superblock: Superblock,
+        epoch: Weak<Epoch>,
+    ) -> Result<(), StorageError> {
+        superblock.extents = self.space().end();
+        let write = || {
+            self.file.sync()?;
+            let offset = superblock_offset(superblock.checkpoint);
+            self.file.write_at(offset, &superblock.encode())?;
+            self.file.sync()
+        };
+        write().map_err(|error| StorageError::io(FILE, error))?;
+        self.space().seal(epoch);
+        Ok(())
+    }
+
+    /// Makes free what may be overwritten by now, and gives free extents back to the file system. Must not run beside
+    /// the writing of a checkpoint, which could take such an extent again.
+    pub(crate) fn reclaim(&self) -> Result<(), StorageError> {
+        let (freed, end) = {
+            let mut space = self.space();
+            (space.reclaim(), space.end())
+        };
+        let give_back = || {
+            for extent in freed.into_iter().filter(|extent| *extent < end) {
+                self.file.punch_hole(extent * EXTENT, EXTENT)?;
+            }
+            if self.file.length()? > end * EXTENT {
+                self.file.set_length(end * EXTENT)?;
+            }
+            Ok(())
+        };
+        give_back().map_err(|error| StorageError::io(FILE, error))
+    }
+
+    /// Puts in what the meta tree says of an extent.
+    pub(crate) fn restore(&self, extent: u64, record: &ExtentRecord) -> Result<(), StorageError> {
+        let restored = self.space().restore(extent, record);
+        restored.map_err(|problem| StorageError::corrupt(FILE, problem))
+    }
+
+    /// Puts in an image of the meta tree itself.
+    pub(crate) fn restore_meta(&self, reference: Reference) -> Result<(), StorageError> {
+        let restored = self.space().restore_meta(reference);
+        restored.map_err(|problem| StorageError::corrupt(FILE, problem))
+    }
+
+    /// Everything in use has been put in.
+    pub(crate) fn finish_restoring(&self) {
+        self.space().finish_restoring();
+    }
+
+    /// The live slots, as (tree, first grain).
+    #[cfg(test)]
+    pub(crate) fn live(&self) -> std::collections::BTreeSet<(u64, u64)> {
+        self.space().live()
+    }
+
+    // A panic while the lock is held leaves at worst a slot that nobody uses.
+    fn space(&self) -> MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

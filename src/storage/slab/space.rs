@@ -1,0 +1,271 @@
+//! Which slots of the data file are in use, by whom, and since when they are not.
+//! Knows extents, slots and trees by name; must not know files or what is in a slot.
+//!
+//! A slot is **live** while the checkpoint that was written last, or is being written, refers to it: that is what the
+//! meta tree says of it. It is **busy** from when it is taken until it may be overwritten, which is later: the
+//! checkpoint that does without it must be durable, and all snapshots that can see it must be gone. In between its
+//! release waits in line.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Weak;
+
+use super::class::{Class, EXTENT_GRAINS, Slots};
+use super::reference::Reference;
+
+/// Whoever holds it may still read what was released since. Every snapshot holds that of its time.
+#[derive(Debug, Default)]
+pub(crate) struct Epoch;
+
+/// The name that the meta tree has as an owner of extents.
+pub(crate) const META: u64 = u64::MAX;
+
+/// All extents.
+#[derive(Debug, Default)]
+pub(super) struct Space {
+    extents: BTreeMap<u64, Extent>,
+    /// Extents below [`Space::end`] that nobody has.
+    free: BTreeSet<u64>,
+    /// The first extent behind all others.
+    end: u64,
+    owners: HashMap<u64, Owner>,
+    /// Extents whose live slots are not those of the last checkpoint.
+    changed: BTreeSet<u64>,
+    /// What the checkpoint that is being written does without.
+    released: Vec<(u64, u16)>,
+    /// What earlier checkpoints do without, from the oldest on.
+    waiting: VecDeque<(Weak<Epoch>, Vec<(u64, u16)>)>,
+}
+
+#[derive(Debug)]
+struct Extent {
+    tree: u64,
+    class: Class,
+    live: Slots,
+    busy: Slots,
+}
+
+#[derive(Debug, Default)]
+struct Owner {
+    extents: BTreeSet<u64>,
+    /// Extents with a slot to take, by class.
+    open: BTreeMap<Class, BTreeSet<u64>>,
+}
+
+/// What the meta tree says of an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ExtentRecord {
+    pub(crate) tree: u64,
+    pub(crate) class: u8,
+    pub(crate) live: [u8; 32],
+}
+
+impl Space {
+    /// Only the extent of the superblocks, which is never given out.
+    pub(super) fn new() -> Self {
+        Self { end: 1, ..Self::default() }
+    }
+
+    /// The first extent behind all that are in use.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Takes a slot for an image of so many bytes, in the foremost extent that has one: the last ones become empty.
+    pub(super) fn take(&mut self, tree: u64, length: u64) -> Option<u64> {
+        let class = Class::of(length)?;
+        let owner = self.owners.entry(tree).or_default();
+        let open = owner.open.entry(class).or_default();
+        let number = match open.first() {
+            Some(number) => *number,
+            None => {
+                let number = self.free.pop_first().unwrap_or(self.end);
+                self.end = self.end.max(number + 1);
+                let (live, busy) = (Slots::default(), Slots::default());
+                self.extents.insert(number, Extent { tree, class, live, busy });
+                owner.extents.insert(number);
+                open.insert(number);
+                number
+            }
+        };
+        let extent = self.extents.get_mut(&number)?;
+        let slot = extent.busy.first_missing(class.slots())?;
+        extent.busy.set(slot);
+        extent.live.set(slot);
+        if extent.busy.count() == class.slots() {
+            open.remove(&number);
+        }
+        self.changed.insert(number);
+        Some(number * EXTENT_GRAINS + u64::from(slot) * class.grains())
+    }
+
+    /// The checkpoint being written does without this image. `false` when no live slot is there: the tree is damaged.
+    pub(super) fn release(&mut self, reference: Reference) -> bool {
+        let number = reference.grain / EXTENT_GRAINS;
+        let Some(extent) = self.extents.get_mut(&number) else { return false };
+        let grain = reference.grain % EXTENT_GRAINS;
+        let slot = (grain / extent.class.grains()) as u16;
+        let is_slot = Class::of(u64::from(reference.length)) == Some(extent.class)
+            && grain % extent.class.grains() == 0;
+        if !is_slot || !extent.live.clear(slot) {
+            return false;
+        }
+        self.changed.insert(number);
+        self.released.push((number, slot));
+        true
+    }
+
+    /// The checkpoint being written does without this tree.
+    pub(super) fn release_tree(&mut self, tree: u64) {
+        let Some(owner) = self.owners.get(&tree) else { return };
+        for number in &owner.extents {
+            let Some(extent) = self.extents.get_mut(number) else { continue };
+            let mut from = 0;
+            while let Some(slot) = extent.live.first_from(from) {
+                extent.live.clear(slot);
+                self.released.push((*number, slot));
+                from = slot + 1;
+            }
+            self.changed.insert(*number);
+        }
+    }
+
+    /// What the meta tree has to say anew: a record for each changed extent, or nothing for one without a live slot.
+    pub(super) fn take_changes(&mut self) -> Vec<(u64, Option<ExtentRecord>)> {
+        let changed = std::mem::take(&mut self.changed);
+        let record = |number: u64| {
+            let Some(extent) = self.extents.get(&number) else { return Some((number, None)) };
+            if extent.tree == META {
+                return None;
+            }
+            let record = ExtentRecord {
+                tree: extent.tree,
+                class: extent.class.number(),
+                live: extent.live.to_bytes(),
+            };
+            Some((number, (!extent.live.is_empty()).then_some(record)))
+        };
+        changed.into_iter().filter_map(record).collect()
+    }
+
+    /// The checkpoint is durable. What it does without is free once nobody holds the epoch, or an earlier one.
+    pub(super) fn seal(&mut self, epoch: Weak<Epoch>) {
+        self.waiting.push_back((epoch, std::mem::take(&mut self.released)));
+    }
+
+    /// Makes free what may be overwritten by now, and returns the extents that have become free.
+    pub(super) fn reclaim(&mut self) -> Vec<u64> {
+        let mut freed = Vec::new();
+        while let Some((epoch, _)) = self.waiting.front()
+            && epoch.strong_count() == 0
+            && let Some((_, slots)) = self.waiting.pop_front()
+        {
+            for (number, slot) in slots {
+                if self.make_free(number, slot) {
+                    freed.push(number);
+                }
+            }
+        }
+        while self.end > 1 && self.free.remove(&(self.end - 1)) {
+            self.end -= 1;
+        }
+        freed
+    }
+
+    /// Whether the extent has become free with the slot.
+    fn make_free(&mut self, number: u64, slot: u16) -> bool {
+        let Some(extent) = self.extents.get_mut(&number) else { return false };
+        extent.busy.clear(slot);
+        let (tree, class, is_empty) = (extent.tree, extent.class, extent.busy.is_empty());
+        let Some(owner) = self.owners.get_mut(&tree) else { return false };
+        let open = owner.open.entry(class).or_default();
+        if !is_empty {
+            open.insert(number);
+            return false;
+        }
+        open.remove(&number);
+        owner.extents.remove(&number);
+        if owner.extents.is_empty() {
+            self.owners.remove(&tree);
+        }
+        self.extents.remove(&number);
+        self.free.insert(number);
+        true
+    }
+
+    /// Puts in an extent that the meta tree has a record of. The error names the broken rule.
+    pub(super) fn restore(&mut self, number: u64, record: &ExtentRecord) -> Result<(), String> {
+        let class = Class::new(record.class)
+            .ok_or_else(|| format!("extent {number} has the size class {}", record.class))?;
+        let live = Slots::from_bytes(&record.live);
+        if number == 0 || record.tree == META || live.is_empty() {
+            return Err(format!("extent {number} cannot have a record (rule 12)"));
+        }
+        if live.first_from(class.slots()).is_some() {
+            return Err(format!("extent {number} has slots behind its last one (rule 12)"));
+        }
+        let extent = Extent { tree: record.tree, class, live, busy: live };
+        let is_open = live.count() < class.slots();
+        self.put(number, extent, is_open)
+    }
+
+    /// Notes an image of the meta tree, which has no records of its own extents.
+    pub(super) fn restore_meta(&mut self, reference: Reference) -> Result<(), String> {
+        let number = reference.grain / EXTENT_GRAINS;
+        let grain = reference.grain % EXTENT_GRAINS;
+        let class = Class::of(u64::from(reference.length))
+            .filter(|class| number > 0 && grain % class.grains() == 0)
+            .ok_or_else(|| format!("no slot begins at grain {} (rule 4)", reference.grain))?;
+        let slot = (grain / class.grains()) as u16;
+        let (live, busy) = (Slots::default(), Slots::default());
+        if !self.extents.contains_key(&number) {
+            self.put(number, Extent { tree: META, class, live, busy }, true)?;
+        }
+        let extent = self.extents.get_mut(&number);
+        let Some(extent) = extent.filter(|found| found.tree == META && found.class == class) else {
+            return Err(format!("extent {number} has two owners (rule 12)"));
+        };
+        if slot >= class.slots() || !extent.live.set(slot) {
+            return Err(format!("grain {} is referred to twice (rule 12)", reference.grain));
+        }
+        extent.busy.set(slot);
+        if extent.busy.count() == class.slots()
+            && let Some(owner) = self.owners.get_mut(&META)
+        {
+            owner.open.entry(class).or_default().remove(&number);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, number: u64, extent: Extent, is_open: bool) -> Result<(), String> {
+        let owner = self.owners.entry(extent.tree).or_default();
+        owner.extents.insert(number);
+        if is_open {
+            owner.open.entry(extent.class).or_default().insert(number);
+        }
+        match self.extents.insert(number, extent) {
+            None => Ok(()),
+            Some(_) => Err(format!("extent {number} has two owners (rule 12)")),
+        }
+    }
+
+    /// After everything was restored: what lies in between is free.
+    pub(super) fn finish_restoring(&mut self) {
+        self.end = self.extents.last_key_value().map_or(1, |(last, _)| last + 1);
+        let free = (1..self.end).filter(|number| !self.extents.contains_key(number));
+        self.free = free.collect();
+        self.changed.clear();
+    }
+
+    /// The live slots, as (tree, first grain), for comparison with what is really referred to.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> BTreeSet<(u64, u64)> {
+        let slots = |(number, extent): (&u64, &Extent)| {
+            let (number, tree, class) = (*number, extent.tree, extent.class);
+            let live = extent.live;
+            (0..class.slots())
+                .filter(move |slot| live.has(*slot))
+                .map(move |slot| (tree, number * EXTENT_GRAINS + u64::from(slot) * class.grains()))
+        };
+        self.extents.iter().flat_map(slots).collect()
+    }
+}

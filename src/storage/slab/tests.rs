@@ -1,0 +1,165 @@
+//! The data file: slots are reused, but never while anyone may still read them; damage is told with its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{EXTENT, Epoch, FILE, META, Reference, Slab, Superblock, create};
+use crate::storage::StorageError;
+use crate::storage::disk::{CrashMode, Disk, FaultyDisk};
+use crate::testing::Random;
+
+const FIRST: Superblock = Superblock {
+    identity: [5; 16],
+    checkpoint: 1,
+    sequence: 0,
+    next_tree: 64,
+    extents: 1,
+    meta_root: None,
+    meta_entries: 0,
+};
+
+fn open(disk: &FaultyDisk) -> (Slab, Superblock) {
+    Slab::open(disk).unwrap()
+}
+
+fn new_slab(disk: &FaultyDisk) -> Slab {
+    create(disk, &FIRST).unwrap();
+    open(disk).0
+}
+
+fn commit(slab: &Slab, checkpoint: u64, epoch: &Arc<Epoch>) {
+    slab.commit(Superblock { checkpoint, ..FIRST }, Arc::downgrade(epoch)).unwrap();
+}
+
+#[test]
+fn slots_are_reused_but_never_under_a_reader() {
+    let mut random = Random::from_environment();
+    let disk = FaultyDisk::new(1);
+    let slab = new_slab(&disk);
+    let mut epoch = Arc::new(Epoch);
+    let mut images: BTreeMap<u64, (u64, Reference, Vec<u8>)> = BTreeMap::new();
+    let mut readers = Vec::new();
+    let mut longest = 0;
+    for checkpoint in 2..150 {
+        for _ in 0..random.below(20) {
+            if random.once_in(2) && !images.is_empty() {
+                let at = random.below(images.len() as u64) as usize;
+                let grain = *images.keys().nth(at).unwrap();
+                slab.release(images.remove(&grain).unwrap().1).unwrap();
+            } else {
+                let limit = [900, 5_000, 20_000, EXTENT - 1][random.below(4) as usize];
+                let mut image = random.bytes(limit);
+                image.push(1);
+                let tree = random.below(3);
+                let reference = slab.store(tree, &image).unwrap();
+                let taken = images.insert(reference.grain, (tree, reference, image));
+                assert!(taken.is_none(), "a live slot was taken");
+            }
+        }
+        if random.once_in(30) {
+            slab.release_tree(1);
+            images.retain(|_, (tree, ..)| *tree != 1);
+        }
+        if random.once_in(5) {
+            readers.push((Arc::clone(&epoch), images.clone()));
+        }
+        if readers.len() > 4 || random.once_in(10) && !readers.is_empty() {
+            readers.swap_remove(random.below(readers.len() as u64) as usize);
+        }
+        let sealed = std::mem::replace(&mut epoch, Arc::new(Epoch));
+        commit(&slab, checkpoint, &sealed);
+        drop(sealed);
+        slab.reclaim().unwrap();
+        for (_, seen) in readers.iter().rev().take(1) {
+            for (_, reference, image) in seen.values() {
+                assert_eq!(slab.read(*reference).unwrap(), image, "overwritten under a reader");
+            }
+        }
+        let live: BTreeSet<_> = images.values().map(|(tree, at, _)| (*tree, at.grain)).collect();
+        assert_eq!(slab.live(), live);
+        longest = longest.max(disk.bytes(FILE).len() as u64);
+    }
+    drop(readers);
+    for (_, reference, _) in images.into_values() {
+        slab.release(reference).unwrap();
+    }
+    commit(&slab, 150, &epoch);
+    drop(epoch);
+    slab.reclaim().unwrap();
+    assert_eq!(disk.bytes(FILE).len() as u64, EXTENT, "space comes back, of {longest} bytes");
+}
+
+#[test]
+fn space_is_the_same_after_it_was_restored() {
+    let mut random = Random::from_environment();
+    let disk = FaultyDisk::new(1);
+    let slab = new_slab(&disk);
+    let (mut data, mut meta) = (Vec::new(), Vec::new());
+    for _ in 0..300 {
+        let mut image = random.bytes(9_000);
+        image.push(1);
+        if random.once_in(4) {
+            meta.push(slab.store(META, &image).unwrap());
+        } else {
+            data.push(slab.store(random.below(3), &image).unwrap());
+        }
+    }
+    for _ in 0..150 {
+        let at = random.below(data.len() as u64) as usize;
+        slab.release(data.swap_remove(at)).unwrap();
+    }
+    let changes = slab.take_changes();
+    assert!(slab.take_changes().is_empty());
+    let (again, _) = open(&disk);
+    for reference in &meta {
+        again.restore_meta(*reference).unwrap();
+    }
+    for (extent, record) in &changes {
+        if let Some(record) = record {
+            again.restore(*extent, record).unwrap();
+        }
+    }
+    again.finish_restoring();
+    assert_eq!(again.live(), slab.live());
+    let twice = again.restore_meta(meta[0]).unwrap_err();
+    assert!(twice.to_string().contains("rule 12"), "{twice}");
+    let live = again.live();
+    for _ in 0..300 {
+        let reference = again.store(1, &[1; 5_000]).unwrap();
+        assert!(!live.contains(&(1, reference.grain)));
+    }
+}
+
+#[test]
+fn damage_is_an_error_with_its_place() {
+    let disk = FaultyDisk::new(1);
+    let slab = new_slab(&disk);
+    let reference = slab.store(1, &[7; 3_000]).unwrap();
+    assert_eq!(slab.read(reference).unwrap(), vec![7; 3_000]);
+    disk.flip_bit(FILE, EXTENT as usize + 2_999, 3);
+    let error = slab.read(reference).unwrap_err().to_string();
+    assert!(error.contains("slab.data at 262144") && error.contains("rule 4"), "{error}");
+    let beyond = Reference { grain: 1 << 50, length: 9, sum: 0 };
+    assert!(matches!(slab.read(beyond), Err(StorageError::Corrupt { .. })));
+    assert!(matches!(slab.release(beyond), Err(StorageError::Corrupt { .. })));
+    let shifted = Reference { grain: reference.grain + 1, ..reference };
+    assert!(matches!(slab.release(shifted), Err(StorageError::Corrupt { .. })));
+}
+
+#[test]
+fn the_newer_superblock_counts_and_a_torn_one_does_not() {
+    let disk = FaultyDisk::new(1);
+    let slab = new_slab(&disk);
+    commit(&slab, 2, &Arc::default());
+    assert_eq!(open(&disk).1.checkpoint, 2);
+    commit(&slab, 3, &Arc::default());
+    assert_eq!(open(&disk.crash(CrashMode::LoseAll)).1.checkpoint, 3);
+    disk.flip_bit(FILE, 131_072 + 33, 0);
+    assert_eq!(open(&disk).1.checkpoint, 2);
+    disk.flip_bit(FILE, 33, 0);
+    let error = Slab::open(&disk).err().unwrap().to_string();
+    assert!(error.contains("rule 1"), "{error}");
+    let other = FaultyDisk::new(1);
+    other.create(FILE).unwrap().write_at(0, b"something else").unwrap();
+    assert!(Slab::open(&other).is_err());
+}
