@@ -25,6 +25,7 @@
 //! reads with [`ReadMode::CachedOnly`] and starts over elsewhere when it is told [`StorageError::NotResident`].
 
 mod batch;
+mod btree;
 #[cfg(test)]
 mod conformance;
 pub mod disk;
@@ -35,6 +36,7 @@ mod error;
 pub mod memory;
 mod range;
 mod slab;
+pub mod store;
 pub mod wal;
 
 pub use batch::{Condition, Operation, WriteBatch};

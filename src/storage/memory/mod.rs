@@ -6,7 +6,7 @@
 //! builds new maps beside the old ones, and makes them the current ones, all together, under a lock held for as long
 //! as it takes to exchange a few pointers. Readers clone the current pointers and are never in anyone's way.
 
-mod tree;
+pub(super) mod tree;
 
 #[cfg(test)]
 mod tests;

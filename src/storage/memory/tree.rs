@@ -19,7 +19,7 @@ const NODE_MIN: usize = 10;
 
 /// An ordered map from bytes to `V` whose clones are snapshots.
 #[derive(Debug)]
-pub(super) struct CountedTree<V> {
+pub(in crate::storage) struct CountedTree<V> {
     root: Arc<Node<V>>,
     count: u64,
 }
@@ -50,16 +50,16 @@ impl<V> Clone for Child<V> {
 }
 
 impl<V: Clone> CountedTree<V> {
-    pub(super) fn new() -> Self {
+    pub(in crate::storage) fn new() -> Self {
         Self { root: Arc::new(Node::Leaf(Vec::new())), count: 0 }
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::storage) fn len(&self) -> u64 {
         self.count
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<&V> {
+    pub(in crate::storage) fn get(&self, key: &[u8]) -> Option<&V> {
         let mut node = &self.root;
         loop {
             match node.as_ref() {
@@ -73,7 +73,7 @@ impl<V: Clone> CountedTree<V> {
     }
 
     /// Sets a key and returns what it had.
-    pub(super) fn insert(&mut self, key: Bytes, value: V) -> Option<V> {
+    pub(in crate::storage) fn insert(&mut self, key: Bytes, value: V) -> Option<V> {
         let (old, split) = insert(&mut self.root, key, value);
         if old.is_none() {
             self.count += 1;
@@ -90,7 +90,7 @@ impl<V: Clone> CountedTree<V> {
     }
 
     /// Removes a key and returns what it had. An absent key costs no copy.
-    pub(super) fn remove(&mut self, key: &[u8]) -> Option<V> {
+    pub(in crate::storage) fn remove(&mut self, key: &[u8]) -> Option<V> {
         self.get(key)?;
         let old = remove(&mut self.root, key)?;
         self.count -= 1;
@@ -103,7 +103,7 @@ impl<V: Clone> CountedTree<V> {
     }
 
     /// The ranks of the entries in a range: from the first value on, up to but without the second.
-    pub(super) fn ranks(&self, range: &KeyRange) -> (u64, u64) {
+    pub(in crate::storage) fn ranks(&self, range: &KeyRange) -> (u64, u64) {
         let start = match &range.start {
             Bound::Unbounded => 0,
             Bound::Included(key) => self.rank(key, false),
@@ -143,7 +143,7 @@ impl<V: Clone> CountedTree<V> {
     }
 
     /// Visits the entries from `rank` on, upward, until the visitor breaks.
-    pub(super) fn visit_up(
+    pub(in crate::storage) fn visit_up(
         &self,
         rank: u64,
         visit: &mut dyn FnMut(&Bytes, &V) -> ControlFlow<()>,
@@ -152,7 +152,7 @@ impl<V: Clone> CountedTree<V> {
     }
 
     /// Visits the entries below `rank`, downward, until the visitor breaks.
-    pub(super) fn visit_down(
+    pub(in crate::storage) fn visit_down(
         &self,
         rank: u64,
         visit: &mut dyn FnMut(&Bytes, &V) -> ControlFlow<()>,
@@ -162,7 +162,7 @@ impl<V: Clone> CountedTree<V> {
 
     /// Checks counts, order, depth and fill of every node.
     #[cfg(test)]
-    pub(super) fn check(&self) {
+    pub(in crate::storage) fn check(&self) {
         let (count, _) = check(&self.root, true);
         assert_eq!(count, self.count);
     }

@@ -1,0 +1,120 @@
+//! Values that are kept outside of their leaf. `docs/storage-format.md` has the bytes.
+//! Knows slots; must not know leaves.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use super::{Sink, Source};
+use crate::limits::STORAGE_VALUE_BYTES;
+use crate::storage::slab::{
+    EXTENT, REFERENCE_BYTES, Reference, Slab, decode_reference, encode_reference,
+};
+use crate::storage::{ReadMode, StorageError};
+
+/// Above this a value is kept outside of its leaf.
+pub(super) const SHORT_VALUE: usize = 4_096;
+
+/// A long value, in memory until a checkpoint has stored it. Shared by all versions of the leaf that has it.
+#[derive(Debug)]
+pub(crate) struct LongValue {
+    length: u64,
+    fresh: Option<Bytes>,
+    stored: OnceLock<Reference>,
+}
+
+impl LongValue {
+    pub(super) fn fresh(bytes: Bytes) -> Self {
+        Self { length: bytes.len() as u64, fresh: Some(bytes), stored: OnceLock::new() }
+    }
+
+    pub(super) fn stored(length: u64, reference: Reference) -> Self {
+        let stored = OnceLock::new();
+        // A cell that was just made is empty.
+        drop(stored.set(reference));
+        Self { length, fresh: None, stored }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(super) fn reference(&self) -> Option<Reference> {
+        self.stored.get().copied()
+    }
+
+    pub(super) fn read(&self, source: &dyn Source, mode: ReadMode) -> Result<Bytes, StorageError> {
+        match (&self.fresh, self.reference()) {
+            (Some(bytes), _) => Ok(bytes.clone()),
+            (None, Some(reference)) => source.long_value(reference, self.length, mode),
+            (None, None) => Err(StorageError::corrupt("a long value", "it is nowhere")),
+        }
+    }
+
+    /// Gives it slots, unless it has them.
+    pub(super) fn store(&self, tree: u64, sink: &dyn Sink) -> Result<(), StorageError> {
+        let (Some(bytes), None) = (&self.fresh, self.reference()) else { return Ok(()) };
+        let reference = if bytes.len() as u64 <= EXTENT {
+            sink.store_part(tree, bytes)?
+        } else {
+            let mut list = Vec::new();
+            for part in bytes.chunks(EXTENT as usize) {
+                list.extend_from_slice(&encode_reference(Some(sink.store_part(tree, part)?)));
+            }
+            sink.store_part(tree, &list)?
+        };
+        // Only the one checkpoint that is being written sets it.
+        drop(self.stored.set(reference));
+        Ok(())
+    }
+
+    /// All images of it in the data file; none while it was not stored.
+    pub(crate) fn parts(&self, slab: &Slab) -> Result<Vec<Reference>, StorageError> {
+        let Some(reference) = self.reference() else { return Ok(Vec::new()) };
+        if self.length <= EXTENT {
+            return Ok(vec![reference]);
+        }
+        let mut parts = read_list(slab, reference, self.length)?;
+        parts.push(reference);
+        Ok(parts)
+    }
+}
+
+/// Reads a long value from the data file.
+pub(crate) fn read_long_value(
+    slab: &Slab,
+    reference: Reference,
+    length: u64,
+) -> Result<Bytes, StorageError> {
+    if length <= EXTENT {
+        return slab.read(reference);
+    }
+    if length > STORAGE_VALUE_BYTES as u64 {
+        return Err(StorageError::corrupt("a long value", format!("it has {length} bytes")));
+    }
+    let mut value = Vec::with_capacity(length as usize);
+    for part in read_list(slab, reference, length)? {
+        value.extend_from_slice(&slab.read(part)?);
+    }
+    if value.len() as u64 != length {
+        let problem = format!("it has {} bytes, not {length}", value.len());
+        return Err(StorageError::corrupt("a long value", problem));
+    }
+    Ok(Bytes::from(value))
+}
+
+fn read_list(
+    slab: &Slab,
+    reference: Reference,
+    length: u64,
+) -> Result<Vec<Reference>, StorageError> {
+    let list = slab.read(reference)?;
+    let (references, rest) = list.as_chunks::<REFERENCE_BYTES>();
+    let parts: Option<Vec<_>> = references.iter().map(decode_reference).collect();
+    match parts {
+        Some(parts) if rest.is_empty() && parts.len() as u64 == length.div_ceil(EXTENT) => {
+            Ok(parts)
+        }
+        _ => Err(StorageError::corrupt("a long value", "the list of its parts is damaged")),
+    }
+}

@@ -1,0 +1,180 @@
+//! What a checkpoint does with a tree: giving slots to what has none, and letting go of what has been stored; and the
+//! walk through everything that checks the rules. Must not know what else a checkpoint consists of.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::image::{encode_inner, encode_leaf};
+use super::long::LongValue;
+use super::node::{Body, Inner, Link, Node, Value};
+use super::read::Reading;
+use super::{Sink, Source, Tree};
+use crate::storage::slab::Reference;
+use crate::storage::{ReadMode, StorageError};
+
+/// Something that a tree refers to.
+pub(crate) enum Part<'a> {
+    /// A node that is in the data file.
+    Node(Reference),
+    /// A long value.
+    Long(&'a LongValue),
+}
+
+impl Tree {
+    /// Whether there is nothing for a checkpoint to do.
+    pub(crate) fn is_stored(&self) -> bool {
+        !matches!(self.root, Some(Link::Memory(_)))
+    }
+
+    /// Gives a slot to every node that has none, children first, and returns that of the root.
+    pub(crate) fn store(&self, sink: &dyn Sink) -> Result<Option<Reference>, StorageError> {
+        match &self.root {
+            None => Ok(None),
+            Some(Link::Stored(reference)) => Ok(Some(*reference)),
+            Some(Link::Memory(node)) => store(self.name, node, sink).map(Some),
+        }
+    }
+
+    /// The same tree, with references in place of the nodes that have been stored.
+    pub(crate) fn settle(&self) -> Self {
+        let root = self.root.as_ref().map(|root| settled(root).unwrap_or_else(|| root.clone()));
+        Self { name: self.name, root, count: self.count }
+    }
+
+    /// Walks through the whole tree, hands out what it refers to, and checks rules 4 to 6.
+    pub(crate) fn verify(
+        &self,
+        source: &dyn Source,
+        found: &mut dyn FnMut(Part<'_>) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let Some(root) = &self.root else { return self.expect_count(0) };
+        let reading = Reading { tree: self.name, source, mode: ReadMode::MayBlock };
+        let count = verify(&reading, root, None, (None, None), found)?;
+        self.expect_count(count)
+    }
+
+    fn expect_count(&self, count: u64) -> Result<(), StorageError> {
+        if count == self.count {
+            return Ok(());
+        }
+        let problem = format!("it has {count} entries, not {} (rule 6)", self.count);
+        Err(StorageError::corrupt(format!("tree {}", self.name), problem))
+    }
+}
+
+fn store(tree: u64, node: &Node, sink: &dyn Sink) -> Result<Reference, StorageError> {
+    if let Some(reference) = node.stored.get() {
+        return Ok(*reference);
+    }
+    let image = match &node.body {
+        Body::Image(_) => None,
+        Body::Leaf(leaf) => {
+            for entry in &leaf.entries {
+                if let Value::Long(long) = &entry.value {
+                    long.store(tree, sink)?;
+                }
+            }
+            encode_leaf(tree, &leaf.entries)
+        }
+        Body::Inner(inner) => {
+            let children = store_children(tree, inner, sink)?;
+            let children: Vec<_> = inner.children.iter().zip(children).collect();
+            encode_inner(tree, node.level, &children)
+        }
+    };
+    let place = || format!("tree {tree} in memory");
+    let image = image.ok_or_else(|| StorageError::corrupt(place(), "a node has no image"))?;
+    let reference = sink.store_node(tree, image)?;
+    // Only the one checkpoint that is being written sets it.
+    drop(node.stored.set(reference));
+    Ok(reference)
+}
+
+fn store_children(
+    tree: u64,
+    inner: &Inner,
+    sink: &dyn Sink,
+) -> Result<Vec<Reference>, StorageError> {
+    let store = |link: &Link| match link {
+        Link::Stored(reference) => Ok(*reference),
+        Link::Memory(node) => store(tree, node, sink),
+    };
+    inner.children.iter().map(|child| store(&child.link)).collect()
+}
+
+/// The link to be put in place of this one, if there is a better one.
+fn settled(link: &Link) -> Option<Link> {
+    let Link::Memory(node) = link else { return None };
+    if let Some(reference) = node.stored.get() {
+        return Some(Link::Stored(*reference));
+    }
+    let Body::Inner(inner) = &node.body else { return None };
+    let new: Vec<_> = inner.children.iter().map(|child| settled(&child.link)).collect();
+    if new.iter().all(Option::is_none) {
+        return None;
+    }
+    let mut copy = Node::clone(node);
+    if let Body::Inner(inner) = &mut copy.body {
+        for (child, new) in inner.children.iter_mut().zip(new) {
+            child.link = new.unwrap_or_else(|| child.link.clone());
+        }
+    }
+    Some(Link::Memory(Arc::new(copy)))
+}
+
+/// What all keys beneath a node are not less than, and what they are less than.
+type Bounds<'a> = (Option<&'a Bytes>, Option<&'a Bytes>);
+
+/// Checks a subtree and returns how many entries it has.
+fn verify(
+    reading: &Reading<'_>,
+    link: &Link,
+    level: Option<u8>,
+    (from, to): Bounds<'_>,
+    found: &mut dyn FnMut(Part<'_>) -> Result<(), StorageError>,
+) -> Result<u64, StorageError> {
+    if let Link::Stored(reference) = link {
+        found(Part::Node(*reference))?;
+    }
+    let wrong = |problem: &str| {
+        let place = match link {
+            Link::Stored(reference) => format!("slab.data, grain {}", reference.grain),
+            Link::Memory(_) => "memory".to_owned(),
+        };
+        Err(StorageError::corrupt(format!("tree {}, {place}", reading.tree), problem))
+    };
+    reading.with(link, level, |node| {
+        let Body::Inner(inner) = &node.body else {
+            let leaf = match &node.body {
+                Body::Image(image) => image.to_leaf(),
+                Body::Leaf(leaf) => leaf.clone(),
+                Body::Inner(_) => return wrong("a leaf that is none"),
+            };
+            if !leaf.entries.is_sorted_by(|a, b| a.key < b.key) {
+                return wrong("keys are not in order (rule 5)");
+            }
+            for entry in &leaf.entries {
+                if from.is_some_and(|from| entry.key < *from)
+                    || to.is_some_and(|to| entry.key >= *to)
+                {
+                    return wrong("a key lies outside of its leaf (rule 5)");
+                }
+                if let Value::Long(long) = &entry.value {
+                    found(Part::Long(long))?;
+                }
+            }
+            return Ok(leaf.entries.len() as u64);
+        };
+        let below = Some(node.level.saturating_sub(1));
+        for (at, child) in inner.children.iter().enumerate() {
+            let low = if at == 0 { from } else { Some(&child.low) };
+            let high = inner.children.get(at + 1).map(|next| &next.low).or(to);
+            let count = verify(reading, &child.link, below, (low, high), found)?;
+            if count != child.count {
+                return wrong("the count of a child is wrong (rule 6)");
+            }
+        }
+        Ok(node.count())
+    })
+}

@@ -1,0 +1,291 @@
+//! The tree against `BTreeMap`, in memory and through checkpoints, with the data file's slots accounted for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Edit, Node, Part, Replaced, Sink, Source, Tree, decode, read_long_value};
+use crate::storage::disk::MemoryDisk;
+use crate::storage::slab::{Epoch, Reference, Slab, Superblock, create};
+use crate::storage::{KeyRange, ReadMode, StorageError};
+use crate::testing::Random;
+
+const WAIT: ReadMode = ReadMode::MayBlock;
+
+/// A data file without a cache.
+struct Store(Slab);
+
+impl Source for Store {
+    fn node(
+        &self,
+        tree: u64,
+        reference: Reference,
+        level: Option<u8>,
+        mode: ReadMode,
+    ) -> Result<Arc<Node>, StorageError> {
+        if mode == ReadMode::CachedOnly {
+            return Err(StorageError::NotResident);
+        }
+        let image = self.0.read(reference)?;
+        decode(&image, tree, level)
+            .map(Arc::new)
+            .map_err(|problem| StorageError::corrupt("a node", problem))
+    }
+
+    fn long_value(
+        &self,
+        reference: Reference,
+        length: u64,
+        _mode: ReadMode,
+    ) -> Result<Bytes, StorageError> {
+        read_long_value(&self.0, reference, length)
+    }
+}
+
+impl Sink for Store {
+    fn store_node(&self, tree: u64, image: Bytes) -> Result<Reference, StorageError> {
+        self.0.store(tree, &image)
+    }
+
+    fn store_part(&self, tree: u64, part: &[u8]) -> Result<Reference, StorageError> {
+        self.0.store(tree, part)
+    }
+}
+
+fn new_store() -> Store {
+    let disk = MemoryDisk::new();
+    let superblock = superblock(1);
+    create(&disk, &superblock).unwrap();
+    Store(Slab::open(&disk).unwrap().0)
+}
+
+fn superblock(checkpoint: u64) -> Superblock {
+    Superblock {
+        identity: [1; 16],
+        checkpoint,
+        sequence: 0,
+        next_tree: 64,
+        extents: 0,
+        meta_root: None,
+        meta_entries: 0,
+    }
+}
+
+fn entries(store: &Store, tree: &Tree) -> Vec<(Vec<u8>, Bytes)> {
+    let mut entries = Vec::new();
+    tree.visit_up(store, 0, WAIT, &mut |key, value| {
+        entries.push((key.to_vec(), value));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    entries
+}
+
+fn compare(store: &Store, tree: &Tree, model: &BTreeMap<Vec<u8>, Bytes>) {
+    let expected: Vec<_> = model.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    assert_eq!(tree.len(), expected.len() as u64);
+    assert!(entries(store, tree) == expected, "entries differ");
+}
+
+/// The slots that the data file should say are live.
+fn slots(store: &Store, tree: &Tree) -> BTreeSet<(u64, u64)> {
+    let mut slots = BTreeSet::new();
+    tree.verify(store, &mut |part| {
+        let parts = match part {
+            Part::Node(reference) => vec![reference],
+            Part::Long(long) => long.parts(&store.0)?,
+        };
+        for part in parts {
+            assert!(slots.insert((7, part.grain)), "a slot is used twice");
+        }
+        Ok(())
+    })
+    .unwrap();
+    slots
+}
+
+#[test]
+fn a_tree_equals_an_ordered_map_through_checkpoints() {
+    let mut random = Random::from_environment();
+    let store = new_store();
+    let mut tree = Tree::new(7);
+    let mut model: BTreeMap<Vec<u8>, Bytes> = BTreeMap::new();
+    let mut replaced: Vec<Replaced> = Vec::new();
+    let mut epoch = 1;
+    let mut holder = Arc::new(Epoch);
+    let mut kept: Vec<(Arc<Epoch>, Tree, BTreeMap<Vec<u8>, Bytes>)> = Vec::new();
+    for round in 0..240_u32 {
+        // Grows for a third of the rounds, then shrinks, then hovers.
+        let puts = [85, 20, 50][(round / 80) as usize];
+        for _ in 0..random.below(6) {
+            let mut edit = Edit::new(&store, epoch);
+            let mut next = tree.clone();
+            for _ in 0..random.below(60) {
+                let mut key = random.below(3_000).to_string().into_bytes();
+                if random.once_in(40) {
+                    key.resize(key.len() + random.below(2_000) as usize, b'x');
+                }
+                if random.below(100) < puts {
+                    let length = match random.below(100) {
+                        0 => 4_090 + random.below(20),
+                        1 if random.once_in(20) => 262_140 + random.below(10),
+                        1 => random.below(30_000),
+                        _ => random.below(400),
+                    };
+                    let value = Bytes::from(vec![round as u8; length as usize]);
+                    next.put(&mut edit, Bytes::from(key.clone()), value.clone()).unwrap();
+                    model.insert(key, value);
+                } else {
+                    let was_there = next.delete(&mut edit, &key).unwrap();
+                    assert_eq!(was_there, model.remove(&key).is_some());
+                }
+            }
+            tree = next;
+            replaced.extend(edit.finish(epoch).0);
+        }
+        if random.once_in(4) {
+            kept.push((Arc::clone(&holder), tree.clone(), model.clone()));
+        }
+        if random.once_in(3) {
+            let frozen = tree.clone();
+            epoch += 1;
+            let sealed = std::mem::replace(&mut holder, Arc::new(Epoch));
+            let released = std::mem::take(&mut replaced);
+            // A change that becomes visible while the checkpoint is being written.
+            let mut edit = Edit::new(&store, epoch);
+            tree.put(&mut edit, Bytes::from("between"), Bytes::from(vec![1; 5_000])).unwrap();
+            model.insert(b"between".to_vec(), Bytes::from(vec![1; 5_000]));
+            frozen.store(&store).unwrap();
+            for replaced in released {
+                replaced.release(&store.0).unwrap();
+            }
+            replaced.extend(edit.finish(epoch).0);
+            store.0.commit(superblock(u64::from(round) + 2), Arc::downgrade(&sealed)).unwrap();
+            drop(sealed);
+            store.0.reclaim().unwrap();
+            let frozen = frozen.settle();
+            assert!(frozen.is_stored());
+            assert_eq!(slots(&store, &frozen), store.0.live());
+            tree = tree.settle();
+        }
+        compare(&store, &tree, &model);
+        slots(&store, &tree);
+        if kept.len() > 5 {
+            let (_, tree, model) = kept.swap_remove(random.below(5) as usize);
+            compare(&store, &tree, &model);
+        }
+    }
+    for (_, tree, model) in kept {
+        compare(&store, &tree, &model);
+    }
+}
+
+#[test]
+fn ranks_count_and_find() {
+    let mut random = Random::from_environment();
+    let store = new_store();
+    let mut tree = Tree::new(7);
+    let mut keys = BTreeSet::new();
+    let mut edit = Edit::new(&store, 1);
+    for _ in 0..20_000 {
+        let key = random.below(1 << 40).to_be_bytes();
+        tree.put(&mut edit, Bytes::copy_from_slice(&key), Bytes::from_static(b"v")).unwrap();
+        keys.insert(key);
+    }
+    tree.store(&store).unwrap();
+    let stored = tree.settle();
+    assert!(stored.is_stored() && !tree.is_stored());
+    let sorted: Vec<_> = keys.iter().copied().collect();
+    for tree in [&tree, &stored] {
+        for _ in 0..200 {
+            let mut bound = || Bytes::copy_from_slice(&random.below(1 << 40).to_be_bytes());
+            let (start, end) = (bound(), bound());
+            let range = KeyRange::half_open(start.clone(), end.clone());
+            let (first, last) = tree.ranks(&store, &range, WAIT).unwrap();
+            let inside = sorted.iter().filter(|key| range.contains(&key[..])).count();
+            assert_eq!(last - first, inside as u64);
+            assert_eq!(first as usize, sorted.partition_point(|key| key[..] < start[..]));
+            let mut found = None;
+            tree.visit_up(&store, first, WAIT, &mut |key, _| {
+                found = Some(key.to_vec());
+                ControlFlow::Break(())
+            })
+            .unwrap();
+            assert_eq!(found.as_deref(), sorted.get(first as usize).map(|key| &key[..]));
+            let mut below = None;
+            tree.visit_down(&store, first, WAIT, &mut |key, _| {
+                below = Some(key.to_vec());
+                ControlFlow::Break(())
+            })
+            .unwrap();
+            let before = (first as usize).checked_sub(1).map(|at| &sorted[at][..]);
+            assert_eq!(below.as_deref(), before);
+        }
+    }
+    let missing = stored.get(&store, &sorted[5], ReadMode::CachedOnly);
+    assert!(matches!(missing, Err(StorageError::NotResident)));
+}
+
+#[test]
+fn keys_in_order_leave_full_leaves() {
+    let store = new_store();
+    let mut tree = Tree::new(7);
+    let mut edit = Edit::new(&store, 1);
+    for key in 0..20_000_u64 {
+        tree.put(&mut edit, Bytes::copy_from_slice(&key.to_be_bytes()), Bytes::from(vec![7; 250]))
+            .unwrap();
+    }
+    tree.store(&store).unwrap();
+    let used = store.0.live().len();
+    let bytes = 20_000 * 260;
+    assert!(used * 16 * 1024 < bytes * 115 / 100, "{used} slots for {bytes} bytes");
+    for key in 0..20_000_u64 {
+        assert!(tree.delete(&mut edit, &key.to_be_bytes()).unwrap());
+    }
+    assert_eq!(tree.len(), 0);
+    assert!(tree.is_stored() && entries(&store, &tree).is_empty());
+}
+
+#[test]
+fn a_damaged_image_is_never_a_node() {
+    let store = new_store();
+    let mut tree = Tree::new(7);
+    let mut edit = Edit::new(&store, 1);
+    for key in 0..2_000_u64 {
+        let value = Bytes::from(vec![3; if key % 50 == 0 { 5_000 } else { 9 }]);
+        tree.put(&mut edit, Bytes::from(format!("prefix{key:05}")), value).unwrap();
+    }
+    let root = tree.store(&store).unwrap().unwrap();
+    let mut images = Vec::new();
+    tree.settle()
+        .verify(&store, &mut |part| {
+            if let Part::Node(reference) = part {
+                images.push(store.0.read(reference)?);
+            }
+            Ok(())
+        })
+        .unwrap();
+    let is_other =
+        |image: &Bytes| decode(image, 8, None).is_err() && decode(image, 7, Some(9)).is_err();
+    assert!(images.len() > 3 && images.iter().all(is_other));
+    assert!(decode(&store.0.read(root).unwrap(), 7, Some(1)).is_ok());
+    let mut random = Random::from_environment();
+    for _ in 0..20_000 {
+        let mut image = images[random.below(images.len() as u64) as usize].to_vec();
+        match random.below(3) {
+            0 => image.truncate(random.below(image.len() as u64) as usize),
+            1 => image.push(0),
+            _ => {
+                // In the part that says where everything is.
+                let at = random.below(60.min(image.len() as u64)) as usize;
+                image[at] = random.next() as u8;
+            }
+        }
+        // Whatever it is, reading it must not fail in any other way.
+        if let Ok(node) = decode(&Bytes::from(image), 7, None) {
+            assert!(node.weight() > 0 && node.count() < 1 << 62);
+        }
+    }
+}
