@@ -35,6 +35,8 @@ mod entries;
 mod error;
 pub mod memory;
 mod range;
+#[cfg(test)]
+mod simulation;
 mod slab;
 pub mod store;
 pub mod wal;

@@ -31,7 +31,7 @@ impl LongValue {
     pub(super) fn stored(length: u64, reference: Reference) -> Self {
         let stored = OnceLock::new();
         // A cell that was just made is empty.
-        drop(stored.set(reference));
+        let _ = stored.set(reference);
         Self { length, fresh: None, stored }
     }
 
@@ -64,7 +64,7 @@ impl LongValue {
             sink.store_part(tree, &list)?
         };
         // Only the one checkpoint that is being written sets it.
-        drop(self.stored.set(reference));
+        let _ = self.stored.set(reference);
         Ok(())
     }
 

@@ -28,10 +28,9 @@ use bytes::Bytes;
 
 pub(crate) use self::edit::{Edit, Replaced};
 pub(crate) use self::image::decode;
-pub(crate) use self::long::{LongValue, read_long_value};
+pub(crate) use self::long::read_long_value;
 use self::node::Link;
 pub(crate) use self::node::Node;
-pub(crate) use self::read::Visit;
 pub(crate) use self::store::Part;
 use super::slab::Reference;
 use super::{ReadMode, StorageError};

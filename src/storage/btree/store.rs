@@ -87,7 +87,7 @@ fn store(tree: u64, node: &Node, sink: &dyn Sink) -> Result<Reference, StorageEr
     let image = image.ok_or_else(|| StorageError::corrupt(place(), "a node has no image"))?;
     let reference = sink.store_node(tree, image)?;
     // Only the one checkpoint that is being written sets it.
-    drop(node.stored.set(reference));
+    let _ = node.stored.set(reference);
     Ok(reference)
 }
 

@@ -198,7 +198,6 @@ impl Slab {
     }
 
     /// The live slots, as (tree, first grain).
-    #[cfg(test)]
     pub(crate) fn live(&self) -> std::collections::BTreeSet<(u64, u64)> {
         self.space().live()
     }

@@ -257,7 +257,6 @@ impl Space {
     }
 
     /// The live slots, as (tree, first grain), for comparison with what is really referred to.
-    #[cfg(test)]
     pub(super) fn live(&self) -> BTreeSet<(u64, u64)> {
         let slots = |(number, extent): (&u64, &Extent)| {
             let (number, tree, class) = (*number, extent.tree, extent.class);

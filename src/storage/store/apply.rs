@@ -1,0 +1,200 @@
+//! Applying a batch: to the trees in memory, and to the log. Must not know checkpoints, but that they are wanted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::pages::Pages;
+use super::{OpenTree, Shared, State, View, key_of};
+use crate::storage::btree::{Edit, Tree};
+use crate::storage::slab::META;
+use crate::storage::wal::encode;
+use crate::storage::{
+    Commit, CommitSequence, Condition, Durability, Operation, ReadMode, StorageError, TreeId,
+    WriteBatch,
+};
+
+/// What a batch has made of the trees that it names.
+#[derive(Default)]
+struct Changed {
+    /// `None` for those that are gone.
+    trees: BTreeMap<TreeId, Option<OpenTree>>,
+    /// Those that were there before and were dropped, whether or not there is one of that name again.
+    dropped: Vec<u64>,
+}
+
+impl Shared {
+    pub(super) fn apply(&self, batch: &WriteBatch) -> Result<Commit, StorageError> {
+        batch.check_lengths()?;
+        self.wait_for_room()?;
+        let record = encode(batch.operations());
+        let alters = batch.operations().iter().any(|operation| {
+            matches!(operation, Operation::CreateTree(_) | Operation::DropTree(_))
+        });
+        let commit = if alters {
+            let _alone = self.structure.write().unwrap_or_else(PoisonError::into_inner);
+            self.apply_locked(batch, record)
+        } else {
+            let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
+            self.apply_locked(batch, record)
+        }?;
+        self.want_checkpoint_if_due();
+        Ok(commit)
+    }
+
+    fn apply_locked(&self, batch: &WriteBatch, record: Vec<u8>) -> Result<Commit, StorageError> {
+        let names = touched(batch);
+        let before = self.read_state().view.trees.clone();
+        let writers: Vec<_> = names
+            .iter()
+            .filter_map(|tree| before.get(&key_of(*tree)))
+            .map(|tree| Arc::clone(&tree.writer))
+            .collect();
+        drop(before);
+        let _guards: Vec<MutexGuard<'_, ()>> = writers
+            .iter()
+            .map(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        // Between the two looks another batch may have changed the trees; from here on nobody does.
+        let view = {
+            let state = self.read_state();
+            if state.closed {
+                return Err(StorageError::Closed);
+            }
+            state.view.clone()
+        };
+        self.check_conditions(&view, batch.conditions())?;
+        let mut edit = Edit::new(&self.pages, view.epoch);
+        let changed = changed_trees(&view, batch.operations(), &mut edit)?;
+        // What was seen must not be kept alive for longer than needed: it would make the next batch copy more.
+        drop(view);
+        let durability = batch.durability();
+        let log = |shared: &Self| {
+            let length = record.len();
+            let sequence = shared.log.append(record, durability == Durability::Hard)?;
+            Ok((sequence, length))
+        };
+        let sequence = self.publish(changed, edit, log)?;
+        Ok(Commit { sequence, durability })
+    }
+
+    /// Makes changed trees the current ones, once `log` has given the number of the commit and its bytes.
+    fn publish(
+        &self,
+        changed: Changed,
+        edit: Edit<'_>,
+        log: impl FnOnce(&Self) -> Result<(CommitSequence, usize), StorageError>,
+    ) -> Result<CommitSequence, StorageError> {
+        let mut state = self.write_state();
+        let (sequence, length) = log(self)?;
+        state.logged += length;
+        let old = state.put(changed, edit, sequence);
+        drop(state);
+        // Freeing what is in memory of a large tree takes a while; it happens here, outside the lock.
+        drop(old);
+        Ok(sequence)
+    }
+
+    fn check_conditions(&self, view: &View, conditions: &[Condition]) -> Result<(), StorageError> {
+        for condition in conditions {
+            let holds = match condition {
+                Condition::Tree { tree, exists } => view.tree(*tree).is_ok() == *exists,
+                Condition::Value { tree, key, expected } => {
+                    let found = view.tree(*tree)?.get(&self.pages, key, ReadMode::MayBlock)?;
+                    found == *expected
+                }
+            };
+            if !holds {
+                return Err(StorageError::Conflict);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Applies a commit of the log while the store is being opened.
+    pub(super) fn apply_again(
+        &mut self,
+        pages: &Pages,
+        sequence: CommitSequence,
+        operations: &[Operation],
+    ) -> Result<(), StorageError> {
+        let mut edit = Edit::new(pages, self.view.epoch);
+        let changed = changed_trees(&self.view, operations, &mut edit)?;
+        self.put(changed, edit, sequence);
+        Ok(())
+    }
+
+    /// Makes changed trees the current ones and returns what they were.
+    fn put(
+        &mut self,
+        changed: Changed,
+        edit: Edit<'_>,
+        sequence: CommitSequence,
+    ) -> Vec<Option<OpenTree>> {
+        let (replaced, grown) = edit.finish(self.view.epoch);
+        self.replaced.extend(replaced);
+        self.dropped.extend(changed.dropped);
+        self.dirty += grown;
+        self.view.sequence = sequence;
+        let exchange = |(name, new): (TreeId, Option<OpenTree>)| match new {
+            Some(new) => self.view.trees.insert(key_of(name), new),
+            None => self.view.trees.remove(&key_of(name)),
+        };
+        changed.trees.into_iter().map(exchange).collect()
+    }
+}
+
+/// The trees of a batch, ascending, each once: the order in which their locks are taken.
+fn touched(batch: &WriteBatch) -> Vec<TreeId> {
+    let operations = batch.operations().iter().map(tree_of);
+    let conditions = batch.conditions().iter().map(|condition| match condition {
+        Condition::Value { tree, .. } | Condition::Tree { tree, .. } => *tree,
+    });
+    let mut names: Vec<_> = operations.chain(conditions).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn tree_of(operation: &Operation) -> TreeId {
+    match operation {
+        Operation::Put { tree, .. } | Operation::Delete { tree, .. } => *tree,
+        Operation::CreateTree(tree) | Operation::DropTree(tree) => *tree,
+    }
+}
+
+fn changed_trees(
+    view: &View,
+    operations: &[Operation],
+    edit: &mut Edit<'_>,
+) -> Result<Changed, StorageError> {
+    let mut changed = Changed::default();
+    for operation in operations {
+        let name = tree_of(operation);
+        let found = || view.trees.get(&key_of(name)).cloned();
+        let tree = changed.trees.entry(name).or_insert_with(found);
+        match (operation, tree.as_mut()) {
+            // This name belongs to the tree of all trees.
+            (Operation::CreateTree(_), None) if name.0 == META => {
+                return Err(StorageError::TreeExists(name));
+            }
+            (Operation::CreateTree(_), None) => {
+                *tree = Some(OpenTree { tree: Tree::new(name.0), writer: Arc::default() });
+            }
+            (Operation::CreateTree(_), Some(_)) => return Err(StorageError::TreeExists(name)),
+            (_, None) => return Err(StorageError::NoSuchTree(name)),
+            (Operation::DropTree(_), Some(_)) => {
+                *tree = None;
+                changed.dropped.extend(view.tree(name).is_ok().then_some(name.0));
+            }
+            (Operation::Put { key, value, .. }, Some(tree)) => {
+                tree.tree.put(edit, key.clone(), value.clone())?;
+            }
+            (Operation::Delete { key, .. }, Some(tree)) => {
+                tree.tree.delete(edit, key)?;
+            }
+        }
+    }
+    Ok(changed)
+}

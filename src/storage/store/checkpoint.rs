@@ -1,0 +1,312 @@
+//! Checkpoints: bringing the data file up to a commit, so that the log before it can go and memory is free again.
+//! Must not know what is in a batch.
+//!
+//! The steps, and what a crash after each of them finds:
+//!
+//! 1. Fix the state of a commit, and wait until the log has it. (The last checkpoint, and the log.)
+//! 2. Release what the state does without; store its trees, then the meta tree. Only slots that nobody refers to are
+//!    written. (The same.)
+//! 3. [`Slab::commit`](crate::storage::slab::Slab::commit). (This checkpoint, and the log.)
+//! 4. Cut the log; put references in place of stored nodes; make free what was released before and is not read any
+//!    more. (This checkpoint, and what is left of the log, which begins no later.)
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+
+use super::{OpenTree, Shared, View, key_of};
+use crate::storage::btree::{Edit, Replaced, Tree};
+use crate::storage::encoding::Identity;
+use crate::storage::slab::{
+    Epoch, ExtentRecord, REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
+};
+use crate::storage::{StorageError, TreeId};
+
+/// Parts of the memory of a store: a checkpoint begins when changes take one of these, and a writer waits when they
+/// take three, those of the checkpoint that is being written included. Pages have the other five.
+pub(super) const MEMORY_PARTS: usize = 8;
+const BEGIN_PARTS: usize = 1;
+const WAIT_PARTS: usize = 3;
+
+const TREE_KEY: u8 = 1;
+const EXTENT_KEY: u8 = 2;
+
+/// What the last checkpoint wrote.
+pub(super) struct Checkpoints {
+    pub(super) identity: Identity,
+    pub(super) number: u64,
+    pub(super) sequence: u64,
+    pub(super) next_tree: u64,
+    pub(super) meta: Tree,
+    pub(super) trees: BTreeMap<u64, TreeRecord>,
+}
+
+/// What the meta tree says of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TreeRecord {
+    pub(super) root: Option<Reference>,
+    pub(super) count: u64,
+}
+
+/// An entry of the meta tree.
+pub(super) enum MetaEntry {
+    Tree(u64, TreeRecord),
+    Extent(u64, ExtentRecord),
+}
+
+/// A state that is to be written.
+struct Frozen {
+    view: View,
+    replaced: Vec<Replaced>,
+    dropped: Vec<u64>,
+    next_tree: u64,
+}
+
+impl MetaEntry {
+    pub(super) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
+        let (kind, name) = key.split_first()?;
+        let name = u64::from_be_bytes(name.try_into().ok()?);
+        match *kind {
+            TREE_KEY => {
+                let (root, count) = value.split_first_chunk::<REFERENCE_BYTES>()?;
+                let count = u64::from_le_bytes(count.try_into().ok()?);
+                Some(Self::Tree(name, TreeRecord { root: decode_reference(root), count }))
+            }
+            EXTENT_KEY => {
+                let (tree, rest) = value.split_first_chunk::<8>()?;
+                let (class, live) = rest.split_first()?;
+                let (tree, live) = (u64::from_le_bytes(*tree), live.try_into().ok()?);
+                Some(Self::Extent(name, ExtentRecord { tree, class: *class, live }))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn meta_key(kind: u8, name: u64) -> Bytes {
+    let mut key = vec![kind];
+    key.extend_from_slice(&name.to_be_bytes());
+    Bytes::from(key)
+}
+
+fn tree_value(record: &TreeRecord) -> Bytes {
+    let mut value = encode_reference(record.root).to_vec();
+    value.extend_from_slice(&record.count.to_le_bytes());
+    Bytes::from(value)
+}
+
+fn extent_value(record: &ExtentRecord) -> Bytes {
+    let mut value = record.tree.to_le_bytes().to_vec();
+    value.push(record.class);
+    value.extend_from_slice(&record.live);
+    Bytes::from(value)
+}
+
+impl Shared {
+    /// Writes a checkpoint, unless the last one has everything. After an error the store takes no more writes.
+    pub(super) fn checkpoint(&self) -> Result<(), StorageError> {
+        let mut last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        self.log.check()?;
+        let Some(frozen) = self.freeze(&last) else { return Ok(()) };
+        let written = self.write(&mut last, frozen);
+        if let Err(error) = &written {
+            self.log.poison(&error.to_string());
+        }
+        self.write_state().frozen = 0;
+        let _wanted = self.wanted();
+        self.done.notify_all();
+        written
+    }
+
+    /// Waits while changes take more memory than they may. To be called with no lock held.
+    pub(super) fn wait_for_room(&self) -> Result<(), StorageError> {
+        self.log.wait_for_room()?;
+        let most = self.options.cache_bytes / MEMORY_PARTS * WAIT_PARTS;
+        let is_full = || {
+            let state = self.read_state();
+            !state.closed && state.dirty + state.frozen > most
+        };
+        if !is_full() {
+            return Ok(());
+        }
+        if !self.has_threads() {
+            return self.checkpoint();
+        }
+        let mut wanted = self.wanted();
+        while is_full() {
+            self.log.check()?;
+            wanted.checkpoint = true;
+            self.wake.notify_one();
+            wanted = self.done.wait(wanted).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    pub(super) fn want_checkpoint_if_due(&self) {
+        let is_due = {
+            let state = self.read_state();
+            state.dirty > self.options.cache_bytes / MEMORY_PARTS * BEGIN_PARTS
+                || state.logged > self.options.checkpoint_log_bytes
+        };
+        if !is_due {
+            return;
+        }
+        if self.has_threads() {
+            self.wanted().checkpoint = true;
+            self.wake.notify_one();
+        } else {
+            // The batch has been applied. What comes after it is told of the error by the log.
+            drop(self.checkpoint());
+        }
+    }
+
+    /// The thread: writes checkpoints when they are wanted.
+    pub(super) fn run_checkpoints(&self) {
+        loop {
+            {
+                let mut wanted = self.wanted();
+                while !wanted.checkpoint && !self.stops.load(Ordering::Acquire) {
+                    wanted = self.wake.wait(wanted).unwrap_or_else(PoisonError::into_inner);
+                }
+                wanted.checkpoint = false;
+            }
+            if self.stops.load(Ordering::Acquire) {
+                return;
+            }
+            if let Err(error) = self.checkpoint() {
+                tracing::error!("the storage engine stopped writing: {error}");
+                let _wanted = self.wanted();
+                self.done.notify_all();
+                return;
+            }
+        }
+    }
+
+    fn freeze(&self, last: &Checkpoints) -> Option<Frozen> {
+        let mut state = self.write_state();
+        let next_tree = self.next_tree.load(Ordering::Relaxed);
+        if state.view.sequence.0 == last.sequence && next_tree == last.next_tree {
+            return None;
+        }
+        let view = state.view.clone();
+        state.view.epoch += 1;
+        state.view.holder = Arc::new(Epoch);
+        state.frozen = std::mem::take(&mut state.dirty);
+        state.logged = 0;
+        let replaced = std::mem::take(&mut state.replaced);
+        let dropped = std::mem::take(&mut state.dropped);
+        Some(Frozen { view, replaced, dropped, next_tree })
+    }
+
+    fn write(&self, last: &mut Checkpoints, frozen: Frozen) -> Result<(), StorageError> {
+        let sequence = frozen.view.sequence;
+        if self.log.durable() < sequence {
+            self.wait_for_log(sequence)?;
+        }
+        let slab = &self.pages.slab;
+        for replaced in &frozen.replaced {
+            replaced.release(slab)?;
+        }
+        for tree in &frozen.dropped {
+            slab.release_tree(*tree);
+        }
+        let mut meta = last.meta.clone();
+        let mut edit = Edit::new(&self.pages, last.number);
+        let trees = self.write_trees(&frozen.view, last, &mut meta, &mut edit)?;
+        for (extent, record) in slab.take_changes() {
+            let key = meta_key(EXTENT_KEY, extent);
+            match record {
+                Some(record) => meta.put(&mut edit, key, extent_value(&record))?,
+                None => drop(meta.delete(&mut edit, &key)?),
+            }
+        }
+        let (replaced, _) = edit.finish(last.number);
+        for replaced in replaced {
+            replaced.release(slab)?;
+        }
+        let meta_root = meta.store(&self.pages)?;
+        // What the meta tree has taken is its own, of which there are no records.
+        drop(slab.take_changes());
+        let superblock = Superblock {
+            identity: last.identity,
+            checkpoint: last.number + 1,
+            sequence: sequence.0,
+            next_tree: frozen.next_tree,
+            extents: 0,
+            meta_root,
+            meta_entries: meta.len(),
+        };
+        slab.commit(superblock, Arc::downgrade(&frozen.view.holder))?;
+        last.number += 1;
+        last.sequence = sequence.0;
+        last.next_tree = frozen.next_tree;
+        last.meta = meta.settle();
+        last.trees = trees;
+        self.log.cut(sequence)?;
+        self.settle(&frozen.view);
+        drop(frozen);
+        slab.reclaim()
+    }
+
+    /// Stores the trees of a view and puts their records into the meta tree where they have changed.
+    fn write_trees(
+        &self,
+        view: &View,
+        last: &Checkpoints,
+        meta: &mut Tree,
+        edit: &mut Edit<'_>,
+    ) -> Result<BTreeMap<u64, TreeRecord>, StorageError> {
+        let mut records = BTreeMap::new();
+        for (name, tree) in open_trees(view) {
+            let root = tree.tree.store(&self.pages)?;
+            let record = TreeRecord { root, count: tree.tree.len() };
+            if last.trees.get(&name.0) != Some(&record) {
+                meta.put(edit, meta_key(TREE_KEY, name.0), tree_value(&record))?;
+            }
+            records.insert(name.0, record);
+        }
+        for name in last.trees.keys().filter(|name| !records.contains_key(name)) {
+            meta.delete(edit, &meta_key(TREE_KEY, *name))?;
+        }
+        Ok(records)
+    }
+
+    fn wait_for_log(&self, sequence: crate::storage::CommitSequence) -> Result<(), StorageError> {
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        self.log.when_durable(sequence, Box::new(move |outcome| drop(send.send(outcome))));
+        receive.recv().unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// Puts references in place of the nodes that were stored, tree by tree, as a batch that changes nothing.
+    fn settle(&self, written: &View) {
+        for (name, tree) in open_trees(written) {
+            if tree.tree.is_stored() {
+                continue;
+            }
+            let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
+            let _writer = tree.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = self.read_state().view.trees.get(&key_of(name)).cloned();
+            // It may have been dropped, and even made anew, in which case its writer is another.
+            let Some(found) = found.filter(|found| Arc::ptr_eq(&found.writer, &tree.writer)) else {
+                continue;
+            };
+            let settled = OpenTree { tree: found.tree.settle(), writer: found.writer };
+            let old = self.write_state().view.trees.insert(key_of(name), settled);
+            drop(old);
+        }
+    }
+}
+
+fn open_trees(view: &View) -> Vec<(TreeId, OpenTree)> {
+    let mut trees = Vec::new();
+    let _ = view.trees.visit_up(0, &mut |key, tree| {
+        if let Ok(name) = <[u8; 8]>::try_from(key.as_ref()) {
+            trees.push((TreeId(u64::from_be_bytes(name)), tree.clone()));
+        }
+        ControlFlow::Continue(())
+    });
+    trees
+}

@@ -1,0 +1,249 @@
+//! The `slab` engine: trees in a data file, a redo log before it, checkpoints behind it.
+//! Knows the storage trait and a disk; must not know documents or tables.
+//!
+//! A batch takes the writer locks of its trees in the order of their names, builds new versions of the trees beside
+//! the current ones, and makes them the current ones under a lock held for as long as it takes to append the batch to
+//! the log's queue and to exchange a few pointers. Readers clone the current pointers and are in nobody's way.
+//!
+//! What has changed stays in memory until the next checkpoint. [`Shared::checkpoint`] fixes the state of one commit,
+//! waits until the log has it, writes what the data file does not have, and then lets the log go.
+//!
+//! 1. Order of locks: checkpoint, structure, writers of trees by name, state, the log's queue.
+//! 2. The order in which commits become visible is that of the log: both happen under the state's write lock.
+//! 3. No lock that a reader needs is held while the disk works.
+//! 4. A state is in the data file only when the log has everything up to it.
+
+mod apply;
+mod cache;
+mod checkpoint;
+mod open;
+mod pages;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use self::checkpoint::Checkpoints;
+use self::pages::Pages;
+use self::snapshot::SlabSnapshot;
+use super::btree::{Replaced, Tree};
+use super::disk::DiskLock;
+use super::memory::tree::CountedTree;
+use super::slab::Epoch;
+use super::wal::Log;
+use super::{
+    Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId, WriteBatch,
+};
+use crate::limits::LOG_SEGMENT_BYTES;
+
+/// How a store works.
+#[derive(Debug, Clone)]
+pub struct SlabOptions {
+    /// Random bytes for a store that is made anew.
+    pub identity: [u8; 16],
+    /// What pages and changes that wait for a checkpoint may take in memory, in bytes.
+    pub cache_bytes: usize,
+    /// How long a soft commit may wait for a sync. `None`: there are no threads; syncs and checkpoints are done by
+    /// whoever needs them, which makes a run repeatable.
+    pub flush_interval: Option<Duration>,
+    /// Bytes of a log segment.
+    pub log_segment_bytes: u64,
+    /// Bytes of commits after which a checkpoint begins: what a start has to read again.
+    pub checkpoint_log_bytes: usize,
+}
+
+impl SlabOptions {
+    /// What suits a server.
+    pub fn new(identity: [u8; 16], cache_bytes: usize) -> Self {
+        Self {
+            identity,
+            cache_bytes,
+            flush_interval: Some(Duration::from_secs(1)),
+            log_segment_bytes: LOG_SEGMENT_BYTES,
+            checkpoint_log_bytes: 2 * LOG_SEGMENT_BYTES as usize,
+        }
+    }
+}
+
+/// The engine. Dropping it is like a crash; [`Engine::close`] comes before that.
+pub struct SlabEngine {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    options: SlabOptions,
+    pages: Pages,
+    log: Log,
+    state: RwLock<State>,
+    /// Held shared by ordinary batches and alone by those that create or drop trees.
+    structure: RwLock<()>,
+    next_tree: AtomicU64,
+    checkpoints: Mutex<Checkpoints>,
+    /// A checkpoint is wanted, or the thread is to end.
+    wanted: Mutex<Wanted>,
+    wake: Condvar,
+    /// A checkpoint has ended.
+    done: Condvar,
+    stops: AtomicBool,
+    _lock: Box<dyn DiskLock>,
+}
+
+#[derive(Default)]
+struct Wanted {
+    checkpoint: bool,
+}
+
+/// The current view, and what has become of the trees since the last checkpoint began.
+struct State {
+    view: View,
+    replaced: Vec<Replaced>,
+    dropped: Vec<u64>,
+    /// Bytes of memory that changes take, since the last checkpoint began.
+    dirty: usize,
+    /// Those that the checkpoint being written has.
+    frozen: usize,
+    /// Bytes of commits since the last checkpoint began.
+    logged: usize,
+    closed: bool,
+}
+
+/// What a snapshot sees.
+#[derive(Clone)]
+struct View {
+    sequence: CommitSequence,
+    trees: CountedTree<OpenTree>,
+    /// Grows when a checkpoint begins.
+    epoch: u64,
+    /// Keeps the slots that this view refers to.
+    holder: Arc<Epoch>,
+}
+
+#[derive(Clone)]
+struct OpenTree {
+    tree: Tree,
+    writer: Arc<Mutex<()>>,
+}
+
+/// Trees are kept under their names as big-endian bytes, which sort as the numbers do.
+fn key_of(tree: TreeId) -> Bytes {
+    Bytes::copy_from_slice(&tree.0.to_be_bytes())
+}
+
+impl View {
+    fn tree(&self, tree: TreeId) -> Result<&Tree, StorageError> {
+        let found = self.trees.get(&key_of(tree)).ok_or(StorageError::NoSuchTree(tree))?;
+        Ok(&found.tree)
+    }
+}
+
+impl Shared {
+    // A panic while one of the locks is held leaves nothing half done: new versions are built aside and exchanged last.
+
+    fn read_state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_threads(&self) -> bool {
+        self.options.flush_interval.is_some()
+    }
+}
+
+impl SlabEngine {
+    /// Writes a checkpoint now.
+    pub fn checkpoint(&self) -> Result<(), StorageError> {
+        self.shared.checkpoint()
+    }
+
+    /// Writes a checkpoint, walks through all of it, and checks that it keeps the rules of the format: every image,
+    /// every node, every count, and that exactly those slots are in use that are referred to.
+    pub fn verify(&self) -> Result<(), StorageError> {
+        self.shared.verify()
+    }
+
+    fn stop(&self) {
+        self.shared.stops.store(true, Ordering::Release);
+        {
+            let _wanted = self.shared.wanted();
+            self.shared.wake.notify_all();
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic in it has been reported by then.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Engine for SlabEngine {
+    fn name(&self) -> &'static str {
+        "slab"
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
+        let view = self.shared.read_state().view.clone();
+        Ok(Arc::new(SlabSnapshot::new(view, Arc::clone(&self.shared))))
+    }
+
+    fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
+        self.shared.apply(&batch)
+    }
+
+    fn new_tree_id(&self) -> Result<TreeId, StorageError> {
+        Ok(TreeId(self.shared.next_tree.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn last_sequence(&self) -> CommitSequence {
+        self.shared.read_state().view.sequence
+    }
+
+    fn durable_sequence(&self) -> CommitSequence {
+        self.shared.log.durable()
+    }
+
+    fn when_durable(&self, sequence: CommitSequence, callback: DurableCallback) {
+        self.shared.log.when_durable(sequence, callback);
+    }
+
+    fn is_sole_writer(&self) -> bool {
+        true
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        {
+            let _alone = self.shared.structure.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.shared.write_state();
+            if state.closed {
+                return Ok(());
+            }
+            state.closed = true;
+        }
+        self.stop();
+        let written = self.shared.checkpoint();
+        let flushed = self.shared.log.close();
+        written.and(flushed)
+    }
+}
+
+impl Drop for SlabEngine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,153 @@
+//! Opening a store: making it when there is none, reading the last checkpoint, and applying the log behind it.
+//! `docs/storage-format.md` has the steps and the rules. Must not know how a checkpoint is written.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::thread::JoinHandle;
+
+use super::checkpoint::{Checkpoints, MEMORY_PARTS, MetaEntry};
+use super::pages::Pages;
+use super::{OpenTree, Shared, SlabEngine, SlabOptions, State, View, key_of};
+use crate::storage::btree::{Part, Tree};
+use crate::storage::disk::Disk;
+use crate::storage::memory::tree::CountedTree;
+use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists};
+use crate::storage::wal::{Log, LogOptions, has_segments, replay};
+use crate::storage::{CommitSequence, Operation, ReadMode, StorageError, TreeId};
+
+const LOCK: &str = "slab.lock";
+
+/// Parts of the memory that pages may take.
+const PAGE_PARTS: usize = 5;
+
+impl SlabEngine {
+    /// Opens the store of a directory, or makes one. Refused with `ResourceBusy` while somebody else has it open.
+    pub fn open(disk: Arc<dyn Disk>, options: SlabOptions) -> Result<Self, StorageError> {
+        let lock = disk.lock(LOCK).map_err(|error| StorageError::io(LOCK, error))?;
+        let lock = lock.ok_or_else(|| {
+            let problem = "the store is in use by another process";
+            StorageError::io(LOCK, io::Error::new(io::ErrorKind::ResourceBusy, problem))
+        })?;
+        if !exists(&*disk)? {
+            if has_segments(&*disk)? {
+                let problem = "there is a log, but no data file";
+                return Err(StorageError::corrupt("slab.data", problem));
+            }
+            create(&*disk, &first_superblock(&options))?;
+        }
+        let (slab, superblock) = Slab::open(&*disk)?;
+        let pages = Pages::new(slab, options.cache_bytes / MEMORY_PARTS * PAGE_PARTS);
+        let checkpoints = read_meta(&pages, &superblock)?;
+        let mut state = first_state(&superblock, &checkpoints);
+        let mut next_tree = superblock.next_tree;
+        let is_first = superblock.checkpoint == 1;
+        let contained = state.view.sequence;
+        let end =
+            replay(&*disk, &superblock.identity, contained, is_first, &mut |at, operations| {
+                for operation in &operations {
+                    if let Operation::CreateTree(tree) = operation {
+                        next_tree = next_tree.max(tree.0.saturating_add(1));
+                    }
+                }
+                state.apply_again(&pages, at, &operations)
+            })?;
+        let log_options = LogOptions {
+            identity: superblock.identity,
+            segment_bytes: options.log_segment_bytes,
+            flush_interval: options.flush_interval,
+        };
+        let log = Log::begin(disk, &log_options, end)?;
+        let shared = Arc::new(Shared {
+            options,
+            pages,
+            log,
+            state: RwLock::new(state),
+            structure: RwLock::default(),
+            next_tree: AtomicU64::new(next_tree),
+            checkpoints: Mutex::new(checkpoints),
+            wanted: Mutex::default(),
+            wake: Condvar::new(),
+            done: Condvar::new(),
+            stops: AtomicBool::new(false),
+            _lock: lock,
+        });
+        let thread = if shared.has_threads() { Some(start_thread(&shared)?) } else { None };
+        Ok(Self { shared, thread: Mutex::new(thread) })
+    }
+}
+
+fn start_thread(shared: &Arc<Shared>) -> Result<JoinHandle<()>, StorageError> {
+    let shared = Arc::clone(shared);
+    let thread = std::thread::Builder::new().name("checkpoint".to_owned());
+    let started = thread.spawn(move || shared.run_checkpoints());
+    started.map_err(|error| StorageError::io("starting the checkpoint thread", error))
+}
+
+fn first_superblock(options: &SlabOptions) -> Superblock {
+    Superblock {
+        identity: options.identity,
+        checkpoint: 1,
+        sequence: 0,
+        next_tree: TreeId::FIRST_FREE.0,
+        extents: 1,
+        meta_root: None,
+        meta_entries: 0,
+    }
+}
+
+fn first_state(superblock: &Superblock, checkpoints: &Checkpoints) -> State {
+    let mut trees = CountedTree::new();
+    for (name, record) in &checkpoints.trees {
+        let tree = Tree::stored(*name, record.root, record.count);
+        trees.insert(key_of(TreeId(*name)), OpenTree { tree, writer: Arc::default() });
+    }
+    let sequence = CommitSequence(superblock.sequence);
+    State {
+        view: View { sequence, trees, epoch: 1, holder: Arc::new(Epoch) },
+        replaced: Vec::new(),
+        dropped: Vec::new(),
+        dirty: 0,
+        frozen: 0,
+        logged: 0,
+        closed: false,
+    }
+}
+
+/// Walks the meta tree: which trees there are, and which slots are in use.
+fn read_meta(pages: &Pages, superblock: &Superblock) -> Result<Checkpoints, StorageError> {
+    let meta = Tree::stored(META, superblock.meta_root, superblock.meta_entries);
+    meta.verify(pages, &mut |part| match part {
+        Part::Node(reference) => pages.slab.restore_meta(reference),
+        Part::Long(_) => Err(wrong_entry()),
+    })?;
+    let mut trees = BTreeMap::new();
+    let mut outcome = Ok(());
+    meta.visit_up(pages, 0, ReadMode::MayBlock, &mut |key, value| {
+        outcome = match MetaEntry::decode(key, &value) {
+            Some(MetaEntry::Tree(name, record)) if name != META => {
+                trees.insert(name, record);
+                Ok(())
+            }
+            Some(MetaEntry::Extent(extent, record)) => pages.slab.restore(extent, &record),
+            Some(MetaEntry::Tree(..)) | None => Err(wrong_entry()),
+        };
+        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    outcome?;
+    pages.slab.finish_restoring();
+    Ok(Checkpoints {
+        identity: superblock.identity,
+        number: superblock.checkpoint,
+        sequence: superblock.sequence,
+        next_tree: superblock.next_tree,
+        meta,
+        trees,
+    })
+}
+
+fn wrong_entry() -> StorageError {
+    StorageError::corrupt("the meta tree", "an entry that it cannot have")
+}

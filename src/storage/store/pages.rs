@@ -1,0 +1,84 @@
+//! The data file behind its cache: where trees find nodes and long values, and where a checkpoint puts them.
+//! Must not know commits, nor which trees there are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::cache::{Cache, Page};
+use crate::storage::btree::{Node, Sink, Source, decode, read_long_value};
+use crate::storage::slab::{GRAIN, Reference, Slab};
+use crate::storage::{ReadMode, StorageError};
+
+pub(super) struct Pages {
+    pub(super) slab: Slab,
+    cache: Cache,
+}
+
+impl Pages {
+    pub(super) fn new(slab: Slab, cache_bytes: usize) -> Self {
+        Self { slab, cache: Cache::new(cache_bytes) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+}
+
+impl Source for Pages {
+    fn node(
+        &self,
+        tree: u64,
+        reference: Reference,
+        level: Option<u8>,
+        mode: ReadMode,
+    ) -> Result<Arc<Node>, StorageError> {
+        if let Some(Page::Node(node)) = self.cache.get(reference) {
+            return Ok(node);
+        }
+        if mode == ReadMode::CachedOnly {
+            return Err(StorageError::NotResident);
+        }
+        let image = self.slab.read(reference)?;
+        let node = decode(&image, tree, level).map_err(|problem| {
+            let place = format!("slab.data at {}", reference.grain.saturating_mul(GRAIN));
+            StorageError::corrupt(place, problem)
+        })?;
+        let node = Arc::new(node);
+        self.cache.insert(reference, Page::Node(Arc::clone(&node)));
+        Ok(node)
+    }
+
+    fn long_value(
+        &self,
+        reference: Reference,
+        length: u64,
+        mode: ReadMode,
+    ) -> Result<Bytes, StorageError> {
+        if let Some(Page::Value(value)) = self.cache.get(reference) {
+            return Ok(value);
+        }
+        if mode == ReadMode::CachedOnly {
+            return Err(StorageError::NotResident);
+        }
+        let value = read_long_value(&self.slab, reference, length)?;
+        self.cache.insert(reference, Page::Value(value.clone()));
+        Ok(value)
+    }
+}
+
+impl Sink for Pages {
+    fn store_node(&self, tree: u64, image: Bytes) -> Result<Reference, StorageError> {
+        let reference = self.slab.store(tree, &image)?;
+        // What was changed lately is likely to be read soon.
+        if let Ok(node) = decode(&image, tree, None) {
+            self.cache.insert(reference, Page::Node(Arc::new(node)));
+        }
+        Ok(reference)
+    }
+
+    fn store_part(&self, tree: u64, part: &[u8]) -> Result<Reference, StorageError> {
+        self.slab.store(tree, part)
+    }
+}

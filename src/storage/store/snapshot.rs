@@ -1,0 +1,143 @@
+//! Reading one commit point. Must not know how it came to be.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Shared, View};
+use crate::storage::btree::Tree;
+use crate::storage::slab::Epoch;
+use crate::storage::{
+    CommitSequence, Cursor, Direction, EntryBatch, FillLimit, KeyRange, ReadMode, Snapshot,
+    StorageError, TreeId,
+};
+
+pub(super) struct SlabSnapshot {
+    view: View,
+    shared: Arc<Shared>,
+}
+
+impl SlabSnapshot {
+    pub(super) fn new(view: View, shared: Arc<Shared>) -> Self {
+        Self { view, shared }
+    }
+}
+
+impl Snapshot for SlabSnapshot {
+    fn sequence(&self) -> CommitSequence {
+        self.view.sequence
+    }
+
+    fn has_tree(&self, tree: TreeId, _mode: ReadMode) -> Result<bool, StorageError> {
+        Ok(self.view.tree(tree).is_ok())
+    }
+
+    fn trees(&self, _mode: ReadMode) -> Result<Vec<TreeId>, StorageError> {
+        let mut names = Vec::new();
+        let _ = self.view.trees.visit_up(0, &mut |key, _| {
+            if let Ok(name) = <[u8; 8]>::try_from(key.as_ref()) {
+                names.push(TreeId(u64::from_be_bytes(name)));
+            }
+            ControlFlow::Continue(())
+        });
+        Ok(names)
+    }
+
+    fn get(&self, tree: TreeId, key: &[u8], mode: ReadMode) -> Result<Option<Bytes>, StorageError> {
+        self.view.tree(tree)?.get(&self.shared.pages, key, mode)
+    }
+
+    fn cursor(
+        &self,
+        tree: TreeId,
+        range: &KeyRange,
+        direction: Direction,
+    ) -> Result<Box<dyn Cursor>, StorageError> {
+        Ok(Box::new(SlabCursor {
+            tree: self.view.tree(tree)?.clone(),
+            shared: Arc::clone(&self.shared),
+            _holder: Arc::clone(&self.view.holder),
+            range: range.clone(),
+            direction,
+            ranks: None,
+        }))
+    }
+
+    fn count(&self, tree: TreeId, range: &KeyRange, mode: ReadMode) -> Result<u64, StorageError> {
+        let (start, end) = self.view.tree(tree)?.ranks(&self.shared.pages, range, mode)?;
+        Ok(end - start)
+    }
+}
+
+struct SlabCursor {
+    tree: Tree,
+    shared: Arc<Shared>,
+    _holder: Arc<Epoch>,
+    range: KeyRange,
+    direction: Direction,
+    /// What is left of the scan, as ranks from the first up to but without the second, once they are known.
+    ranks: Option<(u64, u64)>,
+}
+
+impl SlabCursor {
+    fn ranks(&mut self, mode: ReadMode) -> Result<(u64, u64), StorageError> {
+        match self.ranks {
+            Some(ranks) => Ok(ranks),
+            None => {
+                let ranks = self.tree.ranks(&self.shared.pages, &self.range, mode)?;
+                self.ranks = Some(ranks);
+                Ok(ranks)
+            }
+        }
+    }
+
+    /// Takes entries away from the front of what is left, and returns how many there were to take.
+    fn pass(&mut self, (start, end): (u64, u64), entries: u64) -> u64 {
+        let passed = entries.min(end - start);
+        self.ranks = Some(match self.direction {
+            Direction::Forward => (start + passed, end),
+            Direction::Backward => (start, end - passed),
+        });
+        passed
+    }
+}
+
+impl Cursor for SlabCursor {
+    fn fill(
+        &mut self,
+        batch: &mut EntryBatch,
+        limit: FillLimit,
+        mode: ReadMode,
+    ) -> Result<bool, StorageError> {
+        let (start, end) = self.ranks(mode)?;
+        let left = end - start;
+        let mut filled = 0;
+        if left > 0 && !batch.is_full(limit) {
+            let mut visit = |key: &[u8], value: Bytes| {
+                batch.push(key, value);
+                filled += 1;
+                if filled == left || batch.is_full(limit) {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            };
+            let pages = &self.shared.pages;
+            let visited = match self.direction {
+                Direction::Forward => self.tree.visit_up(pages, start, mode, &mut visit),
+                Direction::Backward => self.tree.visit_down(pages, end, mode, &mut visit),
+            };
+            match visited {
+                Err(StorageError::NotResident) if filled > 0 => {}
+                outcome => outcome?,
+            }
+        }
+        self.pass((start, end), filled);
+        Ok(filled < left)
+    }
+
+    fn skip(&mut self, entries: u64, mode: ReadMode) -> Result<u64, StorageError> {
+        let ranks = self.ranks(mode)?;
+        Ok(self.pass(ranks, entries))
+    }
+}

@@ -1,0 +1,197 @@
+//! Tests of the `slab` engine: the conformance tests on several disks, with and without threads, and its own promises.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{SlabEngine, SlabOptions};
+use crate::storage::conformance;
+use crate::storage::disk::{Disk, FileDisk, MemoryDisk};
+use crate::storage::{Durability, Engine, KeyRange, ReadMode, StorageError, TreeId, WriteBatch};
+
+const WAIT: ReadMode = ReadMode::MayBlock;
+
+fn options(cache_bytes: usize) -> SlabOptions {
+    SlabOptions {
+        flush_interval: None,
+        log_segment_bytes: 256 * 1024,
+        checkpoint_log_bytes: 512 * 1024,
+        ..SlabOptions::new([7; 16], cache_bytes)
+    }
+}
+
+fn open(disk: &MemoryDisk, options: SlabOptions) -> SlabEngine {
+    SlabEngine::open(Arc::new(disk.clone()), options).unwrap()
+}
+
+mod without_threads {
+    use super::*;
+    conformance::tests!(Arc::new(open(&MemoryDisk::new(), options(8 << 20))));
+}
+
+mod with_little_memory {
+    use super::*;
+    // A checkpoint after nearly every batch, and hardly a page that stays.
+    conformance::tests!(Arc::new(open(&MemoryDisk::new(), options(32 << 10))));
+}
+
+mod with_threads {
+    use super::*;
+    conformance::tests!({
+        let flush_interval = Some(Duration::from_millis(5));
+        Arc::new(open(&MemoryDisk::new(), SlabOptions { flush_interval, ..options(1 << 20) }))
+    });
+}
+
+mod on_a_real_disk {
+    use super::*;
+
+    /// An engine and its directory, which goes with it.
+    struct InDirectory(
+        SlabEngine,
+        #[expect(dead_code, reason = "kept to be dropped")] tempfile::TempDir,
+    );
+
+    impl std::ops::Deref for InDirectory {
+        type Target = SlabEngine;
+
+        fn deref(&self) -> &SlabEngine {
+            &self.0
+        }
+    }
+
+    conformance::tests!({
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(directory.path()));
+        let flush_interval = Some(Duration::from_millis(50));
+        let options = SlabOptions { flush_interval, ..options(4 << 20) };
+        InDirectory(SlabEngine::open(disk, options).unwrap(), directory)
+    });
+}
+
+fn put(engine: &SlabEngine, tree: TreeId, key: u64, value: Vec<u8>) {
+    let mut batch = WriteBatch::new(Durability::Soft);
+    batch.put(tree, key.to_be_bytes().to_vec(), value);
+    engine.apply(batch).unwrap();
+}
+
+fn new_tree(engine: &SlabEngine) -> TreeId {
+    let tree = engine.new_tree_id().unwrap();
+    let mut batch = WriteBatch::new(Durability::Hard);
+    batch.create_tree(tree);
+    engine.apply(batch).unwrap();
+    tree
+}
+
+#[test]
+fn a_closed_store_is_opened_again_with_everything_in_it() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, options(1 << 20));
+    let tree = new_tree(&engine);
+    for key in 0..2_000 {
+        put(&engine, tree, key, vec![key as u8; 300]);
+    }
+    engine.close().unwrap();
+    engine.close().unwrap();
+    let next = engine.new_tree_id().unwrap();
+    drop(engine);
+    let engine = open(&disk, options(1 << 20));
+    let snapshot = engine.snapshot().unwrap();
+    assert_eq!(snapshot.count(tree, &KeyRange::ALL, WAIT).unwrap(), 2_000);
+    assert!(engine.new_tree_id().unwrap() >= next, "a name is given out twice");
+    for key in 0..2_000_u64 {
+        let value = snapshot.get(tree, &key.to_be_bytes(), WAIT).unwrap().unwrap();
+        assert_eq!(value, vec![key as u8; 300]);
+    }
+}
+
+#[test]
+fn a_directory_is_open_once() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, options(1 << 20));
+    let second = SlabEngine::open(Arc::new(disk.clone()), options(1 << 20));
+    assert!(second.err().unwrap().to_string().contains("in use"));
+    drop(engine);
+    open(&disk, options(1 << 20));
+}
+
+#[test]
+fn a_log_without_its_data_is_refused() {
+    let disk = MemoryDisk::new();
+    drop(open(&disk, options(1 << 20)));
+    disk.remove("slab.data").unwrap();
+    let refused = SlabEngine::open(Arc::new(disk), options(1 << 20)).err().unwrap();
+    assert!(matches!(refused, StorageError::Corrupt { .. }), "{refused}");
+}
+
+#[test]
+fn pages_and_changes_stay_within_the_budget() {
+    let disk = MemoryDisk::new();
+    let budget = 1 << 20;
+    let engine = open(&disk, options(budget));
+    let tree = new_tree(&engine);
+    for key in 0..20_000_u64 {
+        put(&engine, tree, key.wrapping_mul(0x9e37_79b9_7f4a_7c15), vec![1; 300]);
+        let state = engine.shared.read_state();
+        let used = state.dirty + state.frozen + engine.shared.pages.cached_bytes();
+        assert!(used <= budget, "{used} bytes");
+    }
+    let snapshot = engine.snapshot().unwrap();
+    assert_eq!(snapshot.count(tree, &KeyRange::ALL, WAIT).unwrap(), 20_000);
+    assert!(engine.shared.pages.cached_bytes() > budget / 4);
+}
+
+#[test]
+fn what_is_not_in_memory_is_not_waited_for() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, options(1 << 20));
+    let tree = new_tree(&engine);
+    for key in 0..10_000_u64 {
+        put(&engine, tree, key, vec![1; 400]);
+    }
+    engine.checkpoint().unwrap();
+    let snapshot = engine.snapshot().unwrap();
+    let (mut there, mut missing) = (0, 0);
+    for key in 0..10_000_u64 {
+        match snapshot.get(tree, &key.to_be_bytes(), ReadMode::CachedOnly) {
+            Ok(Some(_)) => there += 1,
+            Err(StorageError::NotResident) => {
+                missing += 1;
+                snapshot.get(tree, &key.to_be_bytes(), WAIT).unwrap().unwrap();
+                snapshot.get(tree, &key.to_be_bytes(), ReadMode::CachedOnly).unwrap().unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(there > 9_000 && missing > 50, "{there} there, {missing} missing");
+}
+
+#[test]
+fn dropped_and_deleted_data_leaves_the_disk() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, options(1 << 20));
+    let bytes = || disk.open("slab.data").unwrap().length().unwrap();
+    let (kept, dropped) = (new_tree(&engine), new_tree(&engine));
+    for key in 0..5_000_u64 {
+        put(&engine, kept, key, vec![1; 400]);
+        put(&engine, dropped, key, vec![1; 400]);
+    }
+    engine.checkpoint().unwrap();
+    let full = bytes();
+    let mut batch = WriteBatch::new(Durability::Hard);
+    batch.drop_tree(dropped);
+    engine.apply(batch).unwrap();
+    for key in 0..4_900_u64 {
+        let mut batch = WriteBatch::new(Durability::Soft);
+        batch.delete(kept, key.to_be_bytes().to_vec());
+        engine.apply(batch).unwrap();
+    }
+    // What the last checkpoint does without is free after it, and empty extents come to the end with the next ones.
+    for key in 0..6 {
+        put(&engine, kept, 4_950 + key, vec![2; 400]);
+        engine.checkpoint().unwrap();
+    }
+    assert!(full > 3 << 20);
+    assert!(bytes() < full / 2, "{} of {full}", bytes());
+    let snapshot = engine.snapshot().unwrap();
+    assert_eq!(snapshot.count(kept, &KeyRange::ALL, WAIT).unwrap(), 100);
+}
