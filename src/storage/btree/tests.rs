@@ -115,7 +115,8 @@ fn a_tree_equals_an_ordered_map_through_checkpoints() {
     let mut replaced: Vec<Replaced> = Vec::new();
     let mut epoch = 1;
     let mut holder = Arc::new(Epoch);
-    let mut kept: Vec<(Arc<Epoch>, Tree, BTreeMap<Vec<u8>, Bytes>)> = Vec::new();
+    type Kept = (Arc<Epoch>, Tree, BTreeMap<Vec<u8>, Bytes>);
+    let mut kept: Vec<Kept> = Vec::new();
     for round in 0..240_u32 {
         // Grows for a third of the rounds, then shrinks, then hovers.
         let puts = [85, 20, 50][(round / 80) as usize];

@@ -33,8 +33,11 @@ pub(super) struct Space {
     /// What the checkpoint that is being written does without.
     released: Vec<(u64, u16)>,
     /// What earlier checkpoints do without, from the oldest on.
-    waiting: VecDeque<(Weak<Epoch>, Vec<(u64, u16)>)>,
+    waiting: VecDeque<Freed>,
 }
+
+/// Slots without use, as extent and grain, and the readers that may still need them.
+type Freed = (Weak<Epoch>, Vec<(u64, u16)>);
 
 #[derive(Debug)]
 struct Extent {
@@ -105,7 +108,7 @@ impl Space {
         let grain = reference.grain % EXTENT_GRAINS;
         let slot = (grain / extent.class.grains()) as u16;
         let is_slot = Class::of(u64::from(reference.length)) == Some(extent.class)
-            && grain % extent.class.grains() == 0;
+            && grain.is_multiple_of(extent.class.grains());
         if !is_slot || !extent.live.clear(slot) {
             return false;
         }
@@ -213,7 +216,7 @@ impl Space {
         let number = reference.grain / EXTENT_GRAINS;
         let grain = reference.grain % EXTENT_GRAINS;
         let class = Class::of(u64::from(reference.length))
-            .filter(|class| number > 0 && grain % class.grains() == 0)
+            .filter(|class| number > 0 && grain.is_multiple_of(class.grains()))
             .ok_or_else(|| format!("no slot begins at grain {} (rule 4)", reference.grain))?;
         let slot = (grain / class.grains()) as u16;
         let (live, busy) = (Slots::default(), Slots::default());

@@ -96,8 +96,7 @@ fn space_is_the_same_after_it_was_restored() {
     let slab = new_slab(&disk);
     let (mut data, mut meta) = (Vec::new(), Vec::new());
     for _ in 0..300 {
-        let mut image = random.bytes(9_000);
-        image.push(1);
+        let image = [random.bytes(9_000), vec![1]].concat();
         if random.once_in(4) {
             meta.push(slab.store(META, &image).unwrap());
         } else {
