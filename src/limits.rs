@@ -19,6 +19,26 @@ pub const STORAGE_BATCH_BYTES: usize = 2 * STORAGE_VALUE_BYTES + 1024 * 1024;
 /// What an operation of a batch counts besides its key and value, so that a batch of empty values is bounded as well.
 pub const STORAGE_OPERATION_BYTES: usize = 32;
 
+/// Least memory of the engine for pages and for changes on their way to the disk, in bytes: an eighth of it is what a
+/// checkpoint writes at a time, and should be some hundred nodes.
+pub const CACHE_BYTES_MIN: u64 = 8 * 1024 * 1024;
+
+/// Most memory of the engine, in bytes: more than machines have, so that a slip of the keyboard is refused.
+pub const CACHE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024 * 1024;
+
+/// Part of the memory of the machine or its container that the engine takes unless told otherwise: queries, the
+/// system's own cache and other programs share the rest.
+pub const CACHE_MACHINE_PART: u64 = 4;
+
+/// How long a soft commit may wait for a sync, unless the operator says otherwise: what a crash may take.
+pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Shorter than this, syncs for soft commits would follow each other without a pause.
+pub const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// Longer than this, a crash would take more than anybody who asks for soft durability means to risk.
+pub const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(60);
+
 /// A log segment that has become so long is followed by another: a few of them cover what lies between two checkpoints,
 /// and each is given back whole.
 pub const LOG_SEGMENT_BYTES: u64 = 32 * 1024 * 1024;

@@ -1,6 +1,9 @@
 //! The server: puts its parts together, opens its doors, waits for its end.
 
 mod directory;
+mod machine;
+mod store;
+mod users;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,11 +16,9 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
-use uuid::Uuid;
 
-use crate::auth::{NoRandom, Users};
 use crate::catalog::CatalogError;
-use crate::config::{Endpoint, InitialPassword, QuicSettings, Settings};
+use crate::config::{Endpoint, QuicSettings, Settings};
 use crate::http::{self, HttpState};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -28,6 +29,8 @@ use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
 
 use directory::{Directory, DirectoryError};
+use store::StoreError;
+use users::UsersError;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,18 +65,27 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// The data cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The catalog cannot be opened.
     #[error("cannot open the data: {0}")]
     Catalog(#[from] CatalogError),
+    /// A new store cannot be written.
+    #[error("cannot write the data: {0}")]
+    Write(StorageError),
     /// What was written last could not be made durable.
     #[error("cannot close the data: {0}")]
-    Close(#[from] StorageError),
+    Close(StorageError),
+    /// The engine broke down while it was being closed.
+    #[error("cannot close the data: the storage engine failed")]
+    CloseFailed,
     /// The numbers of the server have names that do not go together.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// No secrets.
+    /// The users cannot be opened.
     #[error(transparent)]
-    Random(#[from] NoRandom),
+    Users(#[from] UsersError),
 }
 
 /// Starts the server on these threads and serves until SIGTERM or SIGINT. The caller is none of them.
@@ -81,7 +93,7 @@ pub async fn run(settings: Settings, workers: Handle) -> Result<(), ServerError>
     let mut stop = StopSignals::register()?;
     info!("Running photondb {}...", env!("CARGO_PKG_VERSION"));
     let directory = open_directory(&settings)?;
-    let doors = open(&settings, &directory, workers)?;
+    let doors = open(&settings, &directory, workers.clone())?;
     let pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let identity = directory.identity();
     info!("Server ready, \"{}\" {}", identity.name, identity.id);
@@ -91,9 +103,20 @@ pub async fn run(settings: Settings, workers: Handle) -> Result<(), ServerError>
         () = stop_serving(&doors.shutdown) => {}
         signal = stop.wait() => warn!("Server got {signal} again; leaving at once"),
     }
-    doors.service.context.catalog.engine().close()?;
+    tokio::select! {
+        closed = close(&doors, &workers) => closed?,
+        signal = stop.wait() => warn!("Server got {signal} again; leaving at once"),
+    }
     drop(pid_file);
     Ok(())
+}
+
+/// Brings what was written to the disk. May take a while, and is waited for on another thread, so that a signal is
+/// heard.
+async fn close(doors: &Doors, workers: &Handle) -> Result<(), ServerError> {
+    let engine = doors.service.context.catalog.engine().clone();
+    let closed = workers.spawn_blocking(move || engine.close()).await;
+    closed.map_err(|_| ServerError::CloseFailed)?.map_err(ServerError::Close)
 }
 
 /// Opens the data and then the ports.
@@ -106,12 +129,13 @@ fn open(
     let _entered = workers.enter();
     let shutdown = Shutdown::new(workers.clone());
     let service = Arc::new(Service {
-        context: Arc::new(Context::in_memory(&directory.identity().name)?),
+        context: Arc::new(open_data(settings, directory)?),
         pool: Pool::new(workers.clone(), limits::POOL_THREADS),
         metrics: Arc::new(Metrics::new()?),
         identity: directory.identity().clone(),
     });
-    let users = Arc::new(users(&settings.initial_password)?);
+    let users = users::open(service.context.catalog.engine(), &settings.initial_password)?;
+    let users = Arc::new(users);
     let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
     let doors = Doors::new(service, users, shutdown);
     open_doors(settings, &doors)?;
@@ -123,29 +147,25 @@ fn open(
     Ok(doors)
 }
 
+/// Opens the data, and makes what a new server begins with.
+fn open_data(settings: &Settings, directory: &Directory) -> Result<Context, ServerError> {
+    let engine = store::open(&settings.storage, directory.path())?;
+    let context = Context::open(engine.clone(), &directory.identity().name)?;
+    // A catalog that was made just now must be the same after whatever comes.
+    engine.wait_durable(engine.last_sequence()).map_err(ServerError::Write)?;
+    Ok(context)
+}
+
 fn open_directory(settings: &Settings) -> Result<Directory, ServerError> {
     let wanted = settings.server_name.as_deref();
     let directory = Directory::open(&settings.directory, wanted)?;
     let doing = if directory.is_new() { "Initializing" } else { "Using" };
     info!("{doing} directory {}", directory.path().display());
-    warn!("Data is kept in memory (storage engine `memory`): it is gone when the server stops");
     let name = &directory.identity().name;
     if let Some(wanted) = wanted.filter(|wanted| wanted != name) {
         warn!("--server-name {wanted} is for a new directory: this server is \"{name}\" already");
     }
     Ok(directory)
-}
-
-fn users(password: &InitialPassword) -> Result<Users, ServerError> {
-    Ok(match password {
-        InitialPassword::Empty => Users::with_admin("")?,
-        InitialPassword::Given(password) => Users::with_admin(password)?,
-        InitialPassword::Auto => {
-            let password = Uuid::new_v4().to_string();
-            info!("The password of user `admin` is {password}");
-            Users::with_admin(&password)?
-        }
-    })
 }
 
 /// Takes one port on every address. IPv6 may be missing from a system: then IPv4 alone has to do.

@@ -17,7 +17,7 @@ pub const ADMIN: &str = "admin";
 #[error("the system gives no random bytes")]
 pub struct NoRandom;
 
-/// The users of the server, in memory.
+/// The users of the server, as they are now. Where they are kept is not known here.
 #[derive(Debug)]
 pub struct Users {
     by_name: RwLock<HashMap<String, ScramCredentials>>,
@@ -25,26 +25,37 @@ pub struct Users {
 }
 
 impl Users {
-    /// The users of a new server: the admin, whose password may be empty.
+    /// Nobody yet.
+    pub fn new() -> Result<Users, NoRandom> {
+        Ok(Users { by_name: RwLock::default(), secret: random()? })
+    }
+
+    /// The admin alone, whose password may be empty.
     pub fn with_admin(password: &str) -> Result<Users, NoRandom> {
-        let mut secret = [0; 32];
-        SystemRandom::new().fill(&mut secret).map_err(|_| NoRandom)?;
-        let users = Users { by_name: RwLock::default(), secret };
-        users.set_password(ADMIN, password)?;
+        let users = Users::new()?;
+        users.insert(ADMIN, credentials_of(password)?);
         Ok(users)
     }
 
-    /// Gives a user a password, and makes the user if there is none of that name.
-    pub fn set_password(&self, user: &str, password: &str) -> Result<(), NoRandom> {
-        let mut salt = [0; SALT_SIZE];
-        SystemRandom::new().fill(&mut salt).map_err(|_| NoRandom)?;
-        // Nothing is protected by hashing the empty password often, and logins without one are quick.
-        let iterations = if password.is_empty() { NonZeroU32::MIN } else { DEFAULT_ITERATIONS };
-        let credentials = ScramCredentials::from_password(password.as_bytes(), salt, iterations);
+    /// Makes a user, or gives it another password.
+    pub fn insert(&self, user: &str, credentials: ScramCredentials) {
         let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         by_name.insert(user.to_owned(), credentials);
-        Ok(())
     }
+}
+
+/// What is kept of a password.
+pub fn credentials_of(password: &str) -> Result<ScramCredentials, NoRandom> {
+    let salt: [u8; SALT_SIZE] = random()?;
+    // Nothing is protected by hashing the empty password often, and logins without one are quick.
+    let iterations = if password.is_empty() { NonZeroU32::MIN } else { DEFAULT_ITERATIONS };
+    Ok(ScramCredentials::from_password(password.as_bytes(), salt, iterations))
+}
+
+fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], NoRandom> {
+    let mut bytes = [0; LENGTH];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandom)?;
+    Ok(bytes)
 }
 
 impl UserLookup for Users {
@@ -68,7 +79,7 @@ mod tests {
         let admin = users.credentials(ADMIN).unwrap();
         assert!(admin.is_password(b"") && !admin.is_password(b"x"));
         assert_eq!(admin.iterations.get(), 1);
-        users.set_password(ADMIN, "hunter2").unwrap();
+        users.insert(ADMIN, credentials_of("hunter2").unwrap());
         let admin = users.credentials(ADMIN).unwrap();
         assert!(admin.is_password(b"hunter2") && !admin.is_password(b""));
         assert_eq!(admin.iterations, DEFAULT_ITERATIONS);

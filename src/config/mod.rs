@@ -8,7 +8,9 @@ mod settings;
 
 pub use options::{OPTIONS, OptionSpec, Takes, find};
 pub use raw::{Origin, RawOptions};
-pub use settings::{Endpoint, InitialPassword, QuicSettings, Settings};
+pub use settings::{
+    CacheSize, Endpoint, InitialPassword, QuicSettings, Settings, SlabSettings, StorageSettings,
+};
 
 /// An option that is not there, or cannot be what it was said to be. Names the option, the value and where it was
 /// given.

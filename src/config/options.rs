@@ -50,12 +50,32 @@ pub const OPTIONS: &[OptionSpec] = &[
         "dev-mode",
         "For development: serve QUIC, with a self-signed certificate if none is given",
     ),
-    one("initial-password", "auto|PASSWORD", "Password of the admin user of a new server"),
+    one(
+        "initial-password",
+        "auto|PASSWORD",
+        "Password of the admin user, unless it has one already",
+    ),
+    one(
+        "cache-size",
+        "MB|auto",
+        "Memory for data that is read and written, at least 8 [default: auto, a quarter of what \
+         the machine or its container has]",
+    ),
+    one(
+        "flush-interval",
+        "SECONDS",
+        "How long a write with soft durability may wait for the disk, from 0.001 to 60 [default: 1]",
+    ),
+    one(
+        "storage-engine",
+        "slab|memory",
+        "Where tables are: in the directory, or in memory alone, gone with the server \
+         [default: slab]",
+    ),
     one("cores", "N", "Processors to use [default: all]").short('c'),
     one("pid-file", "FILE", "Where to write the process id while the server runs"),
     one("config-file", "FILE", "More options, a line each: name=value"),
     flag("no-update-check", "Accepted for RethinkDB's sake: this server never checks"),
-    refused(one("cache-size", "MB", "data is kept in memory whole, without a cache")),
     refused(one("log-file", "FILE", "the log goes to the standard error output; redirect it")),
     refused(one("driver-tls-key", "FILE", NO_TLS)),
     refused(one("driver-tls-cert", "FILE", NO_TLS)),
@@ -72,8 +92,8 @@ pub const OPTIONS: &[OptionSpec] = &[
     refused(one("runuser", "USER", "start it as that user")),
     refused(one("rungroup", "GROUP", "start it as that group")),
     refused(one("io-threads", "N", "threads are not counted by purpose")),
-    refused(flag("direct-io", "there is no disk access to choose a way for")),
-    refused(flag("no-direct-io", "there is no disk access to choose a way for")),
+    refused(flag("direct-io", NO_DIRECT_IO)),
+    refused(flag("no-direct-io", NO_DIRECT_IO)),
     refused(many("server-tag", "TAG", NO_CLUSTER).short('t')),
     refused(many("join", "HOST:PORT", NO_CLUSTER).short('j')),
     refused(many("bind-cluster", "all|ADDRESS", NO_CLUSTER)),
@@ -90,6 +110,7 @@ pub const OPTIONS: &[OptionSpec] = &[
 ];
 
 const NO_TLS: &str = "TCP and HTTP are not encrypted; use QUIC, or a proxy that speaks TLS";
+const NO_DIRECT_IO: &str = "files are read and written through the system's cache";
 const NO_CLUSTER: &str = "a server stands alone";
 
 /// The option of that name or alias.

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::ConfigError;
 use super::raw::RawOptions;
+use crate::limits;
 
 const DRIVER_PORT: u16 = 28015;
 const HTTP_PORT: u16 = 8080;
@@ -15,8 +17,10 @@ const CORES_MAX: usize = 1024;
 /// What the server is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where data is kept.
+    /// The server's folder.
     pub directory: PathBuf,
+    /// How data is kept.
+    pub storage: StorageSettings,
     /// The name of a new server, if one was given.
     pub server_name: Option<String>,
     /// Where drivers connect.
@@ -31,6 +35,33 @@ pub struct Settings {
     pub cores: Option<usize>,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
+}
+
+/// How data is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorageSettings {
+    /// In files of the server's folder.
+    Slab(SlabSettings),
+    /// In memory, gone with the server.
+    Memory,
+}
+
+/// How data is kept in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlabSettings {
+    /// Memory for pages and for changes on their way to the disk.
+    pub cache: CacheSize,
+    /// How long a soft commit may wait for a sync.
+    pub flush_interval: Duration,
+}
+
+/// Memory for the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheSize {
+    /// A part of what the machine or its container has.
+    Auto,
+    /// So many bytes.
+    Bytes(u64),
 }
 
 /// Addresses that share a port.
@@ -84,6 +115,7 @@ impl Settings {
         };
         Ok(Settings {
             directory: path(raw, "directory").unwrap_or_else(|| PathBuf::from(DIRECTORY)),
+            storage: storage(raw)?,
             server_name: server_name(raw)?,
             quic: quic(raw, &driver)?,
             driver,
@@ -228,6 +260,56 @@ fn cores(raw: &RawOptions) -> Result<Option<usize>, ConfigError> {
     }
 }
 
+fn storage(raw: &RawOptions) -> Result<StorageSettings, ConfigError> {
+    // Checked in any case: a value that says nothing now would say something wrong later.
+    let slab = SlabSettings { cache: cache_size(raw)?, flush_interval: flush_interval(raw)? };
+    match raw.one("storage-engine") {
+        None | Some((_, "slab")) => Ok(StorageSettings::Slab(slab)),
+        Some((_, "memory")) => Ok(StorageSettings::Memory),
+        Some((origin, text)) => Err(ConfigError::Value {
+            origin: origin.clone(),
+            value: text.to_owned(),
+            expected: "`slab` or `memory`",
+        }),
+    }
+}
+
+fn cache_size(raw: &RawOptions) -> Result<CacheSize, ConfigError> {
+    const MEGABYTE: u64 = 1024 * 1024;
+    const EXPECTED: &str = "`auto` or a number of megabytes from 8 to 16777216";
+    let Some((origin, text)) = raw.one("cache-size").filter(|(_, text)| *text != "auto") else {
+        return Ok(CacheSize::Auto);
+    };
+    let most = limits::CACHE_BYTES_MAX / MEGABYTE;
+    let least = limits::CACHE_BYTES_MIN / MEGABYTE;
+    match text.parse() {
+        Ok(megabytes) if (least..=most).contains(&megabytes) => {
+            Ok(CacheSize::Bytes(megabytes * MEGABYTE))
+        }
+        _ => Err(ConfigError::Value {
+            origin: origin.clone(),
+            value: text.to_owned(),
+            expected: EXPECTED,
+        }),
+    }
+}
+
+fn flush_interval(raw: &RawOptions) -> Result<Duration, ConfigError> {
+    const EXPECTED: &str = "a number of seconds from 0.001 to 60";
+    let Some(seconds): Option<f64> = parsed(raw, "flush-interval", EXPECTED)? else {
+        return Ok(limits::FLUSH_INTERVAL);
+    };
+    let interval = Duration::try_from_secs_f64(seconds).ok();
+    let allowed = limits::FLUSH_INTERVAL_MIN..=limits::FLUSH_INTERVAL_MAX;
+    interval.filter(|interval| allowed.contains(interval)).ok_or_else(|| {
+        let (origin, value) = raw.one("flush-interval").map_or_else(
+            || (super::Origin::CommandLine("flush-interval".to_owned()), String::new()),
+            |(origin, text)| (origin.clone(), text.to_owned()),
+        );
+        ConfigError::Value { origin, value, expected: EXPECTED }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::find;
@@ -262,7 +344,46 @@ mod tests {
         assert_eq!(settings.http, Some(Endpoint { addresses: loopback, port: 8080 }));
         assert_eq!(settings.directory, PathBuf::from("photondb_data"));
         assert_eq!(settings.quic, None);
+        let flush_interval = Duration::from_secs(1);
+        let slab = SlabSettings { cache: CacheSize::Auto, flush_interval };
+        assert_eq!(settings.storage, StorageSettings::Slab(slab));
         assert_eq!(settings.initial_password, InitialPassword::Empty);
+    }
+
+    #[test]
+    fn storage_as_asked_for() {
+        let storage = |options: &[(&str, &[&str])]| checked(options).storage;
+        let slab = |cache, milliseconds| {
+            let flush_interval = Duration::from_millis(milliseconds);
+            StorageSettings::Slab(SlabSettings { cache, flush_interval })
+        };
+        assert_eq!(storage(&[("cache-size", &["auto"])]), slab(CacheSize::Auto, 1_000));
+        let eight = CacheSize::Bytes(8 << 20);
+        let options: &[(&str, &[&str])] = &[("cache-size", &["8"]), ("flush-interval", &["0.05"])];
+        assert_eq!(storage(options), slab(eight, 50));
+        assert_eq!(storage(&[("flush-interval", &["60"])]), slab(CacheSize::Auto, 60_000));
+        assert_eq!(storage(&[("storage-engine", &["slab"])]), slab(CacheSize::Auto, 1_000));
+        assert_eq!(storage(&[("storage-engine", &["memory"])]), StorageSettings::Memory);
+        for (name, values, expected) in [
+            (
+                "cache-size",
+                &["0", "7", "-8", "100MB", "1e3", "17000000", ""][..],
+                "`auto` or a number of megabytes from 8 to 16777216",
+            ),
+            (
+                "flush-interval",
+                &["0", "-1", "61", "1s", "inf", "NaN", "0.0001", "1e400", ""],
+                "a number of seconds from 0.001 to 60",
+            ),
+            ("storage-engine", &["Slab", "disk", ""], "`slab` or `memory`"),
+        ] {
+            for value in values {
+                let text = format!("--{name}: `{value}` is not {expected}");
+                assert_eq!(complaint(&[(name, &[value])]), text);
+            }
+        }
+        let limits = [limits::CACHE_BYTES_MIN, limits::CACHE_BYTES_MAX];
+        assert_eq!(limits.map(|bytes| bytes >> 20), [8, 16_777_216], "the text names them");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::changefeed::Hub;
-use crate::storage::memory::MemoryEngine;
+use crate::storage::Engine;
 
 use super::http_client::HttpHost;
 use super::js::ScriptHost;
@@ -31,11 +31,17 @@ impl Context {
         Context { catalog, hub, server_name: Arc::from(server_name), scripts, http }
     }
 
-    /// A server that keeps everything in memory: for tests, and for throw-away servers.
-    pub fn in_memory(server_name: &str) -> Result<Context, CatalogError> {
+    /// A server over what the engine holds; a catalog is made in an engine that has none.
+    pub fn open(engine: Arc<dyn Engine>, server_name: &str) -> Result<Context, CatalogError> {
         let hub = Arc::new(Hub::default());
-        let catalog = Catalog::open(Arc::new(MemoryEngine::new()), hub.clone())?;
+        let catalog = Catalog::open(engine, hub.clone())?;
         Ok(Context::new(catalog, hub, server_name))
+    }
+
+    /// A server that keeps everything in memory.
+    #[cfg(test)]
+    pub fn in_memory(server_name: &str) -> Result<Context, CatalogError> {
+        Context::open(Arc::new(crate::storage::memory::MemoryEngine::new()), server_name)
     }
 }
 

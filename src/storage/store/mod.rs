@@ -78,6 +78,7 @@ impl SlabOptions {
 pub struct SlabEngine {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    recovered: u64,
 }
 
 struct Shared {
@@ -176,6 +177,11 @@ impl SlabEngine {
     /// every node, every count, and that exactly those slots are in use that are referred to.
     pub fn verify(&self) -> Result<(), StorageError> {
         self.shared.verify()
+    }
+
+    /// Commits that were read from the log when the store was opened: those since its last checkpoint.
+    pub fn recovered_commits(&self) -> u64 {
+        self.recovered
     }
 
     fn stop(&self) {

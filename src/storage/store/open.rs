@@ -45,6 +45,7 @@ impl SlabEngine {
         let mut next_tree = superblock.next_tree;
         let is_first = superblock.checkpoint == 1;
         let contained = state.view.sequence;
+        let mut recovered = 0;
         let end =
             replay(&*disk, &superblock.identity, contained, is_first, &mut |at, operations| {
                 for operation in &operations {
@@ -52,6 +53,7 @@ impl SlabEngine {
                         next_tree = next_tree.max(tree.0.saturating_add(1));
                     }
                 }
+                recovered += 1;
                 state.apply_again(&pages, at, &operations)
             })?;
         let log_options = LogOptions {
@@ -75,7 +77,7 @@ impl SlabEngine {
             _lock: lock,
         });
         let thread = if shared.has_threads() { Some(start_thread(&shared)?) } else { None };
-        Ok(Self { shared, thread: Mutex::new(thread) })
+        Ok(Self { shared, thread: Mutex::new(thread), recovered })
     }
 }
 

@@ -1,0 +1,161 @@
+//! The store behind the server: opens the engine that the settings ask for, in the server's folder.
+//! Knows engines and their options; not what is kept in them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::machine;
+use crate::config::{CacheSize, SlabSettings, StorageSettings};
+use crate::limits;
+use crate::storage::disk::FileDisk;
+use crate::storage::memory::MemoryEngine;
+use crate::storage::store::{SlabEngine, SlabOptions};
+use crate::storage::{Engine, StorageError};
+
+/// Why the data cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the files.
+    #[error("the data in {0} is in use by another process")]
+    InUse(PathBuf),
+    /// The engine refuses what is there, or the system refuses the engine.
+    #[error("cannot open the data in {path}: {source}")]
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// What the engine said.
+        source: StorageError,
+    },
+}
+
+/// Opens the engine, makes its files when there are none, and tells the log what was found.
+pub fn open(settings: &StorageSettings, directory: &Path) -> Result<Arc<dyn Engine>, StoreError> {
+    match settings {
+        StorageSettings::Memory => {
+            warn!(
+                "Data is kept in memory (--storage-engine memory): it is gone when the server stops"
+            );
+            Ok(Arc::new(MemoryEngine::new()))
+        }
+        StorageSettings::Slab(settings) => Ok(Arc::new(open_slab(settings, directory)?)),
+    }
+}
+
+fn open_slab(settings: &SlabSettings, directory: &Path) -> Result<SlabEngine, StoreError> {
+    let cache_bytes = cache_bytes(settings.cache, machine::memory());
+    let mut options = SlabOptions::new(Uuid::new_v4().into_bytes(), cache_bytes);
+    options.flush_interval = Some(settings.flush_interval);
+    let began = Instant::now();
+    let opened = SlabEngine::open(Arc::new(FileDisk::new(directory)), options);
+    let engine = opened.map_err(|error| refusal(directory, error))?;
+    tell_recovery(engine.recovered_commits(), began.elapsed());
+    Ok(engine)
+}
+
+/// The memory for the engine, told to the log.
+fn cache_bytes(wanted: CacheSize, machine: Option<u64>) -> usize {
+    let megabytes = |bytes: u64| bytes / (1024 * 1024);
+    let bytes = match wanted {
+        CacheSize::Auto => {
+            let bytes = automatic_cache(machine);
+            info!("Automatically using cache size of {} MB", megabytes(bytes));
+            bytes
+        }
+        CacheSize::Bytes(bytes) => {
+            info!("Using cache size of {} MB", megabytes(bytes));
+            bytes
+        }
+    };
+    if let Some(machine) = machine.filter(|machine| bytes > machine / 4 * 3) {
+        warn!(
+            "Cache size does not leave much memory for server and query overhead \
+             (available memory: {} MB)",
+            megabytes(machine)
+        );
+    }
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// A part of what there is. A system that does not tell how much there is gets by with the least.
+fn automatic_cache(machine: Option<u64>) -> u64 {
+    let part = machine.unwrap_or(0) / limits::CACHE_MACHINE_PART;
+    part.clamp(limits::CACHE_BYTES_MIN, limits::CACHE_BYTES_MAX)
+}
+
+fn tell_recovery(commits: u64, took: Duration) {
+    if commits > 0 {
+        info!("Recovered {commits} commits from the log in {} ms", took.as_millis());
+    }
+}
+
+fn refusal(directory: &Path, error: StorageError) -> StoreError {
+    let path = directory.to_owned();
+    match &error {
+        StorageError::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
+            StoreError::InUse(path)
+        }
+        _ => StoreError::Open { path, source: error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn settings() -> StorageSettings {
+        let cache = CacheSize::Bytes(limits::CACHE_BYTES_MIN);
+        let flush_interval = limits::FLUSH_INTERVAL;
+        StorageSettings::Slab(SlabSettings { cache, flush_interval })
+    }
+
+    fn complaint(directory: &Path) -> String {
+        match open(&settings(), directory) {
+            Ok(_) => panic!("it was opened"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn automatic_is_a_quarter_and_no_less_than_the_least() {
+        assert_eq!(automatic_cache(Some(1 << 30)), 256 << 20);
+        assert_eq!(automatic_cache(Some(20 << 20)), limits::CACHE_BYTES_MIN);
+        assert_eq!(automatic_cache(None), limits::CACHE_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_second_engine_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(&settings(), folder.path()).unwrap();
+        let expected = format!("the data in {} is in use", folder.path().display());
+        assert!(complaint(folder.path()).starts_with(&expected));
+        first.close().unwrap();
+        drop(first);
+        open(&settings(), folder.path()).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("slab.data");
+        let foreign = vec![b'x'; 300_000];
+        fs::write(&file, &foreign).unwrap();
+        let text = complaint(folder.path());
+        let place = format!("cannot open the data in {}", folder.path().display());
+        assert!(text.starts_with(&place) && text.contains("slab.data"), "{text}");
+        assert_eq!(fs::read(&file).unwrap(), foreign);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = complaint(&folder.path().join("none"));
+        assert!(text.contains("cannot open the data in"), "{text}");
+    }
+}
