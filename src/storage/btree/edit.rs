@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::encode::{INNER_MAX, LEAF_MAX, common};
 use super::long::{LongValue, SHORT_VALUE};
 use super::node::{Body, Child, Entry, Inner, Leaf, Link, Node, Value};
 use super::read::Reading;
@@ -15,10 +16,6 @@ use super::{Source, Tree};
 use crate::storage::slab::{Reference, Slab};
 use crate::storage::{ReadMode, StorageError};
 
-/// A leaf whose image would be longer is cut in two. Long enough that the rounding to whole grains costs little.
-const LEAF_MAX: usize = 16 * 1024;
-/// An inner node whose image would be longer is cut in two. Every change copies one on each level.
-const INNER_MAX: usize = 6 * 1024;
 /// An inner node is not cut below so many children, however long their keys.
 const INNER_CHILDREN: usize = 4;
 
@@ -291,10 +288,9 @@ fn middle(bytes: impl ExactSizeIterator<Item = usize>, total: usize, at_end: boo
 }
 
 /// The shortest key that is greater than the one and not greater than the other.
-fn separator(left: &[u8], right: &Bytes) -> Bytes {
-    let common = left.iter().zip(right.iter()).take_while(|(a, b)| a == b).count();
+pub(super) fn separator(left: &[u8], right: &[u8]) -> Bytes {
     // A copy, so that the inner node does not keep alive what the leaf's key is a part of.
-    Bytes::copy_from_slice(right.get(..=common).unwrap_or(right))
+    Bytes::copy_from_slice(right.get(..=common(left, right)).unwrap_or(right))
 }
 
 fn delete(

@@ -1,4 +1,4 @@
-//! Nodes as bytes. `docs/storage-format.md` has the tables; what is read here is checked against its rule 5.
+//! Nodes as bytes: reading them. `docs/storage-format.md` has the tables; what is read here is checked against its rule 5.
 //! Must not know where the bytes are kept.
 
 use std::cmp::Ordering;
@@ -6,34 +6,33 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::encode::{HEAD, INNER, INNER_ENTRY_BYTES, IS_LONG, LEAF, LONG_VALUE_BYTES, NODE_HEADER};
 use super::long::LongValue;
 use super::node::{Body, Child, Entry, Inner, Leaf, Link, Node, Value};
-use crate::storage::slab::{REFERENCE_BYTES, Reference, decode_reference, encode_reference};
-
-/// Bytes of a node before its offsets.
-pub(super) const NODE_HEADER: usize = 16;
-/// Bytes of an entry of a leaf beside its key and value, its offset included.
-pub(super) const LEAF_ENTRY_BYTES: usize = 6;
-/// Bytes of a child beside its low key, its offset included.
-pub(super) const INNER_ENTRY_BYTES: usize = 4 + 8 + REFERENCE_BYTES;
-/// What stands in a leaf for a long value.
-pub(super) const LONG_VALUE_BYTES: usize = 8 + REFERENCE_BYTES;
+use crate::storage::slab::{Reference, decode_reference};
 
 /// Entries of a tree that cannot be: a slot has fewer than so many, and so has a disk.
 const MOST_ENTRIES: u64 = 1 << 60;
-
-const LEAF: u8 = 1;
-const INNER: u8 = 2;
-/// The value length that says that the value is a long one.
-const IS_LONG: u16 = u16::MAX;
 
 /// A stored leaf, read where it lies. Its shape was checked when it was decoded.
 #[derive(Debug, Clone)]
 pub(super) struct LeafImage {
     bytes: Bytes,
     count: usize,
-    /// Where the common prefix of the keys ends, and the entries begin.
-    entries: usize,
+    /// Where the prefix ends, and the heads begin.
+    heads: usize,
+}
+
+/// An entry of a leaf as it lies there.
+struct Raw<'a> {
+    /// Of the key without the prefix.
+    length: usize,
+    /// What the key has behind prefix and head.
+    rest: &'a [u8],
+    is_long: bool,
+    /// Where the value is.
+    start: usize,
+    end: usize,
 }
 
 /// The header of any node.
@@ -54,15 +53,15 @@ pub(crate) fn decode(bytes: &Bytes, tree: u64, level: Option<u8>) -> Result<Node
     if level.is_some_and(|level| level != header.level) {
         return Err("a node of another level (rule 5)");
     }
-    let entries = NODE_HEADER + 2 * header.count + header.prefix;
-    let image = LeafImage { bytes: bytes.clone(), count: header.count, entries };
     let body = match (header.kind, header.level) {
         (LEAF, 0) => {
-            image.check_leaf().ok_or("the entries of a leaf are not in order (rule 5)")?;
+            let heads = NODE_HEADER + header.prefix;
+            let image = LeafImage { bytes: bytes.clone(), count: header.count, heads };
+            image.check().ok_or("the entries of a leaf are not in order (rule 5)")?;
             Body::Image(image)
         }
         (INNER, 1..) => {
-            let inner = decode_inner(&image).ok_or("a damaged inner node (rule 5)")?;
+            let inner = decode_inner(bytes, &header).ok_or("a damaged inner node (rule 5)")?;
             Body::Inner(inner)
         }
         _ => return Err("a node of no kind (rule 5)"),
@@ -99,7 +98,13 @@ impl LeafImage {
 
     /// The bytes with which every key begins.
     pub(super) fn prefix(&self) -> &[u8] {
-        self.bytes.get(NODE_HEADER + 2 * self.count..self.entries).unwrap_or_default()
+        self.bytes.get(NODE_HEADER..self.heads).unwrap_or_default()
+    }
+
+    /// The first bytes of every key behind the prefix, filled up with zeros.
+    fn heads(&self) -> &[[u8; HEAD]] {
+        let heads = self.bytes.get(self.heads..self.heads + HEAD * self.count);
+        heads.unwrap_or_default().as_chunks().0
     }
 
     fn number(&self, at: usize) -> Option<u16> {
@@ -107,53 +112,69 @@ impl LeafImage {
         Some(u16::from_le_bytes(*bytes))
     }
 
-    /// Where an entry begins.
+    /// Where an entry begins, and where the one before it ends.
     fn offset(&self, index: usize) -> Option<usize> {
-        (index < self.count)
-            .then(|| self.number(NODE_HEADER + 2 * index))
-            .flatten()
-            .map(usize::from)
-    }
-
-    /// A key without the prefix.
-    pub(super) fn suffix(&self, index: usize) -> Option<&[u8]> {
-        let at = self.offset(index)?;
-        let length = usize::from(self.number(at)?);
-        self.bytes.get(at + 4..at + 4 + length)
-    }
-
-    /// A value, and where it ends.
-    fn value_and_end(&self, index: usize) -> Option<(Value, usize)> {
-        let at = self.offset(index)?;
-        let start = at + 4 + usize::from(self.number(at)?);
-        let length = self.number(at + 2)?;
-        if length == IS_LONG {
-            let stored = self.bytes.get(start..)?.first_chunk::<LONG_VALUE_BYTES>()?;
-            let (length, reference) = stored.split_first_chunk::<8>()?;
-            let reference = decode_reference(reference.first_chunk()?)?;
-            let value = LongValue::stored(u64::from_le_bytes(*length), reference);
-            return Some((Value::Long(Arc::new(value)), start + LONG_VALUE_BYTES));
+        if index >= self.count {
+            return (index == self.count).then_some(self.bytes.len());
         }
-        let end = start + usize::from(length);
-        (end <= self.bytes.len()).then(|| (Value::Short(self.bytes.slice(start..end)), end))
+        self.number(self.heads + HEAD * self.count + 2 * index).map(usize::from)
+    }
+
+    fn entry(&self, index: usize) -> Option<Raw<'_>> {
+        let (at, end) = (self.offset(index)?, self.offset(index + 1)?);
+        let length = self.number(at)?;
+        let is_long = length & IS_LONG != 0;
+        let length = usize::from(length & !IS_LONG);
+        let start = at + 2 + length.saturating_sub(HEAD);
+        let rest = self.bytes.get(at + 2..start)?;
+        (start <= end && end <= self.bytes.len()).then_some(Raw {
+            length,
+            rest,
+            is_long,
+            start,
+            end,
+        })
+    }
+
+    /// Appends a key without the prefix.
+    pub(super) fn append_suffix(&self, index: usize, key: &mut Vec<u8>) -> Option<()> {
+        let entry = self.entry(index)?;
+        let head = self.heads().get(index)?;
+        key.extend_from_slice(head.get(..entry.length).unwrap_or(head));
+        key.extend_from_slice(entry.rest);
+        Some(())
     }
 
     pub(super) fn value(&self, index: usize) -> Option<Value> {
-        Some(self.value_and_end(index)?.0)
+        let entry = self.entry(index)?;
+        if !entry.is_long {
+            return Some(Value::Short(self.bytes.slice(entry.start..entry.end)));
+        }
+        let (length, reference) = long_value(self.bytes.get(entry.start..entry.end)?)?;
+        Some(Value::Long(Arc::new(LongValue::stored(length, reference))))
     }
 
     pub(super) fn position(&self, key: &[u8]) -> Result<usize, usize> {
         let prefix = self.prefix();
-        let head = key.get(..prefix.len()).unwrap_or(key);
-        let rest = match head.cmp(prefix) {
+        let begin = key.get(..prefix.len()).unwrap_or(key);
+        let suffix = match begin.cmp(prefix) {
             Ordering::Less => return Err(0),
             Ordering::Greater => return Err(self.count),
             Ordering::Equal => key.get(prefix.len()..).unwrap_or_default(),
         };
-        let (mut low, mut high) = (0, self.count);
+        let mut head = [0; HEAD];
+        head.iter_mut().zip(suffix).for_each(|(to, from)| *to = *from);
+        let number = u32::from_be_bytes(head);
+        let heads = self.heads();
+        let mut low = heads.partition_point(|head| u32::from_be_bytes(*head) < number);
+        let same = heads.get(low..).unwrap_or_default();
+        let mut high = low + same.partition_point(|other| *other == head);
+        // Mostly there is one with this head at most, and only its entry is looked at.
+        let key = (suffix.get(HEAD..).unwrap_or_default(), suffix.len());
         while low < high {
             let middle = low.midpoint(high);
-            match self.suffix(middle).unwrap_or_default().cmp(rest) {
+            let entry = self.entry(middle).map(|entry| (entry.rest, entry.length));
+            match entry.unwrap_or_default().cmp(&key) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
                 Ordering::Equal => return Ok(middle),
@@ -169,7 +190,8 @@ impl LeafImage {
         let mut ends = Vec::with_capacity(self.count);
         for index in 0..self.count {
             keys.extend_from_slice(prefix);
-            keys.extend_from_slice(self.suffix(index).unwrap_or_default());
+            // What has no shape was not decoded.
+            let _ = self.append_suffix(index, &mut keys);
             ends.push(keys.len());
         }
         let keys = Bytes::from(keys);
@@ -185,46 +207,57 @@ impl LeafImage {
     }
 
     /// `Some` when the entries lie one behind another up to the end, and their keys ascend.
-    fn check_leaf(&self) -> Option<()> {
-        let mut at = self.entries;
-        for index in 0..self.count {
-            let (_, end) = (self.offset(index)? == at).then(|| self.value_and_end(index))??;
-            if index > 0 && self.suffix(index - 1)? >= self.suffix(index)? {
+    fn check(&self) -> Option<()> {
+        let mut at = self.heads + (HEAD + 2) * self.count;
+        let mut before = None;
+        for (index, head) in self.heads().iter().enumerate() {
+            let entry = (self.offset(index)? == at).then(|| self.entry(index))??;
+            let unused = head.get(entry.length..).unwrap_or_default();
+            // As the whole keys, because what is missing in a head is zero, the least there is.
+            let key = Some((u32::from_be_bytes(*head), entry.rest, entry.length));
+            if unused.iter().any(|byte| *byte != 0) || before >= key {
                 return None;
             }
-            at = end;
+            if entry.is_long {
+                long_value(self.bytes.get(entry.start..entry.end)?)?;
+            }
+            (at, before) = (entry.end, key);
         }
         (at == self.bytes.len() && self.count > 0).then_some(())
     }
 }
 
-/// Reads an inner node, whose entries lie like those of a leaf.
-fn decode_inner(image: &LeafImage) -> Option<Inner> {
-    const REST: usize = 8 + REFERENCE_BYTES;
-    let prefix = image.prefix();
-    let mut at = image.entries;
-    let mut lows = Vec::with_capacity(image.bytes.len());
-    let mut children = Vec::with_capacity(image.count);
+/// Length and reference of a long value.
+fn long_value(bytes: &[u8]) -> Option<(u64, Reference)> {
+    let bytes: &[u8; LONG_VALUE_BYTES] = bytes.try_into().ok()?;
+    let (length, reference) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*length), decode_reference(reference.first_chunk()?)?))
+}
+
+fn decode_inner(bytes: &Bytes, header: &Header) -> Option<Inner> {
+    let (prefix, mut rest) = bytes.get(NODE_HEADER..)?.split_at_checked(header.prefix)?;
+    let mut lows = Vec::with_capacity(bytes.len());
+    let mut children = Vec::with_capacity(header.count);
     let mut total = 0_u64;
-    for index in 0..image.count {
-        if image.offset(index)? != at {
-            return None;
-        }
-        let length = usize::from(image.number(at)?);
-        let rest = image.bytes.get(at + 2..)?.first_chunk::<REST>()?;
-        let (count, reference) = rest.split_first_chunk::<8>()?;
+    for index in 0..header.count {
+        let (entry, behind) = rest.split_first_chunk::<INNER_ENTRY_BYTES>()?;
+        let (length, entry) = entry.split_first_chunk::<2>()?;
+        let (count, reference) = entry.split_first_chunk::<8>()?;
         let reference = decode_reference(reference.first_chunk()?)?;
+        let length = usize::from(u16::from_le_bytes(*length));
+        let (suffix, behind) = behind.split_at_checked(length)?;
         let start = lows.len();
         if index > 0 {
             lows.extend_from_slice(prefix);
         }
-        lows.extend_from_slice(image.bytes.get(at + 2 + REST..at + 2 + REST + length)?);
+        lows.extend_from_slice(suffix);
         let count = u64::from_le_bytes(*count);
         total = total.checked_add(count).filter(|total| *total < MOST_ENTRIES && count > 0)?;
         children.push((start, lows.len(), count, reference));
-        at += 2 + REST + length;
+        rest = behind;
     }
-    if at != image.bytes.len() || image.count == 0 {
+    let is_first_empty = children.first().is_some_and(|(start, end, ..)| start == end);
+    if !rest.is_empty() || !is_first_empty {
         return None;
     }
     let lows = Bytes::from(lows);
@@ -237,82 +270,162 @@ fn decode_inner(image: &LeafImage) -> Option<Inner> {
     ascends.then(|| Inner::from_children(children))
 }
 
-/// The image of a leaf whose long values all have their references.
-pub(super) fn encode_leaf(tree: u64, entries: &[Entry]) -> Option<Bytes> {
-    let keys = || entries.iter().map(|entry| entry.key.as_ref());
-    let prefix = common_prefix(keys());
-    let mut writer = Writer::new(LEAF, 0, tree, entries.len(), prefix);
-    for (index, entry) in entries.iter().enumerate() {
-        let suffix = entry.key.get(prefix.len()..)?;
-        writer.begin_entry(index)?;
-        writer.bytes.extend_from_slice(&(suffix.len() as u16).to_le_bytes());
-        match &entry.value {
-            Value::Short(value) => {
-                writer.bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
-                writer.bytes.extend_from_slice(suffix);
-                writer.bytes.extend_from_slice(value);
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::encode::{InnerBuilder, LEAF_MAX, LeafBuilder, Stored};
+    use super::*;
+    use crate::limits::STORAGE_KEY_BYTES;
+    use crate::testing::Random;
+
+    const REFERENCE: Reference = Reference { grain: 9, length: 5_000, sum: 77 };
+
+    /// Keys that meet in their first bytes, are shorter than a head, or much longer.
+    fn random_keys(random: &mut Random) -> BTreeSet<Vec<u8>> {
+        let mut prefix = random.bytes(12);
+        prefix.resize(prefix.len() + [0, 0, 500][random.below(3) as usize], 7);
+        let letters = [&[0, 1, 0xff][..], b"ab", &[0]][random.below(3) as usize];
+        let lengths = [3, 4, 5, 8, 40][random.below(5) as usize];
+        let mut keys = BTreeSet::new();
+        for _ in 0..random.below(200) {
+            let mut key = prefix.clone();
+            let letter = |random: &mut Random| letters[random.below(letters.len() as u64) as usize];
+            key.extend((0..random.below(lengths + 1)).map(|_| letter(random)));
+            if random.once_in(100) {
+                key.resize(STORAGE_KEY_BYTES - random.below(2) as usize, letter(random));
             }
-            Value::Long(value) => {
-                writer.bytes.extend_from_slice(&IS_LONG.to_le_bytes());
-                writer.bytes.extend_from_slice(suffix);
-                writer.bytes.extend_from_slice(&value.length().to_le_bytes());
-                let reference = encode_reference(Some(value.reference()?));
-                writer.bytes.extend_from_slice(&reference);
+            keys.insert(key);
+        }
+        if random.once_in(4) {
+            keys.insert(Vec::new());
+        }
+        keys
+    }
+
+    fn leaf(image: &Bytes) -> LeafImage {
+        match decode(image, 7, Some(0)).unwrap().body {
+            Body::Image(image) => image,
+            _ => panic!("not a leaf"),
+        }
+    }
+
+    #[test]
+    fn a_leaf_finds_its_keys_and_no_others() {
+        let mut random = Random::from_environment();
+        let mut builder = LeafBuilder::new();
+        let mut most = 0;
+        for _ in 0..400 {
+            let (mut there, mut others) = (Vec::new(), Vec::new());
+            for key in random_keys(&mut random) {
+                let value = random.bytes(60);
+                let long = Stored::Long(value.len() as u64 + 5_000, REFERENCE);
+                let is_long = random.once_in(20);
+                let stored = if is_long { long } else { Stored::Short(&value) };
+                if random.once_in(3) || !builder.fits(&key, &stored) {
+                    others.push(key);
+                    continue;
+                }
+                builder.push(&key, &stored);
+                assert_eq!(builder.last_key(), Some(&key[..]));
+                there.push((key, value, is_long));
+            }
+            assert_eq!(builder.len(), there.len());
+            let Some(image) = builder.finish(7) else {
+                assert!(there.is_empty());
+                continue;
+            };
+            assert!(image.len() <= LEAF_MAX && builder.len() == 0);
+            most = most.max(image.len());
+            let leaf = leaf(&image);
+            assert_eq!(leaf.len(), there.len());
+            for (index, (key, value, is_long)) in there.iter().enumerate() {
+                assert_eq!(leaf.position(key), Ok(index));
+                match leaf.value(index).unwrap() {
+                    Value::Short(found) => assert!(!is_long && found == value),
+                    Value::Long(found) => {
+                        let found = (found.length(), found.reference());
+                        assert!(*is_long);
+                        assert_eq!(found, (value.len() as u64 + 5_000, Some(REFERENCE)));
+                    }
+                }
+                let mut found = leaf.prefix().to_vec();
+                leaf.append_suffix(index, &mut found).unwrap();
+                assert_eq!(found, *key);
+            }
+            others.extend(there.iter().map(|(key, ..)| [key, &b"\0"[..]].concat()));
+            others.extend(there.iter().filter_map(|(key, ..)| Some(key.split_last()?.1.to_vec())));
+            others.extend(random_keys(&mut random));
+            for key in others {
+                let expected = there.binary_search_by(|(other, ..)| other.cmp(&key));
+                assert_eq!(leaf.position(&key), expected, "{key:?}");
+            }
+        }
+        assert!(most > LEAF_MAX * 9 / 10, "{most}");
+    }
+
+    #[test]
+    fn what_fits_is_known_to_the_byte() {
+        let mut random = Random::from_environment();
+        for _ in 0..100 {
+            let mut builder = LeafBuilder::new();
+            let keys = random_keys(&mut random);
+            let Some((last, keys)) = keys
+                .iter()
+                .collect::<Vec<_>>()
+                .split_last()
+                .map(|(last, keys)| (*last, keys.to_vec()))
+            else {
+                continue;
+            };
+            for key in keys {
+                builder.push(key, &Stored::Short(&[]));
+            }
+            // The longest value that the last key may have fills the leaf.
+            let mut value = vec![0; LEAF_MAX];
+            while builder.len() > 0 && !builder.fits(last, &Stored::Short(&value)) {
+                if value.pop().is_none() {
+                    break;
+                }
+            }
+            if builder.len() == 0 || value.is_empty() {
+                continue;
+            }
+            builder.push(last, &Stored::Short(&value));
+            assert_eq!(builder.finish(7).unwrap().len(), LEAF_MAX);
+        }
+    }
+
+    #[test]
+    fn an_inner_node_comes_back() {
+        let mut random = Random::from_environment();
+        let mut builder = InnerBuilder::new();
+        for _ in 0..200 {
+            let mut children = Vec::new();
+            for low in random_keys(&mut random) {
+                let low = if children.is_empty() { Vec::new() } else { low };
+                if children.last().is_some_and(|(last, _)| *last >= low) || !builder.fits(&low) {
+                    continue;
+                }
+                let count = 1 + random.below(1_000);
+                builder.push(&low, count, REFERENCE);
+                children.push((low, count));
+            }
+            let total = children.iter().map(|(_, count)| count).sum::<u64>();
+            assert_eq!((builder.len(), builder.count()), (children.len(), total));
+            let Some(image) = builder.finish(7, 3) else {
+                assert!(children.is_empty());
+                continue;
+            };
+            assert!(image.len() <= super::super::encode::INNER_MAX);
+            let node = decode(&image, 7, Some(3)).unwrap();
+            assert_eq!((node.len(), node.count()), (children.len(), total));
+            let Body::Inner(inner) = node.body else { panic!("not an inner node") };
+            for (index, (low, count)) in children.iter().enumerate() {
+                let child = &inner.children[index];
+                assert_eq!((&child.low[..], child.count), (&low[..], *count));
+                assert_eq!(inner.child_of(low), index);
             }
         }
     }
-    Some(Bytes::from(writer.bytes))
-}
-
-/// The image of an inner node whose children have these references.
-pub(super) fn encode_inner(
-    tree: u64,
-    level: u8,
-    children: &[(&Child, Reference)],
-) -> Option<Bytes> {
-    let lows = children.iter().skip(1).map(|(child, _)| child.low.as_ref());
-    let prefix = common_prefix(lows);
-    let mut writer = Writer::new(INNER, level, tree, children.len(), prefix);
-    for (index, (child, reference)) in children.iter().enumerate() {
-        let suffix = if index == 0 { &[][..] } else { child.low.get(prefix.len()..)? };
-        writer.begin_entry(index)?;
-        writer.bytes.extend_from_slice(&(suffix.len() as u16).to_le_bytes());
-        writer.bytes.extend_from_slice(&child.count.to_le_bytes());
-        writer.bytes.extend_from_slice(&encode_reference(Some(*reference)));
-        writer.bytes.extend_from_slice(suffix);
-    }
-    Some(Bytes::from(writer.bytes))
-}
-
-struct Writer {
-    bytes: Vec<u8>,
-}
-
-impl Writer {
-    fn new(kind: u8, level: u8, tree: u64, count: usize, prefix: &[u8]) -> Self {
-        let mut bytes = vec![kind, level];
-        bytes.extend_from_slice(&(count as u16).to_le_bytes());
-        bytes.extend_from_slice(&(prefix.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(&[0; 2]);
-        bytes.extend_from_slice(&tree.to_le_bytes());
-        bytes.resize(NODE_HEADER + 2 * count, 0);
-        bytes.extend_from_slice(prefix);
-        Self { bytes }
-    }
-
-    /// Notes where an entry begins; `None` when that cannot be said in two bytes.
-    fn begin_entry(&mut self, index: usize) -> Option<()> {
-        let offset = u16::try_from(self.bytes.len()).ok()?;
-        let at = NODE_HEADER + 2 * index;
-        self.bytes.get_mut(at..at + 2)?.copy_from_slice(&offset.to_le_bytes());
-        Some(())
-    }
-}
-
-/// What all keys begin with. They are sorted, so that the first and the last one decide.
-fn common_prefix<'a>(mut keys: impl DoubleEndedIterator<Item = &'a [u8]>) -> &'a [u8] {
-    let Some(first) = keys.next() else { return &[] };
-    let last = keys.next_back().unwrap_or(first);
-    let length = first.iter().zip(last).take_while(|(a, b)| a == b).count();
-    first.get(..length).unwrap_or_default()
 }

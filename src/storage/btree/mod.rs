@@ -14,6 +14,7 @@
 //! checkpoint may be writing it at that moment.
 
 mod edit;
+mod encode;
 mod image;
 mod long;
 mod node;

@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::image::{INNER_ENTRY_BYTES, LEAF_ENTRY_BYTES, LONG_VALUE_BYTES, LeafImage, NODE_HEADER};
+use super::encode::{HEAD, INNER_ENTRY_BYTES, LEAF_ENTRY_BYTES, LONG_VALUE_BYTES, NODE_HEADER};
+use super::image::LeafImage;
 use super::long::LongValue;
 use crate::storage::slab::Reference;
 
@@ -125,13 +126,14 @@ impl Entry {
             Value::Short(value) => value.len(),
             Value::Long(_) => LONG_VALUE_BYTES,
         };
-        LEAF_ENTRY_BYTES + self.key.len() + value
+        LEAF_ENTRY_BYTES + self.key.len().saturating_sub(HEAD) + value
     }
 }
 
 impl Leaf {
     pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
-        let bytes = NODE_HEADER + entries.iter().map(Entry::bytes).sum::<usize>();
+        // A prefix saves its length with every key, but for what is in the head of the only one.
+        let bytes = NODE_HEADER + HEAD + entries.iter().map(Entry::bytes).sum::<usize>();
         Self { entries, bytes }
     }
 

@@ -257,11 +257,12 @@ fn visit_leaf(
             let mut key = image.prefix().to_vec();
             let prefix = key.len();
             for index in indexes {
-                let (Some(suffix), Some(value)) = (image.suffix(index), image.value(index)) else {
+                key.truncate(prefix);
+                let (Some(()), Some(value)) =
+                    (image.append_suffix(index, &mut key), image.value(index))
+                else {
                     break;
                 };
-                key.truncate(prefix);
-                key.extend_from_slice(suffix);
                 if visit(&key, reading.value(value)?).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }

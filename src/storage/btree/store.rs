@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::image::{encode_inner, encode_leaf};
+use super::encode::{encode_inner, encode_leaf};
 use super::long::LongValue;
 use super::node::{Body, Inner, Link, Node, Value};
 use super::read::Reading;
