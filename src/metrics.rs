@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::local::LocalHistogram;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -89,6 +90,11 @@ impl Metrics {
             registry,
             seconds,
         })
+    }
+
+    /// Adds numbers that are kept elsewhere and asked for when somebody wants to read them.
+    pub fn add(&self, numbers: Box<dyn Collector>) -> Result<(), prometheus::Error> {
+        self.registry.register(numbers)
     }
 
     /// Counts a connection for as long as the result lives.

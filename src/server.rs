@@ -2,6 +2,7 @@
 
 mod directory;
 mod machine;
+mod storage_metrics;
 mod store;
 mod users;
 
@@ -128,10 +129,11 @@ fn open(
     // Sockets belong to the threads that serve them.
     let _entered = workers.enter();
     let shutdown = Shutdown::new(workers.clone());
+    let metrics = Arc::new(Metrics::new()?);
     let service = Arc::new(Service {
-        context: Arc::new(open_data(settings, directory)?),
+        context: Arc::new(open_data(settings, directory, &metrics)?),
         pool: Pool::new(workers.clone(), limits::POOL_THREADS),
-        metrics: Arc::new(Metrics::new()?),
+        metrics,
         identity: directory.identity().clone(),
     });
     let users = users::open(service.context.catalog.engine(), &settings.initial_password)?;
@@ -148,8 +150,12 @@ fn open(
 }
 
 /// Opens the data, and makes what a new server begins with.
-fn open_data(settings: &Settings, directory: &Directory) -> Result<Context, ServerError> {
-    let engine = store::open(&settings.storage, directory.path())?;
+fn open_data(
+    settings: &Settings,
+    directory: &Directory,
+    metrics: &Metrics,
+) -> Result<Context, ServerError> {
+    let engine = store::open(&settings.storage, directory.path(), metrics)?;
     let context = Context::open(engine.clone(), &directory.identity().name)?;
     // A catalog that was made just now must be the same after whatever comes.
     engine.wait_durable(engine.last_sequence()).map_err(ServerError::Write)?;

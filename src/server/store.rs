@@ -10,8 +10,10 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::machine;
+use super::storage_metrics::StorageMetrics;
 use crate::config::{CacheSize, SlabSettings, StorageSettings};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::storage::disk::FileDisk;
 use crate::storage::memory::MemoryEngine;
 use crate::storage::store::{SlabEngine, SlabOptions};
@@ -31,10 +33,17 @@ pub enum StoreError {
         /// What the engine said.
         source: StorageError,
     },
+    /// The numbers of the engine have names that do not go together with others.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// Opens the engine, makes its files when there are none, and tells the log what was found.
-pub fn open(settings: &StorageSettings, directory: &Path) -> Result<Arc<dyn Engine>, StoreError> {
+pub fn open(
+    settings: &StorageSettings,
+    directory: &Path,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Engine>, StoreError> {
     match settings {
         StorageSettings::Memory => {
             warn!(
@@ -42,7 +51,11 @@ pub fn open(settings: &StorageSettings, directory: &Path) -> Result<Arc<dyn Engi
             );
             Ok(Arc::new(MemoryEngine::new()))
         }
-        StorageSettings::Slab(settings) => Ok(Arc::new(open_slab(settings, directory)?)),
+        StorageSettings::Slab(settings) => {
+            let engine = Arc::new(open_slab(settings, directory)?);
+            metrics.add(Box::new(StorageMetrics::new(engine.clone())?))?;
+            Ok(engine)
+        }
     }
 }
 
@@ -115,8 +128,12 @@ mod tests {
         StorageSettings::Slab(SlabSettings { cache, flush_interval })
     }
 
+    fn opened(directory: &Path) -> Result<Arc<dyn Engine>, StoreError> {
+        open(&settings(), directory, &Metrics::new().unwrap())
+    }
+
     fn complaint(directory: &Path) -> String {
-        match open(&settings(), directory) {
+        match opened(directory) {
             Ok(_) => panic!("it was opened"),
             Err(error) => error.to_string(),
         }
@@ -132,12 +149,12 @@ mod tests {
     #[test]
     fn a_second_engine_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
-        let first = open(&settings(), folder.path()).unwrap();
+        let first = opened(folder.path()).unwrap();
         let expected = format!("the data in {} is in use", folder.path().display());
         assert!(complaint(folder.path()).starts_with(&expected));
         first.close().unwrap();
         drop(first);
-        open(&settings(), folder.path()).unwrap();
+        opened(folder.path()).unwrap();
     }
 
     #[test]

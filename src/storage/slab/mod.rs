@@ -180,6 +180,11 @@ impl Slab {
         give_back().map_err(|error| StorageError::io(FILE, error))
     }
 
+    /// The length that the file has with the extents in use.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.space().end() * EXTENT
+    }
+
     /// Puts in what the meta tree says of an extent.
     pub(crate) fn restore(&self, extent: u64, record: &ExtentRecord) -> Result<(), StorageError> {
         let restored = self.space().restore(extent, record);

@@ -98,9 +98,9 @@ impl Cache {
     }
 
     /// Bytes of everything that is held.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        let bytes = |shard: &RwLock<Shard>| shard.read().unwrap().bytes();
+        let bytes =
+            |shard: &RwLock<Shard>| shard.read().unwrap_or_else(PoisonError::into_inner).bytes();
         self.shards.iter().map(bytes).sum()
     }
 

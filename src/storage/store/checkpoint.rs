@@ -245,6 +245,7 @@ impl Shared {
         last.next_tree = frozen.next_tree;
         last.meta = meta.settle();
         last.trees = trees;
+        self.counters.checkpoint_written();
         self.log.cut(sequence)?;
         self.settle(&frozen.view);
         drop(frozen);

@@ -16,6 +16,7 @@
 mod apply;
 mod cache;
 mod checkpoint;
+mod numbers;
 mod open;
 mod pages;
 mod snapshot;
@@ -33,6 +34,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::checkpoint::Checkpoints;
+use self::numbers::Counters;
+pub use self::numbers::StoreNumbers;
 use self::pages::Pages;
 use self::snapshot::SlabSnapshot;
 use super::btree::{Replaced, Tree};
@@ -90,6 +93,7 @@ struct Shared {
     structure: RwLock<()>,
     next_tree: AtomicU64,
     checkpoints: Mutex<Checkpoints>,
+    counters: Counters,
     /// A checkpoint is wanted, or the thread is to end.
     wanted: Mutex<Wanted>,
     wake: Condvar,

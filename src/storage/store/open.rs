@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::JoinHandle;
 
 use super::checkpoint::{Checkpoints, MEMORY_PARTS, MetaEntry};
+use super::numbers::Counters;
 use super::pages::Pages;
 use super::{OpenTree, Shared, SlabEngine, SlabOptions, State, View, key_of};
 use crate::storage::btree::{Part, Tree};
@@ -70,6 +71,7 @@ impl SlabEngine {
             structure: RwLock::default(),
             next_tree: AtomicU64::new(next_tree),
             checkpoints: Mutex::new(checkpoints),
+            counters: Counters::default(),
             wanted: Mutex::default(),
             wake: Condvar::new(),
             done: Condvar::new(),

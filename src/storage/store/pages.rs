@@ -20,7 +20,6 @@ impl Pages {
         Self { slab, cache: Cache::new(cache_bytes) }
     }
 
-    #[cfg(test)]
     pub(super) fn cached_bytes(&self) -> usize {
         self.cache.bytes()
     }

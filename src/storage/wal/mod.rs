@@ -80,6 +80,26 @@ struct Shared {
     durable: AtomicU64,
     writer: Mutex<Writer>,
     flush_interval: Option<Duration>,
+    counters: Counters,
+}
+
+/// The log in numbers, kept beside the writer, who may be busy with the disk.
+#[derive(Debug, Default)]
+struct Counters {
+    syncs: AtomicU64,
+    written_bytes: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The log in numbers; those of syncs and written bytes begin at its opening.
+#[derive(Debug, Clone, Copy)]
+pub struct LogNumbers {
+    /// Groups that were written and synced.
+    pub syncs: u64,
+    /// Bytes of these groups.
+    pub written_bytes: u64,
+    /// Bytes of all segments.
+    pub bytes: u64,
 }
 
 struct Queue {
@@ -121,6 +141,7 @@ impl Log {
     ) -> Result<Self, StorageError> {
         let last = end.last.0;
         let writer = Writer::begin(disk, options, end)?;
+        let counters = Counters { bytes: AtomicU64::new(writer.bytes()), ..Counters::default() };
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 commits: Vec::new(),
@@ -136,6 +157,7 @@ impl Log {
             durable: AtomicU64::new(last),
             writer: Mutex::new(writer),
             flush_interval: options.flush_interval,
+            counters,
         });
         let thread = match options.flush_interval {
             None => None,
@@ -246,12 +268,20 @@ impl Log {
 
     /// Removes the segments whose commits a checkpoint contains.
     pub fn cut(&self, contained: CommitSequence) -> Result<(), StorageError> {
-        self.shared.writer().cut(contained)
+        let mut writer = self.shared.writer();
+        let cut = writer.cut(contained);
+        self.shared.counters.bytes.store(writer.bytes(), Ordering::Relaxed);
+        cut
     }
 
-    /// Bytes of all segments.
-    pub fn bytes(&self) -> u64 {
-        self.shared.writer().bytes()
+    /// The log as it is now. Waits for no disk.
+    pub fn numbers(&self) -> LogNumbers {
+        let counters = &self.shared.counters;
+        LogNumbers {
+            syncs: counters.syncs.load(Ordering::Relaxed),
+            written_bytes: counters.written_bytes.load(Ordering::Relaxed),
+            bytes: counters.bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// Makes everything safe and ends.
@@ -268,6 +298,14 @@ impl Log {
             // It only ends by itself; a panic in it has been reported by then.
             drop(thread.join());
         }
+    }
+}
+
+impl Counters {
+    fn group_written(&self, writer: &Writer) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.written_bytes.store(writer.written_bytes(), Ordering::Relaxed);
+        self.bytes.store(writer.bytes(), Ordering::Relaxed);
     }
 }
 
@@ -328,6 +366,7 @@ impl Shared {
         }
         match writer.write(&commits) {
             Ok(durable) => {
+                self.counters.group_written(writer);
                 self.durable.store(durable, Ordering::Release);
                 self.tell_durable(durable);
                 Ok(true)

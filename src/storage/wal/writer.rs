@@ -23,6 +23,8 @@ pub(super) struct Writer {
     group: u64,
     last: u64,
     buffer: Vec<u8>,
+    /// Bytes of the groups it has written.
+    written: u64,
 }
 
 impl Queue {
@@ -75,6 +77,7 @@ impl Writer {
             group: end.next_group,
             last: end.last.0,
             buffer: Vec::new(),
+            written: 0,
         })
     }
 
@@ -96,6 +99,7 @@ impl Writer {
         self.file.write_at(self.offset, &self.buffer).map_err(place)?;
         self.file.sync().map_err(place)?;
         self.offset += self.buffer.len() as u64;
+        self.written += self.buffer.len() as u64;
         self.group += 1;
         self.last += commits.len() as u64;
         if self.buffer.capacity() > LOG_BUFFER_KEPT_BYTES {
@@ -104,6 +108,11 @@ impl Writer {
         Ok(self.last)
     }
 
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes of all segments.
     pub(super) fn bytes(&self) -> u64 {
         self.before.iter().map(|(_, bytes)| bytes).sum::<u64>() + self.offset
     }

@@ -1,0 +1,72 @@
+//! What a store can say of itself in numbers, for those who watch over it. Asking waits for no disk.
+//! Must not know how the numbers are published.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Shared, SlabEngine};
+
+/// A store in numbers. Those that only grow begin at the opening of the store unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreNumbers {
+    /// The number of the last commit: all commits since the store was made.
+    pub commits: u64,
+    /// The number of the last commit that is durable.
+    pub durable_commits: u64,
+    /// Groups of commits that were written to the log and synced. One serves all who wait.
+    pub log_syncs: u64,
+    /// Bytes written to the log.
+    pub log_written_bytes: u64,
+    /// Bytes that the log's files have now.
+    pub log_bytes: u64,
+    /// Checkpoints that were written.
+    pub checkpoints: u64,
+    /// Bytes of memory that pages take.
+    pub cache_bytes: u64,
+    /// Bytes of memory that changes take until a checkpoint has written them.
+    pub dirty_bytes: u64,
+    /// Bytes of memory that both together may take.
+    pub cache_limit_bytes: u64,
+    /// The length of the data file in bytes. Free extents within it take no room on the disk.
+    pub data_file_bytes: u64,
+}
+
+/// What is counted here and nowhere else.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    checkpoints: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn checkpoint_written(&self) {
+        self.checkpoints.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl SlabEngine {
+    /// The store as it is now.
+    pub fn numbers(&self) -> StoreNumbers {
+        self.shared.numbers()
+    }
+}
+
+impl Shared {
+    fn numbers(&self) -> StoreNumbers {
+        let (commits, dirty) = {
+            let state = self.read_state();
+            (state.view.sequence.0, state.dirty + state.frozen)
+        };
+        let log = self.log.numbers();
+        StoreNumbers {
+            commits,
+            durable_commits: self.log.durable().0,
+            log_syncs: log.syncs,
+            log_written_bytes: log.written_bytes,
+            log_bytes: log.bytes,
+            checkpoints: self.counters.checkpoints.load(Ordering::Relaxed),
+            cache_bytes: self.pages.cached_bytes() as u64,
+            dirty_bytes: dirty as u64,
+            cache_limit_bytes: self.options.cache_bytes as u64,
+            data_file_bytes: self.pages.slab.file_bytes(),
+        }
+    }
+}
