@@ -103,10 +103,13 @@ stage "lints" cargo clippy --locked --workspace --all-targets --quiet -- -D warn
 stage "tests, tidy among them" cargo test --locked --quiet --workspace
 stage "release build" cargo build --locked --release --workspace
 stage "recorded answers" "$bin/replay"
+stage "storage workloads, small" "$bin/engines" all --smoke
 if [ "$mode" != quick ]; then
   stage "application in JavaScript" javascript
   stage "application in Python" python
   if [ "$mode" = nightly ]; then
+    stage "lints of the peers' bench" cargo clippy --locked --package engines --features peers --all-targets --quiet -- -D warnings
+    stage "storage workloads, small, with the peers" cargo run --locked --release --quiet --package engines --features peers -- all --smoke
     stage "abuse" "$bin/abuse" --full
   else
     stage "abuse" "$bin/abuse"
