@@ -49,6 +49,9 @@ pub const LOG_GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of commits that may wait to be written to the log before a writer has to wait.
 pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
+/// What the check of a directory may keep of it in memory, in bytes, besides the changes that its log makes.
+pub const VERIFY_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
 /// The log's buffer is given back when it has grown beyond this.
 pub const LOG_BUFFER_KEPT_BYTES: usize = 2 * LOG_GROUP_BYTES;
 

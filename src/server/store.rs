@@ -1,7 +1,6 @@
 //! The store behind the server: opens the engine that the settings ask for, in the server's folder.
 //! Knows engines and their options; not what is kept in them.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -109,9 +108,7 @@ fn tell_recovery(commits: u64, took: Duration) {
 fn refusal(directory: &Path, error: StorageError) -> StoreError {
     let path = directory.to_owned();
     match &error {
-        StorageError::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
-            StoreError::InUse(path)
-        }
+        StorageError::InUse { .. } => StoreError::InUse(path),
         _ => StoreError::Open { path, source: error },
     }
 }

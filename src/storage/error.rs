@@ -24,6 +24,32 @@ pub enum StorageError {
         /// The rule that was broken.
         problem: String,
     },
+    /// The files are sound as far as one can see, and of a version of the format that this program does not know.
+    #[error(
+        "{place} has version {found} of the storage format; this program knows version {known}"
+    )]
+    OtherVersion {
+        /// The file.
+        place: String,
+        /// The version it has.
+        found: u32,
+        /// The version that is known here.
+        known: u32,
+    },
+    /// What is there was not written by a storage engine of this program.
+    #[error("{place} is not part of a PhotonDB store: {problem}")]
+    Foreign {
+        /// The file, or the directory.
+        place: String,
+        /// What gives it away.
+        problem: String,
+    },
+    /// Another process has the directory open.
+    #[error("the store is in use by another process, which has locked {place}")]
+    InUse {
+        /// The file that is locked.
+        place: String,
+    },
     /// An earlier write or sync failed, and the engine takes no more writes.
     #[error("the storage engine stopped writing after an error: {cause}")]
     Poisoned {

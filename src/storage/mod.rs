@@ -47,3 +47,4 @@ pub use engine::{Durability, TreeId};
 pub use entries::{EntryBatch, FillLimit, Scanner};
 pub use error::StorageError;
 pub use range::{Direction, KeyRange};
+pub use store::{VerifyReport, verify_directory};

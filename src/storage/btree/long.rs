@@ -35,7 +35,8 @@ impl LongValue {
         Self { length, fresh: None, stored }
     }
 
-    pub(super) fn length(&self) -> u64 {
+    /// Bytes of it.
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 

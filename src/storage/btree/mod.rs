@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 pub(crate) use self::edit::{Edit, Replaced};
 pub(crate) use self::image::decode;
-pub(crate) use self::long::read_long_value;
+pub(crate) use self::long::{LongValue, read_long_value};
 use self::node::Link;
 pub(crate) use self::node::Node;
 pub(crate) use self::store::Part;

@@ -5,6 +5,7 @@
 //! [`Slab::store`] and [`Slab::release`] for what has changed, [`Slab::take_changes`] for the meta tree's records,
 //! then [`Slab::commit`] with the new superblock. A slot that the last durable checkpoint refers to is never written.
 
+mod audit;
 mod class;
 mod reference;
 mod space;
@@ -15,8 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
+pub(crate) use self::audit::Audit;
 pub(crate) use self::class::{EXTENT, GRAIN};
-use self::reference::{NoSuperblock, superblock_offset};
+use self::reference::{NoSuperblock, VERSION, superblock_offset};
 pub(crate) use self::reference::{
     REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
 };
@@ -59,31 +61,7 @@ impl Slab {
     /// [`Slab::restore`] and [`Slab::restore_meta`], up to [`Slab::finish_restoring`].
     pub(crate) fn open(disk: &dyn Disk) -> Result<(Self, Superblock), StorageError> {
         let file = disk.open(FILE).map_err(|error| StorageError::io(FILE, error))?;
-        let mut found: Option<Superblock> = None;
-        for checkpoint in [0, 1] {
-            let mut block = [0; BLOCK];
-            let offset = superblock_offset(checkpoint);
-            let length = file.length().map_err(|error| StorageError::io(FILE, error))?;
-            if offset + BLOCK as u64 > length {
-                continue;
-            }
-            file.read_at(offset, &mut block).map_err(|error| StorageError::io(FILE, error))?;
-            match Superblock::decode(&block) {
-                Ok(block) if block.checkpoint % 2 == checkpoint => {
-                    let is_newer = found.is_none_or(|other| other.checkpoint < block.checkpoint);
-                    found = if is_newer { Some(block) } else { found };
-                }
-                Ok(_) | Err(NoSuperblock::Invalid) => {}
-                Err(NoSuperblock::Version(version)) => {
-                    let problem =
-                        format!("its format has version {version}, which is not known here");
-                    return Err(StorageError::corrupt(FILE, problem));
-                }
-            }
-        }
-        let Some(superblock) = found else {
-            return Err(StorageError::corrupt(FILE, "it has no valid superblock (rule 1)"));
-        };
+        let superblock = newest_superblock(&*file)?;
         Ok((Self { file, space: Mutex::new(Space::new()) }, superblock))
     }
 
@@ -202,7 +180,13 @@ impl Slab {
         self.space().finish_restoring();
     }
 
+    /// A comparison of what is in use with what is referred to.
+    pub(crate) fn audit(&self) -> Audit {
+        Audit::new(&self.space())
+    }
+
     /// The live slots, as (tree, first grain).
+    #[cfg(test)]
     pub(crate) fn live(&self) -> std::collections::BTreeSet<(u64, u64)> {
         self.space().live()
     }
@@ -210,5 +194,44 @@ impl Slab {
     // A panic while the lock is held leaves at worst a slot that nobody uses.
     fn space(&self) -> MutexGuard<'_, Space> {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Rules 1 and 2 of the format.
+fn newest_superblock(file: &dyn DiskFile) -> Result<Superblock, StorageError> {
+    let io = |error| StorageError::io(FILE, error);
+    let length = file.length().map_err(io)?;
+    let mut found: Option<Superblock> = None;
+    let mut is_ours = false;
+    for checkpoint in [0, 1] {
+        let mut block = [0; BLOCK];
+        let offset = superblock_offset(checkpoint);
+        if offset + BLOCK as u64 > length {
+            continue;
+        }
+        file.read_at(offset, &mut block).map_err(io)?;
+        is_ours |= Superblock::has_magic(&block);
+        match Superblock::decode(&block) {
+            Ok(block) if block.checkpoint % 2 == checkpoint => {
+                let is_newer = found.is_none_or(|other| other.checkpoint < block.checkpoint);
+                found = if is_newer { Some(block) } else { found };
+            }
+            Ok(_) | Err(NoSuperblock::Invalid) => {}
+            Err(NoSuperblock::Version(version)) => {
+                return Err(StorageError::OtherVersion {
+                    place: FILE.to_owned(),
+                    found: version,
+                    known: VERSION,
+                });
+            }
+        }
+    }
+    match found {
+        Some(superblock) => Ok(superblock),
+        None if is_ours => Err(StorageError::corrupt(FILE, "it has no valid superblock (rule 1)")),
+        None => Err(StorageError::Foreign {
+            place: FILE.to_owned(),
+            problem: "it does not begin as such a file does".to_owned(),
+        }),
     }
 }

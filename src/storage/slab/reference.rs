@@ -38,7 +38,7 @@ pub(crate) fn decode_reference(bytes: &[u8; REFERENCE_BYTES]) -> Option<Referenc
 }
 
 const MAGIC: &[u8; 8] = b"PHOTSLAB";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// Where a checkpoint puts its superblock.
 pub(super) fn superblock_offset(checkpoint: u64) -> u64 {
@@ -77,6 +77,11 @@ impl Superblock {
         bytes.extend_from_slice(&encode_reference(self.meta_root));
         bytes.extend_from_slice(&self.meta_entries.to_le_bytes());
         seal_block(bytes)
+    }
+
+    /// Whether a block was meant to be a superblock, of whatever version, damaged or not.
+    pub(super) fn has_magic(block: &[u8; BLOCK]) -> bool {
+        block.starts_with(MAGIC)
     }
 
     pub(super) fn decode(block: &[u8; BLOCK]) -> Result<Self, NoSuperblock> {

@@ -259,7 +259,14 @@ impl Space {
         self.changed.clear();
     }
 
-    /// The live slots, as (tree, first grain), for comparison with what is really referred to.
+    /// Number, tree, class and live slots of every extent.
+    pub(super) fn extents(&self) -> impl Iterator<Item = (u64, u64, Class, Slots)> {
+        let all = self.extents.iter();
+        all.map(|(number, extent)| (*number, extent.tree, extent.class, extent.live))
+    }
+
+    /// The live slots, as (tree, first grain).
+    #[cfg(test)]
     pub(super) fn live(&self) -> BTreeSet<(u64, u64)> {
         let slots = |(number, extent): (&u64, &Extent)| {
             let (number, tree, class) = (*number, extent.tree, extent.class);

@@ -162,3 +162,31 @@ fn the_newer_superblock_counts_and_a_torn_one_does_not() {
     other.create(FILE).unwrap().write_at(0, b"something else").unwrap();
     assert!(Slab::open(&other).is_err());
 }
+
+#[test]
+fn an_audit_finds_what_is_referred_to_twice_or_never() {
+    let disk = FaultyDisk::new(1);
+    let slab = new_slab(&disk);
+    let long = slab.store(1, &[1; 9_000]).unwrap();
+    let short = slab.store(2, &[2; 900]).unwrap();
+    let released = slab.store(2, &[3; 900]).unwrap();
+    slab.release(released).unwrap();
+    let mut sound = slab.audit();
+    sound.note(1, long).unwrap();
+    sound.note(2, short).unwrap();
+    let count = sound.finish().unwrap();
+    assert_eq!((count.extents, count.slots, count.bytes), (2, 2, 11 * 1_024));
+    let refused = |notes: &[(u64, Reference)], rule: &str| {
+        let mut audit = slab.audit();
+        let noted = notes.iter().try_for_each(|(tree, reference)| audit.note(*tree, *reference));
+        let error = noted.and_then(|()| audit.finish().map(drop)).unwrap_err().to_string();
+        assert!(error.contains(rule), "{error}");
+    };
+    refused(&[(1, long)], "rule 12");
+    refused(&[(1, long), (1, long)], "rule 12");
+    refused(&[(1, long), (2, short), (2, released)], "rule 12");
+    refused(&[(2, long)], "rule 4");
+    refused(&[(1, Reference { length: 900, ..long })], "rule 4");
+    refused(&[(1, Reference { grain: long.grain + 1, ..long })], "rule 4");
+    refused(&[(1, Reference { grain: 5, ..long })], "rule 4");
+}

@@ -24,6 +24,8 @@ mod snapshot;
 mod tests;
 mod verify;
 
+pub use self::verify::{VerifyReport, verify_directory};
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,

@@ -2,7 +2,6 @@
 //! `docs/storage-format.md` has the steps and the rules. Must not know how a checkpoint is written.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
@@ -13,10 +12,10 @@ use super::numbers::Counters;
 use super::pages::Pages;
 use super::{OpenTree, Shared, SlabEngine, SlabOptions, State, View, key_of};
 use crate::storage::btree::{Part, Tree};
-use crate::storage::disk::Disk;
+use crate::storage::disk::{Disk, DiskLock};
 use crate::storage::memory::tree::CountedTree;
 use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists};
-use crate::storage::wal::{Log, LogOptions, has_segments, replay};
+use crate::storage::wal::{Log, LogEnd, LogOptions, has_segments, replay};
 use crate::storage::{CommitSequence, Operation, ReadMode, StorageError, TreeId};
 
 const LOCK: &str = "slab.lock";
@@ -24,14 +23,19 @@ const LOCK: &str = "slab.lock";
 /// Parts of the memory that pages may take.
 const PAGE_PARTS: usize = 5;
 
+/// A store as its newest checkpoint left it, and what the log has made of that since.
+pub(super) struct Loaded {
+    pub(super) pages: Pages,
+    pub(super) superblock: Superblock,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) state: State,
+    pub(super) next_tree: u64,
+}
+
 impl SlabEngine {
-    /// Opens the store of a directory, or makes one. Refused with `ResourceBusy` while somebody else has it open.
+    /// Opens the store of a directory, or makes one. [`StorageError::InUse`] while somebody else has it open.
     pub fn open(disk: Arc<dyn Disk>, options: SlabOptions) -> Result<Self, StorageError> {
-        let lock = disk.lock(LOCK).map_err(|error| StorageError::io(LOCK, error))?;
-        let lock = lock.ok_or_else(|| {
-            let problem = "the store is in use by another process";
-            StorageError::io(LOCK, io::Error::new(io::ErrorKind::ResourceBusy, problem))
-        })?;
+        let lock = lock(&*disk)?;
         if !exists(&*disk)? {
             if has_segments(&*disk)? {
                 let problem = "there is a log, but no data file";
@@ -39,24 +43,10 @@ impl SlabEngine {
             }
             create(&*disk, &first_superblock(&options))?;
         }
-        let (slab, superblock) = Slab::open(&*disk)?;
-        let pages = Pages::new(slab, options.cache_bytes / MEMORY_PARTS * PAGE_PARTS);
-        let checkpoints = read_meta(&pages, &superblock)?;
-        let mut state = first_state(&superblock, &checkpoints);
-        let mut next_tree = superblock.next_tree;
-        let is_first = superblock.checkpoint == 1;
-        let contained = state.view.sequence;
-        let mut recovered = 0;
-        let end =
-            replay(&*disk, &superblock.identity, contained, is_first, &mut |at, operations| {
-                for operation in &operations {
-                    if let Operation::CreateTree(tree) = operation {
-                        next_tree = next_tree.max(tree.0.saturating_add(1));
-                    }
-                }
-                recovered += 1;
-                state.apply_again(&pages, at, &operations)
-            })?;
+        let mut loaded = Loaded::read(&*disk, options.cache_bytes / MEMORY_PARTS * PAGE_PARTS)?;
+        let end = loaded.replay(&*disk)?;
+        let Loaded { pages, superblock, checkpoints, state, next_tree } = loaded;
+        let recovered = end.last.0 - superblock.sequence;
         let log_options = LogOptions {
             identity: superblock.identity,
             segment_bytes: options.log_segment_bytes,
@@ -80,6 +70,45 @@ impl SlabEngine {
         });
         let thread = if shared.has_threads() { Some(start_thread(&shared)?) } else { None };
         Ok(Self { shared, thread: Mutex::new(thread), recovered })
+    }
+}
+
+/// Keeps other processes away.
+pub(super) fn lock(disk: &dyn Disk) -> Result<Box<dyn DiskLock>, StorageError> {
+    let lock = disk.lock(LOCK).map_err(|error| StorageError::io(LOCK, error))?;
+    lock.ok_or_else(|| StorageError::InUse { place: LOCK.to_owned() })
+}
+
+impl Loaded {
+    /// Reads the newest checkpoint. Nothing is written, here and in [`Loaded::replay`].
+    pub(super) fn read(disk: &dyn Disk, cache_bytes: usize) -> Result<Self, StorageError> {
+        let (slab, superblock) = Slab::open(disk)?;
+        let pages = Pages::new(slab, cache_bytes);
+        let checkpoints = read_meta(&pages, &superblock)?;
+        let state = first_state(&superblock, &checkpoints);
+        let next_tree = superblock.next_tree;
+        Ok(Self { pages, superblock, checkpoints, state, next_tree })
+    }
+
+    /// Applies what the log has beyond the checkpoint, in memory.
+    pub(super) fn replay(&mut self, disk: &dyn Disk) -> Result<LogEnd, StorageError> {
+        let Self { pages, superblock, state, next_tree, .. } = self;
+        let is_first = superblock.checkpoint == 1;
+        let contained = state.view.sequence;
+        replay(disk, &superblock.identity, contained, is_first, &mut |at, operations| {
+            for operation in &operations {
+                if let Operation::CreateTree(tree) = operation {
+                    *next_tree = (*next_tree).max(tree.0.saturating_add(1));
+                }
+            }
+            state.apply_again(pages, at, &operations).map_err(|error| match error {
+                StorageError::NoSuchTree(_) | StorageError::TreeExists(_) => {
+                    let problem = format!("{error} when commit {} names it (rule 13)", at.0);
+                    StorageError::corrupt("the log", problem)
+                }
+                other => other,
+            })
+        })
     }
 }
 

@@ -41,6 +41,23 @@ pub struct LogEnd {
     pub last: CommitSequence,
     /// What is there, from the oldest on.
     pub segments: Vec<Segment>,
+    /// The segment that was being made when the machine stopped, if there is one: rule 10 of the format.
+    pub unfinished: Option<u64>,
+    /// What was read.
+    pub read: LogRead,
+}
+
+/// How much a log holds from the first segment on that is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogRead {
+    /// Segments.
+    pub segments: u64,
+    /// Groups in them.
+    pub groups: u64,
+    /// Commits in these.
+    pub commits: u64,
+    /// Bytes of the groups, as far as they take up whole blocks.
+    pub bytes: u64,
 }
 
 /// A segment that is not written any more.

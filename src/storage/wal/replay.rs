@@ -4,8 +4,10 @@
 use bytes::Bytes;
 
 use super::commit::decode_all;
-use super::segment::{GROUP_HEADER, GroupHeader, NoHeader, SegmentHeader, file_name, number_of};
-use super::{LogEnd, Segment};
+use super::segment::{
+    GROUP_HEADER, GroupHeader, NoHeader, SegmentHeader, VERSION, file_name, number_of,
+};
+use super::{LogEnd, LogRead, Segment};
 use crate::storage::disk::{Disk, DiskFile};
 use crate::storage::encoding::{BLOCK, Identity, checksum};
 use crate::storage::{CommitSequence, Operation, StorageError};
@@ -19,7 +21,7 @@ pub fn has_segments(disk: &dyn Disk) -> Result<bool, StorageError> {
 }
 
 /// Hands out every commit after `contained` and says where the log ends. A log without segments ends at once, which
-/// `may_be_missing` allows.
+/// `may_be_missing` allows. Writes nothing.
 pub fn replay(
     disk: &dyn Disk,
     identity: &Identity,
@@ -28,10 +30,18 @@ pub fn replay(
     commit: Replay<'_>,
 ) -> Result<LogEnd, StorageError> {
     let mut files = open_segments(disk, identity)?;
-    remove_unfinished(disk, identity, &mut files)?;
+    let unfinished = take_unfinished(identity, &mut files)?;
+    let mut read = LogRead::default();
     if files.is_empty() && may_be_missing {
-        let next_segment = 1;
-        return Ok(LogEnd { next_segment, next_group: 1, last: contained, segments: Vec::new() });
+        let segments = Vec::new();
+        return Ok(LogEnd {
+            next_segment: 1,
+            next_group: 1,
+            last: contained,
+            segments,
+            unfinished,
+            read,
+        });
     }
     let begins_early =
         |file: &SegmentFile| file.header.as_ref().is_ok_and(|header| header.before <= contained.0);
@@ -60,6 +70,10 @@ pub fn replay(
                 }
             }
         }
+        read.segments += 1;
+        read.groups += reader.group - header.first_group;
+        read.commits += reader.last - header.before;
+        read.bytes += reader.offset - BLOCK as u64;
         let last = CommitSequence(reader.last);
         segments.push(Segment { number: file.number, last });
         end = Some(LogEnd {
@@ -67,6 +81,8 @@ pub fn replay(
             next_group: reader.group,
             last,
             segments: Vec::new(),
+            unfinished,
+            read,
         });
     }
     let mut end = end.ok_or_else(|| StorageError::corrupt("the log", "it has no segment"))?;
@@ -117,14 +133,13 @@ fn open_segments(disk: &dyn Disk, identity: &Identity) -> Result<Vec<SegmentFile
 }
 
 /// Rule 10: the last segment, when the machine stopped while it was being made.
-fn remove_unfinished(
-    disk: &dyn Disk,
+fn take_unfinished(
     identity: &Identity,
     files: &mut Vec<SegmentFile>,
-) -> Result<(), StorageError> {
-    let Some(last) = files.last() else { return Ok(()) };
+) -> Result<Option<u64>, StorageError> {
+    let Some(last) = files.last() else { return Ok(None) };
     if last.header != Err(NoHeader::Invalid) {
-        return Ok(());
+        return Ok(None);
     }
     let reader = SegmentReader {
         identity,
@@ -138,11 +153,7 @@ fn remove_unfinished(
         let problem = format!("its header is damaged, and there is a group at {offset} (rule 10)");
         return Err(StorageError::corrupt(file_name(last.number), problem));
     }
-    let name = file_name(last.number);
-    disk.remove(&name).map_err(|error| StorageError::io(&name, error))?;
-    disk.sync_directory().map_err(|error| StorageError::io("syncing the directory", error))?;
-    files.pop();
-    Ok(())
+    Ok(files.pop().map(|unfinished| unfinished.number))
 }
 
 impl SegmentFile {
@@ -156,9 +167,9 @@ impl SegmentFile {
         let header = match &self.header {
             Ok(header) => header,
             Err(NoHeader::Invalid) => return Err(corrupt("its header is damaged".to_owned())),
-            Err(NoHeader::Version(version)) => {
-                let problem = format!("its format has version {version}, which is not known here");
-                return Err(corrupt(problem));
+            Err(NoHeader::Version(found)) => {
+                let place = file_name(self.number);
+                return Err(StorageError::OtherVersion { place, found: *found, known: VERSION });
             }
         };
         if let Some(before) = before {

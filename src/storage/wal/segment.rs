@@ -10,7 +10,7 @@ pub(super) const GROUP_HEADER: usize = 56;
 
 const MAGIC: &[u8; 8] = b"PHOTLOGS";
 const GROUP_MAGIC: &[u8; 4] = b"GRUP";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 const NAME: &str = "slab.log.";
 
 /// The file of a segment.

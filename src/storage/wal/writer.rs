@@ -53,6 +53,11 @@ impl Writer {
         options: &LogOptions,
         end: LogEnd,
     ) -> Result<Self, StorageError> {
+        if let Some(unfinished) = end.unfinished {
+            let name = file_name(unfinished);
+            let removed = disk.remove(&name).and_then(|()| disk.sync_directory());
+            removed.map_err(|error| StorageError::io(name, error))?;
+        }
         let header = SegmentHeader {
             identity: options.identity,
             number: end.next_segment,
