@@ -10,6 +10,8 @@ mod evaluate;
 mod inbox;
 mod pool;
 mod queries;
+#[cfg(test)]
+mod resident_tests;
 mod service;
 #[cfg(test)]
 mod sync_tests;

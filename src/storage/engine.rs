@@ -72,6 +72,12 @@ pub trait Engine: Send + Sync {
     /// On any error nothing was applied. Errors: lengths, `NoSuchTree`, `TreeExists`, `Conflict`, `Poisoned`, `Closed`.
     fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError>;
 
+    /// Whether [`Engine::apply`] would not have to wait for the disk first, because too much waits for it already. A
+    /// caller that must not wait asks before, and writes elsewhere when the answer is no.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// A name for a new tree, never given out before. The tree comes to be by [`WriteBatch::create_tree`].
     fn new_tree_id(&self) -> Result<TreeId, StorageError>;
 

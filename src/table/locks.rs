@@ -2,7 +2,7 @@
 //! Knows keys; must not know what is done under a lock.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::PrimaryKey;
 use crate::limits::KEY_LOCKS;
@@ -24,15 +24,27 @@ impl KeyLocks {
     /// Takes the locks of all these keys. They are taken in one order everywhere, so that no two writers wait for each
     /// other. A lock guards no data of its own, so one whose holder panicked is as good as new.
     pub(super) fn lock(&self, keys: &[PrimaryKey]) -> KeyGuard<'_> {
+        let locks = self.locks_of(keys);
+        let guards = locks.map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+        KeyGuard { _guards: guards.collect() }
+    }
+
+    /// As [`KeyLocks::lock`], but gives up when one of them is held: whoever holds it may be waiting for the disk.
+    pub(super) fn try_lock(&self, keys: &[PrimaryKey]) -> Option<KeyGuard<'_>> {
+        let guards = self.locks_of(keys).map(|lock| match lock.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        });
+        Some(KeyGuard { _guards: guards.collect::<Option<_>>()? })
+    }
+
+    /// The locks of these keys, each once, in one order everywhere.
+    fn locks_of(&self, keys: &[PrimaryKey]) -> impl Iterator<Item = &Mutex<()>> {
         let mut numbers: Vec<_> = keys.iter().map(|key| self.number(key)).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let locks = numbers.into_iter().filter_map(|number| self.locks.get(number));
-        KeyGuard {
-            _guards: locks
-                .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
-                .collect(),
-        }
+        numbers.into_iter().filter_map(|number| self.locks.get(number))
     }
 
     fn number(&self, key: &PrimaryKey) -> usize {

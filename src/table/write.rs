@@ -71,7 +71,8 @@ impl Table {
     /// same key, when another writer's commit got in between; the last answer counts.
     ///
     /// With [`ReadMode::CachedOnly`], `NotResident` comes before anything is decided or committed; so it does when
-    /// there are more keys than share one commit.
+    /// there are more keys than share one commit, when the engine has too much to write already, and when somebody
+    /// else is at one of the documents, who may be waiting for the disk.
     pub fn write<E>(
         &self,
         keys: &[PrimaryKey],
@@ -79,13 +80,18 @@ impl Table {
         mode: ReadMode,
         mut decide: impl FnMut(usize, Option<&Document>) -> Result<Decision, E>,
     ) -> Result<Written, WriteError<E>> {
-        if mode == ReadMode::CachedOnly && keys.len() > WRITE_COMMIT_DOCUMENTS {
+        let may_wait = mode == ReadMode::MayBlock;
+        if !may_wait && (keys.len() > WRITE_COMMIT_DOCUMENTS || !self.engine.has_room()) {
             return Err(StorageError::NotResident.into());
         }
         let mut written = Written { commit: None, documents: Vec::with_capacity(keys.len()) };
         for part in keys.chunks(WRITE_COMMIT_DOCUMENTS) {
             let offset = written.documents.len();
-            let _guard = self.locks.lock(part);
+            let _guard = if may_wait {
+                self.locks.lock(part)
+            } else {
+                self.locks.try_lock(part).ok_or(StorageError::NotResident)?
+            };
             let mut job = Job::new(self, part, durability, mode);
             job.run(&mut |at, old| decide(offset + at, old))?;
             written.documents.append(&mut job.done);

@@ -124,25 +124,31 @@ impl Shared {
     /// Waits while changes take more memory than they may. To be called with no lock held.
     pub(super) fn wait_for_room(&self) -> Result<(), StorageError> {
         self.log.wait_for_room()?;
-        let most = self.options.cache_bytes / MEMORY_PARTS * WAIT_PARTS;
-        let is_full = || {
-            let state = self.read_state();
-            !state.closed && state.dirty + state.frozen > most
-        };
-        if !is_full() {
+        if !self.is_full() {
             return Ok(());
         }
         if !self.has_threads() {
             return self.checkpoint();
         }
         let mut wanted = self.wanted();
-        while is_full() {
+        while self.is_full() {
             self.log.check()?;
             wanted.checkpoint = true;
             self.wake.notify_one();
             wanted = self.done.wait(wanted).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(())
+    }
+
+    /// Whether changes may take more memory, and the log more commits.
+    pub(super) fn has_room(&self) -> bool {
+        self.log.has_room() && !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.options.cache_bytes / MEMORY_PARTS * WAIT_PARTS;
+        let state = self.read_state();
+        !state.closed && state.dirty + state.frozen > most
     }
 
     pub(super) fn want_checkpoint_if_due(&self) {

@@ -218,6 +218,10 @@ impl Engine for SlabEngine {
         self.shared.apply(&batch)
     }
 
+    fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
     fn new_tree_id(&self) -> Result<TreeId, StorageError> {
         Ok(TreeId(self.shared.next_tree.fetch_add(1, Ordering::Relaxed)))
     }

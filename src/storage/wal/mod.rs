@@ -210,6 +210,11 @@ impl Log {
         queue.state.check()
     }
 
+    /// Whether the queue has room for another commit.
+    pub fn has_room(&self) -> bool {
+        self.shared.queue().bytes <= LOG_QUEUE_BYTES
+    }
+
     /// Queues an encoded commit and returns its number. A hard one is synced without delay.
     pub fn append(&self, commit: Vec<u8>, hard: bool) -> Result<CommitSequence, StorageError> {
         let mut queue = self.shared.queue();
