@@ -30,6 +30,8 @@ use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
 
 use directory::{Directory, DirectoryError};
+pub use store::verify;
+
 use store::StoreError;
 use users::UsersError;
 

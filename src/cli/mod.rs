@@ -3,19 +3,25 @@
 
 mod logging;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{OPTIONS, OptionSpec, RawOptions, Takes};
+use crate::config::{self, OPTIONS, OptionSpec, RawOptions, Takes};
+
+const VERIFY: &str = "verify";
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
     let matches = command().get_matches();
     logging::start();
-    let matches = matches.subcommand().map_or(&matches, |(_, matches)| matches);
-    serve::run(raw_options(matches))
+    match matches.subcommand() {
+        Some((VERIFY, matches)) => verify::run(raw_options(matches)),
+        Some((_, matches)) => serve::run(raw_options(matches)),
+        None => serve::run(raw_options(&matches)),
+    }
 }
 
 /// The command line's grammar, made from the table of options.
@@ -23,12 +29,16 @@ fn command() -> Command {
     let serve = Command::new("serve")
         .about("Serve clients. The default when no command is given")
         .args(OPTIONS.iter().map(arg));
+    let verify = Command::new(VERIFY)
+        .about("Check all data of a directory that no server uses; change nothing")
+        .args(config::find("directory").map(arg));
     Command::new("photondb")
         .version(env!("CARGO_PKG_VERSION"))
         .about("PhotonDB: a database server for RethinkDB drivers")
         .args_conflicts_with_subcommands(true)
         .args(OPTIONS.iter().map(arg))
         .subcommand(serve)
+        .subcommand(verify)
         .after_help(
             "Every option may also be given in the environment (--driver-port as \
              PHOTONDB_DRIVER_PORT) and in the config file (driver-port=28015). The command line \
@@ -56,6 +66,10 @@ fn arg(option: &'static OptionSpec) -> Arg {
 fn raw_options(matches: &ArgMatches) -> RawOptions {
     let mut raw = RawOptions::new();
     for option in OPTIONS {
+        // A subcommand has its own choice of them.
+        if !matches.ids().any(|id| id == option.name) {
+            continue;
+        }
         if option.takes == Takes::Nothing {
             if matches.get_flag(option.name) {
                 raw.command_line(option, Vec::new());
@@ -92,6 +106,15 @@ mod tests {
             assert!(raw.flag("dev-mode") && !raw.flag("no-http-admin"));
         }
         assert_eq!(given(&["--data-dir", "x"]).one("directory").unwrap().1, "x");
+    }
+
+    #[test]
+    fn verify_takes_a_directory_and_nothing_else() {
+        let raw = given(&["verify", "-d", "data"]);
+        assert_eq!(config::directory(&raw), std::path::Path::new("data"));
+        assert_eq!(config::directory(&given(&["verify"])), std::path::Path::new("photondb_data"));
+        let line = ["photondb", "verify", "--cores", "1"];
+        assert!(command().try_get_matches_from(line).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub use options::{OPTIONS, OptionSpec, Takes, find};
 pub use raw::{Origin, RawOptions};
 pub use settings::{
     CacheSize, Endpoint, InitialPassword, QuicSettings, Settings, SlabSettings, StorageSettings,
+    directory,
 };
 
 /// An option that is not there, or cannot be what it was said to be. Names the option, the value and where it was

@@ -114,7 +114,7 @@ impl Settings {
             Some(endpoint(raw, "bind-http", "http-port", HTTP_PORT)?)
         };
         Ok(Settings {
-            directory: path(raw, "directory").unwrap_or_else(|| PathBuf::from(DIRECTORY)),
+            directory: directory(raw),
             storage: storage(raw)?,
             server_name: server_name(raw)?,
             quic: quic(raw, &driver)?,
@@ -129,6 +129,11 @@ impl Settings {
             pid_file: path(raw, "pid-file"),
         })
     }
+}
+
+/// The server's folder.
+pub fn directory(raw: &RawOptions) -> PathBuf {
+    path(raw, "directory").unwrap_or_else(|| PathBuf::from(DIRECTORY))
 }
 
 fn path(raw: &RawOptions, name: &str) -> Option<PathBuf> {

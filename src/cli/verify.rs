@@ -1,0 +1,51 @@
+//! `photondb verify`: walks through the data of a server that does not run, and says whether all of it is sound.
+//! Changes nothing. Knows what the report says, not how it is found.
+#![expect(clippy::print_stdout, reason = "the report is what the command is for")]
+
+use std::process::ExitCode;
+
+use tracing::error;
+
+use crate::config::{RawOptions, directory};
+use crate::server;
+
+/// Prints what was found. Fails with the first broken rule and its place, and when there is nothing to look at.
+pub fn run(mut raw: RawOptions) -> ExitCode {
+    let directory = match raw.environment(|name| std::env::var(name).ok()) {
+        Ok(()) => directory(&raw),
+        Err(error) => {
+            error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = match server::verify(&directory) {
+        Ok(report) => report,
+        Err(error) => {
+            error!("{}: {error}", directory.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("{} is sound.", directory.display());
+    println!(
+        "checkpoint {}: commits up to {}, {} trees, {} entries, {} nodes, {} long values",
+        report.checkpoint,
+        report.checkpoint_sequence,
+        report.trees,
+        report.entries,
+        report.nodes,
+        report.long_values,
+    );
+    println!(
+        "data file: {} slots of {} bytes in {} extents, {} extents free",
+        report.slots, report.slot_bytes, report.extents, report.free_extents,
+    );
+    println!(
+        "log: commits up to {}, {} of them in {} groups of {} bytes in {} segments",
+        report.last_sequence,
+        report.log_commits,
+        report.log_groups,
+        report.log_bytes,
+        report.log_segments,
+    );
+    ExitCode::SUCCESS
+}
