@@ -65,6 +65,23 @@ impl Slab {
         Ok((Self { file, space: Mutex::new(Space::new()) }, superblock))
     }
 
+    /// Makes safe what was read by [`Slab::open`]. The superblock was written by a process that may have ended before it
+    /// was synced, or because the sync failed: then the system has it in memory, takes it for written, and a sync alone
+    /// would do nothing. All that it refers to had been synced before.
+    pub(crate) fn make_safe(
+        &self,
+        disk: &dyn Disk,
+        superblock: &Superblock,
+    ) -> Result<(), StorageError> {
+        let write_again = || {
+            let offset = superblock_offset(superblock.checkpoint);
+            self.file.write_at(offset, &superblock.encode())?;
+            self.file.sync()?;
+            disk.sync_directory()
+        };
+        write_again().map_err(|error| StorageError::io(FILE, error))
+    }
+
     /// The image that is referred to, when it is what it must be.
     pub(crate) fn read(&self, reference: Reference) -> Result<Bytes, StorageError> {
         let place = || format!("{FILE} at {}", reference.grain.saturating_mul(GRAIN));

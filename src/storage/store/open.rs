@@ -47,6 +47,8 @@ impl SlabEngine {
         let end = loaded.replay(&*disk)?;
         let Loaded { pages, superblock, checkpoints, state, next_tree } = loaded;
         let recovered = end.last.0 - superblock.sequence;
+        // Both files have been read; only now it is known that nothing is damaged.
+        pages.slab.make_safe(&*disk, &superblock)?;
         let log_options = LogOptions {
             identity: superblock.identity,
             segment_bytes: options.log_segment_bytes,

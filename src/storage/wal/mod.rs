@@ -41,6 +41,8 @@ pub struct LogEnd {
     pub last: CommitSequence,
     /// What is there, from the oldest on.
     pub segments: Vec<Segment>,
+    /// What is last in the last of them, as its start and its length: nobody knows yet whether it is safe.
+    pub tail: (u64, u64),
     /// The segment that was being made when the machine stopped, if there is one: rule 10 of the format.
     pub unfinished: Option<u64>,
     /// What was read.

@@ -33,12 +33,13 @@ pub fn replay(
     let unfinished = take_unfinished(identity, &mut files)?;
     let mut read = LogRead::default();
     if files.is_empty() && may_be_missing {
-        let segments = Vec::new();
+        let (segments, tail) = (Vec::new(), (0, 0));
         return Ok(LogEnd {
             next_segment: 1,
             next_group: 1,
             last: contained,
             segments,
+            tail,
             unfinished,
             read,
         });
@@ -61,6 +62,7 @@ pub fn replay(
             length: file.length()?,
             group: header.first_group,
             last: header.before,
+            tail: (0, BLOCK as u64),
         };
         while let Some((first, commits)) = reader.next_group()? {
             for (at, operations) in commits.into_iter().enumerate() {
@@ -81,6 +83,7 @@ pub fn replay(
             next_group: reader.group,
             last,
             segments: Vec::new(),
+            tail: reader.tail,
             unfinished,
             read,
         });
@@ -148,6 +151,7 @@ fn take_unfinished(
         length: last.length()?,
         group: 0,
         last: 0,
+        tail: (0, 0),
     };
     if let Some(offset) = reader.later_group()? {
         let problem = format!("its header is damaged, and there is a group at {offset} (rule 10)");
@@ -200,6 +204,8 @@ struct SegmentReader<'a> {
     group: u64,
     /// The last commit before it.
     last: u64,
+    /// Where the group before it lies, or the header of the segment: start and length.
+    tail: (u64, u64),
 }
 
 impl SegmentReader<'_> {
@@ -225,6 +231,7 @@ impl SegmentReader<'_> {
         let Some(commits) = decode_all(body, header.commits) else {
             return Err(self.corrupt("its commits cannot be read".to_owned()));
         };
+        self.tail = (self.offset, GROUP_HEADER as u64 + header.length);
         self.offset = self.offset.saturating_add(header.footprint());
         self.group += 1;
         self.last += u64::from(header.commits);

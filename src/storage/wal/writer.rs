@@ -64,6 +64,9 @@ impl Writer {
             first_group: end.next_group,
             before: end.last.0,
         };
+        if let Some(segment) = end.segments.last() {
+            make_safe(&*disk, segment.number, end.tail)?;
+        }
         let file = make_segment(&*disk, &header)?;
         let mut before = Vec::new();
         for segment in end.segments {
@@ -166,4 +169,22 @@ fn make_segment(
         Ok(file)
     };
     make().map_err(|error| StorageError::io(&name, error))
+}
+
+/// Makes safe what is last in a segment. It was written by a process that may have ended before it was synced, or
+/// because the sync failed: then the system has it in memory, takes it for written, and a sync alone would do nothing.
+fn make_safe(
+    disk: &dyn Disk,
+    number: u64,
+    (start, length): (u64, u64),
+) -> Result<(), StorageError> {
+    let name = file_name(number);
+    let write_again = || {
+        let file = disk.open(&name)?;
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        file.read_at(start, &mut bytes)?;
+        file.write_at(start, &bytes)?;
+        file.sync()
+    };
+    write_again().map_err(|error| StorageError::io(&name, error))
 }
