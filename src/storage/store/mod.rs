@@ -247,7 +247,11 @@ impl Engine for SlabEngine {
             let _alone = self.shared.structure.write().unwrap_or_else(PoisonError::into_inner);
             let mut state = self.shared.write_state();
             if state.closed {
-                return Ok(());
+                // What went wrong the first time is still wrong.
+                return match self.shared.log.check() {
+                    Err(StorageError::Closed) => Ok(()),
+                    outcome => outcome,
+                };
             }
             state.closed = true;
         }
