@@ -8,6 +8,11 @@ pub(crate) struct Random(u64);
 impl Random {
     /// Seeded from `PHOTONDB_TEST_SEED`, or from the clock.
     pub(crate) fn from_environment() -> Self {
+        Self(Self::seed_from_environment())
+    }
+
+    /// The seed that [`Random::from_environment`] takes, printed.
+    pub(crate) fn seed_from_environment() -> u64 {
         let clock = || {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
             now.as_nanos() as u64
@@ -15,7 +20,7 @@ impl Random {
         let set = std::env::var("PHOTONDB_TEST_SEED").ok();
         let seed = set.map_or_else(clock, |seed| seed.parse().expect("a seed is a number"));
         println!("PHOTONDB_TEST_SEED={seed}");
-        Self(seed)
+        seed
     }
 
     /// From a seed that is known, or was drawn from another generator.

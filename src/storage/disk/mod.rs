@@ -19,7 +19,7 @@ mod tests;
 use std::io;
 
 #[cfg(test)]
-pub(crate) use faulty::{CrashMode, FaultyDisk};
+pub(crate) use faulty::{Call, CrashMode, FaultyDisk, Tally};
 pub use file::FileDisk;
 pub use memory::MemoryDisk;
 

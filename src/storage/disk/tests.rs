@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use super::{CrashMode, Disk, FaultyDisk, FileDisk, MemoryDisk};
+use super::{Call, CrashMode, Disk, FaultyDisk, FileDisk, MemoryDisk};
 use crate::testing::Random;
 
 fn on_every_disk(test: impl Fn(&dyn Disk)) {
@@ -119,7 +119,7 @@ fn a_crash_takes_what_was_not_synced() {
 
 #[test]
 fn a_failed_sync_forgets_what_it_could_not_write() {
-    let mut forgotten = 0;
+    let (mut forgotten, mut seen_until_then) = (0, 0);
     for seed in 0..20 {
         let disk = FaultyDisk::new(seed);
         let file = disk.create("a").unwrap();
@@ -129,12 +129,14 @@ fn a_failed_sync_forgets_what_it_could_not_write() {
         assert!(file.sync().is_err());
         assert!(!disk.fail_no_more());
         file.sync().expect("the second sync succeeds, and lies");
-        let mut now = [0; 512];
+        let mut now = [9; 512];
         file.read_at(0, &mut now).unwrap();
-        assert_eq!(now, [1; 512]);
+        assert!(now.iter().all(|byte| *byte < 2));
+        seen_until_then += usize::from(now == [1; 512]);
         forgotten += usize::from(disk.crash(CrashMode::KeepAll).bytes("a").is_empty());
     }
     assert!(forgotten > 3, "{forgotten}");
+    assert!(seen_until_then > forgotten, "{seen_until_then}");
 }
 
 #[test]
@@ -146,11 +148,51 @@ fn faults_come_when_they_were_asked_for() {
     file.sync().unwrap();
     assert!(file.write_at(100, &[1; 100]).is_err());
     file.write_at(100, &[1; 100]).unwrap();
-    disk.set_capacity(250);
-    assert_eq!(file.write_at(200, &[1; 100]).unwrap_err().kind(), ErrorKind::StorageFull);
-    file.write_at(150, &[1; 100]).unwrap();
+    assert_eq!(disk.failed(), Some(Call::Write));
+    assert_eq!(disk.late_writes(), 1);
+    disk.set_capacity(8_192);
+    assert_eq!(file.write_at(8_000, &[1; 1_000]).unwrap_err().kind(), ErrorKind::StorageFull);
+    file.write_at(7_000, &[1; 1_000]).unwrap();
+    file.punch_hole(0, 4_096).unwrap();
+    file.write_at(8_000, &[1; 1_000]).expect("there is room again");
+    file.write_at(0, &[1; 100]).unwrap_err();
+    disk.set_capacity(usize::MAX);
+    file.write_at(0, &[1; 100]).unwrap();
     disk.flip_bit("a", 3, 7);
     assert_eq!(disk.bytes("a")[..4], [1, 1, 1, 0x81]);
+}
+
+#[test]
+fn a_machine_that_has_stopped_does_nothing_any_more() {
+    let disk = FaultyDisk::new(3);
+    let file = disk.create("a").unwrap();
+    disk.sync_directory().unwrap();
+    disk.stop_after(1);
+    file.write_at(0, &[1; 512]).unwrap();
+    assert!(file.sync().is_err() && file.sync().is_err());
+    assert!(file.write_at(512, &[2; 512]).is_err() && disk.list().is_err());
+    assert!(!disk.fail_no_more());
+    assert!(disk.crash(CrashMode::LoseAll).bytes("a").is_empty());
+    assert_eq!(disk.crash(CrashMode::KeepAll).bytes("a"), [1; 512]);
+}
+
+#[test]
+fn a_tally_says_what_has_happened() {
+    let disk = FaultyDisk::new(3);
+    disk.set_phase("trying");
+    let file = disk.create("a.log.0000000000000001").unwrap();
+    disk.sync_directory().unwrap();
+    file.write_at(0, &[1; 2_048]).unwrap();
+    disk.create("b").unwrap();
+    disk.fail_after(0);
+    file.sync().unwrap_err();
+    file.write_at(0, &[1; 2_048]).unwrap();
+    let tally = disk.crash(CrashMode::LoseAll).crash(CrashMode::Any).tally();
+    assert_eq!(tally.count("crash", None, Some("trying")), 2);
+    assert_eq!(tally.count("failed sync", Some("a.log"), None), 1);
+    assert_eq!(tally.count("lost write", Some("a.log"), None), 1);
+    assert_eq!(tally.count("lost creation", Some("b"), Some("trying")), 1);
+    assert_eq!(tally.count("lost rename", None, None), 0);
 }
 
 #[test]

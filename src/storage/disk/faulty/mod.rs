@@ -1,0 +1,469 @@
+//! A disk for tests that does what real ones may do: it loses, tears and reorders whatever was not synced when the
+//! machine stops, stops at the n-th operation or fails it, fills up, and flips bits. Everything follows from the seed.
+//! Must not know what is in the files.
+
+mod contents;
+mod crash;
+mod tally;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::contents::{CHUNK, Contents};
+pub(crate) use self::crash::CrashMode;
+use self::crash::{Change, NameChange};
+pub(crate) use self::tally::Tally;
+use self::tally::kind;
+use super::memory::place;
+use super::{Disk, DiskFile, DiskLock};
+use crate::testing::Random;
+
+/// A directory that remembers what is safe. Clones are the same directory.
+#[derive(Clone)]
+pub(crate) struct FaultyDisk(Arc<Mutex<State>>);
+
+struct State {
+    random: Random,
+    files: Vec<File>,
+    names: BTreeMap<String, usize>,
+    safe_names: BTreeMap<String, usize>,
+    /// Since the last sync of the directory.
+    name_changes: Vec<NameChange>,
+    locked: Vec<String>,
+    operations: u64,
+    fault: Option<Fault>,
+    /// What has failed since the last [`FaultyDisk::forgive`], if anything did.
+    failed: Option<Call>,
+    /// Whether a call that makes something safe, or could, has failed since then.
+    is_broken: bool,
+    late_writes: u64,
+    capacity: usize,
+    phase: &'static str,
+    tally: Tally,
+}
+
+/// A file under whatever name.
+#[derive(Default)]
+struct File {
+    kind: Arc<str>,
+    now: Contents,
+    safe: Contents,
+    /// Since the last sync of the file.
+    changes: Vec<Change>,
+}
+
+/// A fault to come.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The operation of this number fails.
+    Once(u64),
+    /// The machine stops at the operation of this number.
+    Stop(u64),
+}
+
+impl Fault {
+    /// Operations before it.
+    fn at(self) -> u64 {
+        match self {
+            Self::Once(at) | Self::Stop(at) => at,
+        }
+    }
+}
+
+/// What the engine asks of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Open,
+    Create,
+    List,
+    Rename,
+    Remove,
+    SyncDirectory,
+    Lock,
+    Read,
+    Write,
+    Sync,
+    Length,
+    SetLength,
+    Punch,
+}
+
+impl Call {
+    /// Whether it changes what a crash leaves.
+    fn alters(self) -> bool {
+        !matches!(self, Self::Open | Self::List | Self::Lock | Self::Read | Self::Length)
+    }
+
+    /// Whether nothing may be written any more once it has failed.
+    pub(crate) fn must_not_fail(self) -> bool {
+        matches!(self, Self::Write | Self::Sync | Self::SyncDirectory | Self::Create)
+    }
+
+    fn failure(self) -> &'static str {
+        match self {
+            Self::Open => "failed open",
+            Self::Create => "failed creation",
+            Self::List => "failed listing",
+            Self::Rename => "failed rename",
+            Self::Remove => "failed removal",
+            Self::SyncDirectory => "failed directory sync",
+            Self::Lock => "failed lock",
+            Self::Read => "failed read",
+            Self::Write => "failed write",
+            Self::Sync => "failed sync",
+            Self::Length => "failed length",
+            Self::SetLength => "failed change of length",
+            Self::Punch => "failed hole",
+        }
+    }
+}
+
+impl FaultyDisk {
+    /// An empty directory.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            random: Random::seeded(seed),
+            files: Vec::new(),
+            names: BTreeMap::new(),
+            safe_names: BTreeMap::new(),
+            name_changes: Vec::new(),
+            locked: Vec::new(),
+            operations: 0,
+            fault: None,
+            failed: None,
+            is_broken: false,
+            late_writes: 0,
+            capacity: usize::MAX,
+            phase: "",
+            tally: Tally::default(),
+        })))
+    }
+
+    /// The operation that comes after so many others fails, once. Reading counts as well.
+    pub(crate) fn fail_after(&self, operations: u64) {
+        let mut state = self.state();
+        state.fault = Some(Fault::Once(state.operations + operations));
+    }
+
+    /// The machine stops in the middle of the operation that comes after so many others: it and all later ones fail.
+    pub(crate) fn stop_after(&self, operations: u64) {
+        let mut state = self.state();
+        state.fault = Some(Fault::Stop(state.operations + operations));
+    }
+
+    /// No operation fails by itself any more; returns whether one had still been to fail.
+    pub(crate) fn fail_no_more(&self) -> bool {
+        let mut state = self.state();
+        let is_to_come = |fault: Fault| state.operations <= fault.at();
+        let was_to_come = state.fault.is_some_and(is_to_come);
+        state.fault = None;
+        was_to_come
+    }
+
+    /// A new process: what has failed before does not concern it.
+    pub(crate) fn forgive(&self) {
+        let mut state = self.state();
+        state.fault = None;
+        state.failed = None;
+        state.is_broken = false;
+        state.late_writes = 0;
+    }
+
+    /// Whether the machine has stopped.
+    pub(crate) fn has_stopped(&self) -> bool {
+        let state = self.state();
+        state.failed.is_some() && matches!(state.fault, Some(Fault::Stop(_)))
+    }
+
+    /// What has failed first, also for want of room.
+    pub(crate) fn failed(&self) -> Option<Call> {
+        self.state().failed
+    }
+
+    /// Changes that were asked for after a write or sync had failed.
+    pub(crate) fn late_writes(&self) -> u64 {
+        self.state().late_writes
+    }
+
+    /// All files together may take so many bytes; holes take none.
+    pub(crate) fn set_capacity(&self, bytes: usize) {
+        self.state().capacity = bytes;
+    }
+
+    /// The room that all files take together.
+    pub(crate) fn used(&self) -> usize {
+        self.state().used()
+    }
+
+    /// What the engine is about, for the tally.
+    pub(crate) fn set_phase(&self, phase: &'static str) {
+        self.state().phase = phase;
+    }
+
+    /// Notes an event that others have brought about.
+    pub(crate) fn note(&self, event: &'static str, file: &str) {
+        let mut state = self.state();
+        let phase = state.phase;
+        state.tally.add(event, &kind(file), phase, 1);
+    }
+
+    /// What has happened to this directory, and to those from which it came by crashes.
+    pub(crate) fn tally(&self) -> Tally {
+        self.state().tally.clone()
+    }
+
+    /// Turns one bit of a file around, as it is now and as it would be after a crash.
+    pub(crate) fn flip_bit(&self, name: &str, offset: usize, bit: u8) {
+        let mut state = self.state();
+        let file = state.names[name];
+        let file = &mut state.files[file];
+        for contents in [&mut file.now, &mut file.safe] {
+            let mut byte = [0];
+            if contents.read(offset, &mut byte).is_some() {
+                contents.write(offset, &[byte[0] ^ 1 << bit]);
+            }
+        }
+        state.note("flipped bit", name);
+    }
+
+    /// What a file holds now.
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        let state = self.state();
+        let contents = &state.files[state.names[name]].now;
+        let mut bytes = vec![0; contents.length()];
+        contents.read(0, &mut bytes);
+        bytes
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn note(&mut self, event: &'static str, file: &str) {
+        self.tally.add(event, &kind(file), self.phase, 1);
+    }
+
+    /// Counts an operation, and fails if it is the one to fail.
+    fn begin(&mut self, call: Call, file: &str) -> io::Result<()> {
+        self.operations += 1;
+        if self.is_broken && call.alters() {
+            self.late_writes += 1;
+        }
+        let Some(fault) = self.fault.filter(|fault| self.operations > fault.at()) else {
+            return Ok(());
+        };
+        let is_first = self.operations == fault.at() + 1;
+        let event = match fault {
+            Fault::Once(_) if !is_first => return Ok(()),
+            Fault::Once(_) => call.failure(),
+            Fault::Stop(_) => "stop of the machine",
+        };
+        if is_first {
+            self.note(event, file);
+        }
+        self.fail(call);
+        Err(io::Error::other("a fault of the disk"))
+    }
+
+    /// Whether the machine has stopped in the middle of an operation before this one.
+    fn has_stopped(&self) -> bool {
+        matches!(self.fault, Some(Fault::Stop(at)) if self.operations > at + 1)
+    }
+
+    fn fail(&mut self, call: Call) {
+        self.failed = self.failed.or(Some(call));
+        self.is_broken |= call.must_not_fail();
+    }
+
+    fn change_names(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.name_changes.push(change);
+    }
+
+    fn used(&self) -> usize {
+        self.names.values().map(|file| self.files[*file].now.room()).sum()
+    }
+
+    fn begin_on(&mut self, call: Call, file: usize) -> io::Result<()> {
+        let kind = Arc::clone(&self.files[file].kind);
+        self.begin(call, &kind)
+    }
+
+    /// A write that fails, or for which there is no room, may have been done in part.
+    fn write(&mut self, file: usize, start: usize, bytes: &[u8]) -> io::Result<()> {
+        let begun = self.begin_on(Call::Write, file);
+        if self.has_stopped() {
+            return begun;
+        }
+        let room = self.capacity.saturating_sub(self.used());
+        let is_full = begun.is_ok() && self.files[file].now.room_for(start, bytes.len()) > room;
+        let written = match &begun {
+            Ok(()) if !is_full => bytes.len(),
+            _ => self.random.below(bytes.len() as u64 + 1) as usize,
+        };
+        let written = if is_full { written.min(room / CHUNK * CHUNK) } else { written };
+        if written > 0 {
+            let change = Change::Write(start, Arc::from(&bytes[..written]));
+            self.files[file].change(change);
+        }
+        begun?;
+        if is_full {
+            let kind = Arc::clone(&self.files[file].kind);
+            self.note("full disk", &kind);
+            self.fail(Call::Write);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, file: usize) -> io::Result<()> {
+        let begun = self.begin_on(Call::Sync, file);
+        if begun.is_err() && matches!(self.fault, Some(Fault::Stop(_))) {
+            return begun;
+        }
+        let Self { files, random, .. } = self;
+        let File { now, safe, changes, .. } = &mut files[file];
+        for change in changes.drain(..) {
+            if begun.is_ok() {
+                let (start, length) = change.range(now.length());
+                safe.take_over(now, start, length);
+            } else {
+                // What could not be written is forgotten: another sync would find nothing to do and succeed.
+                change.apply_torn(safe, random);
+            }
+        }
+        if begun.is_err() && random.once_in(2) {
+            // It may even be gone from memory, and be read as what the disk has.
+            let length = now.length();
+            now.clone_from(safe);
+            now.resize(length);
+        }
+        begun
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.state();
+        state.begin(Call::Open, name)?;
+        let file = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(FaultyFile { disk: self.clone(), file }))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.state();
+        state.begin(Call::Create, name)?;
+        let file = match state.names.get(name) {
+            Some(file) => *file,
+            None => {
+                state.files.push(File { kind: kind(name).into(), ..File::default() });
+                let file = state.files.len() - 1;
+                state.change_names(NameChange::Set(name.to_owned(), file));
+                file
+            }
+        };
+        state.files[file].change(Change::Length(0));
+        Ok(Box::new(FaultyFile { disk: self.clone(), file }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut state = self.state();
+        state.begin(Call::List, "directory")?;
+        Ok(state.names.keys().cloned().collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin(Call::Rename, from)?;
+        let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        state.files[file].kind = kind(to).into();
+        state.change_names(NameChange::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin(Call::Remove, name)?;
+        if !state.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change_names(NameChange::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin(Call::SyncDirectory, "directory")?;
+        state.safe_names = state.names.clone();
+        state.name_changes.clear();
+        Ok(())
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
+        let mut state = self.state();
+        state.begin(Call::Lock, name)?;
+        if state.locked.iter().any(|other| other == name) {
+            return Ok(None);
+        }
+        state.locked.push(name.to_owned());
+        Ok(Some(Box::new(FaultyLock { disk: self.clone(), name: name.to_owned() })))
+    }
+}
+
+struct FaultyLock {
+    disk: FaultyDisk,
+    name: String,
+}
+
+impl DiskLock for FaultyLock {}
+
+impl Drop for FaultyLock {
+    fn drop(&mut self) {
+        self.disk.state().locked.retain(|other| *other != self.name);
+    }
+}
+
+struct FaultyFile {
+    disk: FaultyDisk,
+    file: usize,
+}
+
+impl DiskFile for FaultyFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.begin_on(Call::Read, self.file)?;
+        let read = state.files[self.file].now.read(place(offset)?, buffer);
+        read.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.state().write(self.file, place(offset)?, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.state().sync(self.file)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        let mut state = self.disk.state();
+        state.begin_on(Call::Length, self.file)?;
+        Ok(state.files[self.file].now.length() as u64)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.begin_on(Call::SetLength, self.file)?;
+        state.files[self.file].change(Change::Length(place(length)?));
+        Ok(())
+    }
+
+    fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.begin_on(Call::Punch, self.file)?;
+        state.files[self.file].change(Change::Hole(place(offset)?, place(length)?));
+        Ok(())
+    }
+}

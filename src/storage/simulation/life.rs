@@ -1,0 +1,266 @@
+//! The life of one store on a faulty disk, from a seed: work, faults, crashes, kills, and damage at the end.
+//! Panics as soon as the store is not what it must be.
+
+use std::sync::Arc;
+
+use super::damage;
+use super::model::{Known, Model};
+use super::workload::{Shape, any_direction, ask, compare, random_batch};
+use crate::storage::disk::{CrashMode, Disk, FaultyDisk, Tally};
+use crate::storage::store::{SlabEngine, SlabOptions};
+use crate::storage::{Engine, Snapshot, StorageError, WriteBatch};
+use crate::testing::Random;
+
+/// Crashes of a life at most, so that its disk does not become slow.
+const CRASHES: u64 = 40;
+
+pub(super) struct Life {
+    pub(super) random: Random,
+    pub(super) disk: FaultyDisk,
+    pub(super) known: Known,
+    pub(super) shape: Shape,
+    /// Steps between two crashes at most.
+    steps: u64,
+}
+
+/// How a step has ended.
+enum Step {
+    Done,
+    /// Something failed; nothing more can be asked of this engine.
+    Over,
+}
+
+/// What a life has been.
+pub(super) struct Lived {
+    pub(super) tally: Tally,
+    /// All files at its end.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+}
+
+/// Lives through the life of a seed.
+pub(super) fn live(seed: u64) -> Lived {
+    let mut random = Random::seeded(seed);
+    let disk = FaultyDisk::new(random.next());
+    let shape = Shape::any(&mut random);
+    let steps = 1 << random.below(7);
+    let mut life = Life { random, disk, known: Known::default(), shape, steps };
+    for _ in 0..=life.random.below(CRASHES) {
+        let engine = life.recover();
+        life.arm();
+        life.work(&engine);
+    }
+    if life.random.once_in(3) {
+        damage::examine(&mut life);
+    }
+    life.disk.forgive();
+    let names = life.disk.list().expect("nothing is to fail any more");
+    let files = names.into_iter().map(|name| (name.clone(), life.disk.bytes(&name))).collect();
+    Lived { tally: life.disk.tally(), files }
+}
+
+impl Life {
+    pub(super) fn options(&mut self) -> SlabOptions {
+        let random = &mut self.random;
+        SlabOptions {
+            flush_interval: None,
+            log_segment_bytes: 8_192 + random.below(60_000),
+            checkpoint_log_bytes: 5_000 + random.below(200_000) as usize,
+            ..SlabOptions::new([7; 16], 5_000 + random.below(400_000) as usize)
+        }
+    }
+
+    pub(super) fn open(&mut self, disk: &FaultyDisk) -> Result<SlabEngine, StorageError> {
+        let options = self.options();
+        disk.set_phase("opening");
+        SlabEngine::open(Arc::new(disk.clone()), options)
+    }
+
+    /// Opens the store after a crash or a kill, which may fail and be followed by another one; and looks at it.
+    pub(super) fn recover(&mut self) -> SlabEngine {
+        let engine = loop {
+            self.come_up();
+            match self.random.below(24) {
+                0..3 => self.disk.fail_after(self.random.below(40)),
+                3..6 => self.disk.stop_after(self.random.below(40)),
+                6 => {
+                    let room = self.random.below(20_000) as usize;
+                    self.disk.set_capacity(self.disk.used() + room);
+                }
+                _ => {}
+            }
+            let opened = self.open(&self.disk.clone());
+            assert_eq!(self.disk.late_writes(), 0, "written after {:?}", self.disk.failed());
+            match opened {
+                Ok(engine) => {
+                    assert_eq!(self.disk.failed(), None, "a failure that was overlooked");
+                    break engine;
+                }
+                Err(error) => {
+                    assert!(self.disk.failed().is_some(), "a store without damage: {error}");
+                }
+            }
+        };
+        self.disk.forgive();
+        self.disk.set_capacity(usize::MAX);
+        let found = engine.last_sequence();
+        assert_eq!(engine.durable_sequence(), found);
+        self.known.recover(found.0);
+        self.read(&*engine.snapshot().expect("it is open"), &self.known.now().clone());
+        if self.random.once_in(3) {
+            self.disk.set_phase("verifying");
+            engine.verify().expect("a store without damage");
+        }
+        engine
+    }
+
+    /// The machine has crashed, unless only the process was killed: what it has written is there, and not safe.
+    fn come_up(&mut self) {
+        if !self.random.once_in(3) {
+            self.disk.forgive();
+            self.disk = self.disk.crash(CrashMode::ALL[self.random.below(4) as usize]);
+        } else {
+            self.disk.forgive();
+            self.disk.note("kill", "");
+        }
+        if self.random.once_in(2) {
+            self.disk.set_capacity(usize::MAX);
+        }
+    }
+
+    /// Prepares a fault.
+    fn arm(&mut self) {
+        match self.random.below(8) {
+            0 | 1 => self.disk.fail_after(self.random.below(self.steps * 8)),
+            2 | 3 => self.disk.stop_after(self.random.below(self.steps * 8)),
+            4 => {
+                let most = 1 << (10 + self.random.below(12));
+                let room = self.random.below(most) as usize;
+                self.disk.set_capacity(self.disk.used() + room);
+            }
+            _ => {}
+        }
+    }
+
+    /// Works with a store until something fails, or for a while.
+    fn work(&mut self, engine: &SlabEngine) {
+        let mut kept: Vec<(Arc<dyn Snapshot>, Model)> = Vec::new();
+        for _ in 0..self.random.below(self.steps + 1) {
+            let step = match self.random.below(20) {
+                0..12 => self.write(engine),
+                12..14 => {
+                    self.disk.set_phase("waiting");
+                    let waited = engine.wait_durable(engine.last_sequence());
+                    self.judge(engine, waited)
+                }
+                14 => {
+                    self.disk.set_phase("checkpoint");
+                    let written = engine.checkpoint();
+                    self.judge(engine, written)
+                }
+                15 if self.random.once_in(4) => {
+                    self.disk.set_phase("verifying");
+                    let verified = engine.verify();
+                    self.judge(engine, verified)
+                }
+                16 => {
+                    kept.push((engine.snapshot().expect("it is open"), self.known.now().clone()));
+                    Step::Done
+                }
+                17 if !kept.is_empty() => {
+                    let at = self.random.below(kept.len() as u64) as usize;
+                    let (snapshot, model) = kept.swap_remove(at);
+                    self.ask(engine, &*snapshot, &model)
+                }
+                _ => {
+                    let model = self.known.now().clone();
+                    self.ask(engine, &*engine.snapshot().expect("it is open"), &model)
+                }
+            };
+            if matches!(step, Step::Over) {
+                return;
+            }
+        }
+        if self.random.once_in(10) {
+            self.disk.set_phase("closing");
+            let closed = engine.close();
+            if closed.is_ok() {
+                assert_eq!(engine.durable_sequence(), engine.last_sequence());
+                self.known.acknowledge(engine.last_sequence().0);
+            } else {
+                // A second time as well.
+                self.judge(engine, closed);
+            }
+        }
+    }
+
+    fn write(&mut self, engine: &SlabEngine) -> Step {
+        self.disk.set_phase("writing");
+        let random = &mut self.random;
+        let (batch, refused) = random_batch(random, &self.shape, engine, self.known.now());
+        match self.apply(engine, batch) {
+            Err(StorageError::Conflict) if refused => Step::Done,
+            outcome => {
+                assert!(!refused || outcome.is_err(), "a condition that does not hold");
+                self.judge(engine, outcome)
+            }
+        }
+    }
+
+    fn apply(&mut self, engine: &SlabEngine, batch: WriteBatch) -> Result<(), StorageError> {
+        let operations = batch.operations().to_vec();
+        let commit = engine.apply(batch)?;
+        self.known.commit(commit.sequence.0, &operations);
+        Ok(())
+    }
+
+    /// Takes note of what is durable, and looks closely when something has failed.
+    fn judge(&mut self, engine: &SlabEngine, outcome: Result<(), StorageError>) -> Step {
+        self.known.acknowledge(engine.durable_sequence().0);
+        let Some(failed) = self.disk.failed() else {
+            outcome.expect("nothing has failed");
+            return Step::Done;
+        };
+        if self.disk.has_stopped() {
+            return Step::Over;
+        }
+        // There is room again, and nothing else fails; which changes nothing for an engine that has seen it fail.
+        self.disk.set_capacity(usize::MAX);
+        self.disk.set_phase("after a failure");
+        let model = self.known.now().clone();
+        self.read(&*engine.snapshot().expect("it can be read"), &model);
+        let (batch, _) = random_batch(&mut self.random, &self.shape, engine, &model);
+        match self.apply(engine, batch) {
+            Err(StorageError::Poisoned { .. }) => {
+                self.disk.note("end of writing", "");
+                let refused = engine.checkpoint();
+                assert!(matches!(refused, Err(StorageError::Poisoned { .. })), "{refused:?}");
+                let refused = engine.wait_durable(engine.last_sequence());
+                assert!(refused.is_err() || self.known.last() == engine.durable_sequence().0);
+                assert!(engine.close().is_err(), "nothing to complain of");
+            }
+            Ok(()) | Err(StorageError::Conflict) => {
+                assert!(!failed.must_not_fail(), "it goes on after {failed:?}");
+                self.known.acknowledge(engine.durable_sequence().0);
+            }
+            Err(error) => panic!("{error} after {failed:?}"),
+        }
+        let late = self.disk.late_writes();
+        assert_eq!(late, 0, "written after {failed:?}");
+        Step::Over
+    }
+
+    fn ask(&mut self, engine: &SlabEngine, snapshot: &dyn Snapshot, model: &Model) -> Step {
+        self.disk.set_phase("reading");
+        let mut outcome = ask(&mut self.random, &self.shape, snapshot, model);
+        if self.random.once_in(4) {
+            outcome = outcome.and(compare(snapshot, model, any_direction(&mut self.random)));
+        }
+        self.judge(engine, outcome)
+    }
+
+    /// Reads everything, with nothing to fail.
+    fn read(&mut self, snapshot: &dyn Snapshot, model: &Model) {
+        compare(snapshot, model, any_direction(&mut self.random)).expect("nothing fails");
+        ask(&mut self.random, &self.shape, snapshot, model).expect("nothing fails");
+    }
+}

@@ -1,0 +1,136 @@
+//! The slab engine on a disk that lies, against plain ordered maps: operations, crashes, faults and damage, all from
+//! one seed, which is printed when a life goes wrong, with the command that repeats it.
+//!
+//! A **life** ([`life`]) is that of one store, with up to a few dozen crashes. After each of them the store must be in
+//! the state of one commit, which is not before the last that was acknowledged. How many lives there are is told by
+//! the environment: `PHOTONDB_SIMULATED_CRASHES` or `PHOTONDB_SIMULATED_SECONDS`; they are spread over all processors.
+
+mod damage;
+mod life;
+mod model;
+mod workload;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::disk::Tally;
+use crate::testing::Random;
+
+/// Crashes unless it is told otherwise: a few seconds of them.
+const CRASHES: u64 = 600;
+
+/// From so many crashes on, each of [`MUST_HAPPEN`] must have happened.
+const MANY_CRASHES: u64 = 20_000;
+
+/// Events that a simulation must have mixed: the event, the file, and what the engine was about, where it matters.
+const MUST_HAPPEN: &[(&str, Option<&str>, Option<&str>)] = &[
+    ("kill", None, None),
+    ("stop of the machine", Some("slab.data"), Some("checkpoint")),
+    ("stop of the machine", Some("slab.log"), Some("waiting")),
+    ("stop of the machine", Some("directory"), None),
+    ("stop of the machine", None, Some("opening")),
+    ("lost write", Some("slab.data"), None),
+    ("lost write", Some("slab.log"), None),
+    ("torn write", Some("slab.data"), None),
+    ("torn write", Some("slab.log"), None),
+    ("torn write", None, Some("opening")),
+    ("reordered change", Some("slab.data"), None),
+    ("lost change of length", Some("slab.data"), None),
+    ("lost hole", Some("slab.data"), None),
+    ("lost creation", Some("slab.log"), None),
+    ("lost creation", Some("slab.data.new"), None),
+    ("lost rename", Some("slab.data.new"), None),
+    ("lost removal", Some("slab.log"), None),
+    ("failed read", Some("slab.data"), None),
+    ("failed write", Some("slab.data"), None),
+    ("failed write", Some("slab.log"), None),
+    ("failed write", None, Some("opening")),
+    ("failed sync", Some("slab.data"), Some("checkpoint")),
+    ("failed sync", Some("slab.log"), None),
+    ("failed sync", None, Some("opening")),
+    ("failed directory sync", None, None),
+    ("failed creation", Some("slab.log"), None),
+    ("failed rename", Some("slab.data.new"), None),
+    ("failed removal", Some("slab.log"), None),
+    ("failed change of length", Some("slab.data"), None),
+    ("failed hole", Some("slab.data"), None),
+    ("full disk", Some("slab.data"), Some("checkpoint")),
+    ("full disk", Some("slab.log"), None),
+    ("full disk", None, Some("opening")),
+    ("end of writing", None, None),
+    ("flipped bit", Some("slab.data"), None),
+    ("flipped bit", Some("slab.log"), None),
+    ("damage found", None, Some("opening")),
+    ("damage found", None, Some("damaged")),
+    ("damage without effect", None, None),
+];
+
+fn from_environment(name: &str) -> Option<u64> {
+    let set = std::env::var(name).ok();
+    set.map(|number| number.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Lives one life after another, on every processor, until there were enough.
+fn simulate(crashes: u64, time: Duration) -> Tally {
+    let first = Random::seed_from_environment();
+    let (next, total, failed) = (AtomicU64::new(0), Mutex::new(Tally::default()), Mutex::new(None));
+    let began = Instant::now();
+    let is_enough = || {
+        let so_far = total.lock().unwrap().count("crash", None, None);
+        so_far >= crashes || began.elapsed() >= time || failed.lock().unwrap().is_some()
+    };
+    let work = || {
+        loop {
+            let seed = first.wrapping_add(next.fetch_add(1, Ordering::Relaxed));
+            match catch_unwind(AssertUnwindSafe(|| life::live(seed))) {
+                Ok(lived) => total.lock().unwrap().add_all(&lived.tally),
+                Err(_) => *failed.lock().unwrap() = Some(seed),
+            }
+            if is_enough() {
+                return;
+            }
+        }
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..processors.min(crashes as usize) {
+            scope.spawn(work);
+        }
+    });
+    if let Some(seed) = *failed.lock().unwrap() {
+        let test = "storage::simulation::every_crash";
+        let set = format!("PHOTONDB_TEST_SEED={seed} PHOTONDB_SIMULATED_CRASHES=1");
+        panic!("a life went wrong; this repeats it:\n{set} cargo test --lib {test}");
+    }
+    let tally = total.into_inner().unwrap();
+    let (lives, crashes) = (next.into_inner(), tally.count("crash", None, None));
+    println!("{crashes} crashes in {lives} lives from seed {first}, {:?}", began.elapsed());
+    println!("{tally}");
+    tally
+}
+
+#[test]
+fn every_crash_leaves_the_state_of_a_commit_that_is_late_enough() {
+    let crashes = from_environment("PHOTONDB_SIMULATED_CRASHES");
+    let seconds = from_environment("PHOTONDB_SIMULATED_SECONDS");
+    let tally = match (crashes, seconds) {
+        (None, Some(seconds)) => simulate(u64::MAX, Duration::from_secs(seconds)),
+        (crashes, _) => simulate(crashes.unwrap_or(CRASHES), Duration::MAX),
+    };
+    if tally.count("crash", None, None) >= MANY_CRASHES {
+        for (event, file, phase) in MUST_HAPPEN {
+            assert!(tally.count(event, *file, *phase) > 0, "no {event}, {file:?}, {phase:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_makes_the_same_life() {
+    for seed in 0..6 {
+        let (one, other) = (life::live(seed), life::live(seed));
+        assert!(one.tally == other.tally && one.files == other.files, "seed {seed}");
+    }
+    assert!(life::live(1).files != life::live(2).files);
+}
