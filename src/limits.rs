@@ -114,6 +114,16 @@ pub const PRIMARY_KEY_BYTES: usize = 127;
 /// Bytes of a primary key that are looked at before it is called too long: RethinkDB's largest key.
 pub const PRIMARY_KEY_EXAMINED_BYTES: usize = 250;
 
+/// Bytes of a value that an entry of a secondary index keeps. Longer values are told apart by their documents. With the
+/// primary key behind them they stay well below [`STORAGE_KEY_BYTES`].
+pub const SECONDARY_KEY_BYTES: usize = 1024;
+
+/// Documents whose values in an index are longer than that and begin alike, which a scan sorts in memory.
+pub const SECONDARY_CUT_DOCUMENTS: usize = 100_000;
+
+/// Documents that the building of an index looks at under their locks at a time: short enough not to be felt.
+pub const INDEX_BUILD_DOCUMENTS: usize = 256;
+
 /// Levels of arrays and objects in a stored document. More than anyone writes by hand, few enough that code which
 /// follows a value recursively stays well within a thread's stack.
 pub const DOCUMENT_DEPTH: usize = 2_000;

@@ -228,9 +228,14 @@ impl Env {
             TableError::Contended { .. } => {
                 Error::new(ErrorKind::OpIndeterminate, error.to_string())
             }
-            error @ (TableError::Storage(_) | TableError::Document { .. }) => Error::op_failed(
-                format!("Table `{}.{}` is not available: {error}", table.db, table.name()),
-            ),
+            TableError::TooManyCut { .. } => Error::resource_limit(error.to_string()),
+            error @ (TableError::Storage(_)
+            | TableError::Document { .. }
+            | TableError::DamagedIndex { .. }) => Error::op_failed(format!(
+                "Table `{}.{}` is not available: {error}",
+                table.db,
+                table.name()
+            )),
         }
     }
 

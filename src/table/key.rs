@@ -35,8 +35,8 @@ pub struct PrimaryKey(Bytes);
 impl PrimaryKey {
     /// Encodes a value, or says why it cannot be a primary key.
     pub fn encode(value: &Datum) -> Result<Self, DatumError> {
-        let mut key = Encoder { bytes: Vec::with_capacity(16), extra: 0 };
-        key.value(value, Place::Whole)?;
+        let mut key = Encoder::new(PRIMARY_KEY_EXAMINED_BYTES);
+        key.value(value, Place::Primary)?;
         if key.length() > PRIMARY_KEY_BYTES + 1 {
             return Err(DatumError::logic(format!(
                 "Primary key too long (max {PRIMARY_KEY_BYTES} characters): {}",
@@ -71,9 +71,18 @@ fn bound(value: Bound<&Datum>) -> Result<Bound<Bytes>, DatumError> {
     })
 }
 
+/// The first bytes of a value's form, more than `most` only if it is longer, or why it can be no key of an index.
+pub(super) fn encode_secondary(value: &Datum, most: usize) -> Result<Vec<u8>, DatumError> {
+    let mut key = Encoder::new(most + 1);
+    key.value(value, Place::Secondary)?;
+    Ok(key.bytes)
+}
+
+/// Where a value stands that is to be a key, or a part of one.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
-    Whole,
+    Primary,
+    Secondary,
     Element,
 }
 
@@ -81,9 +90,15 @@ struct Encoder {
     bytes: Vec<u8>,
     /// How much longer RethinkDB's form is.
     extra: usize,
+    /// Bytes after which nothing matters any more.
+    most: usize,
 }
 
 impl Encoder {
+    fn new(most: usize) -> Self {
+        Self { bytes: Vec::with_capacity(16), extra: 0, most }
+    }
+
     fn length(&self) -> usize {
         self.bytes.len() + self.extra
     }
@@ -105,7 +120,7 @@ impl Encoder {
                 self.bytes.push(b'A');
                 for element in elements.iter() {
                     // What is too long for any key is refused whole, unseen; this also bounds the depth.
-                    if self.length() >= PRIMARY_KEY_EXAMINED_BYTES {
+                    if self.length() >= self.most {
                         break;
                     }
                     self.value(element, Place::Element)?;
@@ -133,7 +148,7 @@ impl Encoder {
 
     fn binary(&mut self, binary: &[u8]) {
         self.bytes.extend_from_slice(b"PBINARY:");
-        for byte in binary.iter().take(PRIMARY_KEY_EXAMINED_BYTES) {
+        for byte in binary.iter().take(self.most) {
             match byte {
                 0 => self.bytes.extend_from_slice(&[1, 1]),
                 1 => self.bytes.extend_from_slice(&[1, 2]),
@@ -150,7 +165,7 @@ impl Encoder {
             )));
         }
         self.bytes.push(b'S');
-        self.bytes.extend(text.bytes().take(PRIMARY_KEY_EXAMINED_BYTES));
+        self.bytes.extend(text.bytes().take(self.most));
         Ok(())
     }
 }
@@ -168,8 +183,13 @@ fn not_a_key(value: &Datum, place: Place) -> DatumError {
         ));
     }
     let message = match place {
-        Place::Whole => format!(
+        Place::Primary => format!(
             "Primary keys must be either a number, string, bool, pseudotype or array (got type {}):\n{}",
+            value.type_name(),
+            value.truncated_print()
+        ),
+        Place::Secondary => format!(
+            "Secondary keys must be a number, string, bool, pseudotype, or array (got type {}):\n{}",
             value.type_name(),
             value.truncated_print()
         ),

@@ -7,22 +7,30 @@
 
 pub mod change;
 pub mod document;
+pub mod index;
+pub mod index_scan;
 pub mod key;
 mod locks;
 pub mod scan;
+mod secondary;
 pub mod write;
 
 #[cfg(test)]
+mod index_tests;
+#[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use uuid::Uuid;
 
 pub use change::{ChangeSink, CommittedChanges, DocumentChange, NoSink};
 pub use document::{Document, DocumentError};
+pub use index::{Index, IndexFunction, IndexKind, Ordered};
+pub use index_scan::{IndexScan, IndexedDocument};
 pub use key::{PrimaryKey, key_range};
 pub use scan::{DocumentScan, TableReader};
+pub use secondary::{IndexRange, IndexValue};
 pub use write::{Decision, WriteError, Written, WrittenOne};
 
 use self::change::ChangeOrder;
@@ -48,6 +56,20 @@ pub enum TableError {
         /// What is wrong with it.
         error: DocumentError,
     },
+    /// The entries of an index do not go with the documents.
+    #[error("{place}: {problem}")]
+    DamagedIndex {
+        /// Which index.
+        place: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Too many values of an index are too long to be kept whole and begin alike.
+    #[error("more than {limit} rows have the same first bytes of a long key in an index")]
+    TooManyCut {
+        /// How many may.
+        limit: usize,
+    },
     /// Other writers changed the same documents each time the write was tried.
     #[error("a document was changed by other writers {attempts} times in a row")]
     Contended {
@@ -64,6 +86,7 @@ pub struct Table {
     engine: Arc<dyn Engine>,
     locks: KeyLocks,
     changes: ChangeOrder,
+    indexes: RwLock<Arc<[Arc<Index>]>>,
 }
 
 impl std::fmt::Debug for Table {
@@ -83,7 +106,9 @@ impl Table {
         sink: Arc<dyn ChangeSink>,
     ) -> Self {
         let changes = ChangeOrder::new(sink);
-        Self { id, primary_key: primary_key.into(), tree, engine, locks: KeyLocks::new(), changes }
+        let (primary_key, locks) = (primary_key.into(), KeyLocks::new());
+        let indexes = RwLock::new(Arc::from([]));
+        Self { id, primary_key, tree, engine, locks, changes, indexes }
     }
 
     /// The table's identity.

@@ -13,8 +13,8 @@ use crate::storage::{CommitSequence, Direction, KeyRange, ReadMode, Scanner, Sna
 pub struct TableReader {
     table: TableId,
     tree: TreeId,
-    snapshot: Arc<dyn Snapshot>,
-    mode: ReadMode,
+    pub(super) snapshot: Arc<dyn Snapshot>,
+    pub(super) mode: ReadMode,
 }
 
 impl TableReader {

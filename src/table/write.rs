@@ -2,12 +2,13 @@
 //! Knows keys, documents and batches; must not know why a document is written, or what is answered.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::change::{CommittedChanges, DocumentChange};
 use super::scan::document;
-use super::{Document, PrimaryKey, Table, TableError};
+use super::{Document, Index, PrimaryKey, Table, TableError};
 use crate::limits::{WRITE_ATTEMPTS, WRITE_COMMIT_BYTES, WRITE_COMMIT_DOCUMENTS};
-use crate::storage::{Commit, Durability, ReadMode, Snapshot, StorageError, WriteBatch};
+use crate::storage::{Commit, Durability, Operation, ReadMode, Snapshot, StorageError, WriteBatch};
 
 /// What becomes of a document.
 #[derive(Debug, Clone)]
@@ -70,9 +71,9 @@ impl Table {
     /// `decide` runs under the locks of the documents: it must not write to this table. It may be asked again for the
     /// same key, when another writer's commit got in between; the last answer counts.
     ///
-    /// With [`ReadMode::CachedOnly`], `NotResident` comes before anything is decided or committed; so it does when
-    /// there are more keys than share one commit, when the engine has too much to write already, and when somebody
-    /// else is at one of the documents, who may be waiting for the disk.
+    /// With [`ReadMode::CachedOnly`], `NotResident` comes before anything is committed; before anything is decided when
+    /// it is a document that is not in memory, when there are more keys than share one commit, when the engine has too
+    /// much to write already, and when somebody else is at one of the documents, who may be waiting for the disk.
     pub fn write<E>(
         &self,
         keys: &[PrimaryKey],
@@ -123,6 +124,8 @@ struct Job<'a> {
     keys: &'a [PrimaryKey],
     durability: Durability,
     mode: ReadMode,
+    /// Looked at only once the locks are held: see [`super::index`].
+    indexes: Arc<[Arc<Index>]>,
     /// What was written under keys that come more than once.
     repeated: HashMap<&'a PrimaryKey, Option<Document>>,
     done: Vec<(Option<Document>, Option<Document>)>,
@@ -137,7 +140,8 @@ impl<'a> Job<'a> {
         mode: ReadMode,
     ) -> Self {
         let done = Vec::with_capacity(keys.len());
-        Self { table, keys, durability, mode, repeated: HashMap::new(), done, commit: None }
+        let (indexes, repeated) = (table.indexes(), HashMap::new());
+        Self { table, keys, durability, mode, indexes, repeated, done, commit: None }
     }
 
     /// Commits until all keys are done: once, unless the documents are very long.
@@ -151,8 +155,9 @@ impl<'a> Job<'a> {
             let batch = self.decide_some(&*snapshot, &read, &twice, decide)?;
             match self.apply(batch, before.0) {
                 Ok(()) => attempts = 0,
-                Err(StorageError::Conflict) if attempts + 1 < WRITE_ATTEMPTS => {
+                Err(error) if self.is_to_be_repeated(&error) && attempts + 1 < WRITE_ATTEMPTS => {
                     attempts += 1;
+                    self.indexes = self.table.indexes();
                     self.done.truncate(before.0);
                     self.repeated = before.1;
                     snapshot = self.table.engine.snapshot()?;
@@ -165,6 +170,15 @@ impl<'a> Job<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Another writer changed what was read, or an index was dropped that the batch keeps up.
+    fn is_to_be_repeated(&self, error: &StorageError) -> bool {
+        match error {
+            StorageError::Conflict => true,
+            StorageError::NoSuchTree(tree) => *tree != self.table.tree,
+            _ => false,
+        }
     }
 
     fn keys_that_repeat(&self) -> Vec<&'a PrimaryKey> {
@@ -231,6 +245,11 @@ impl<'a> Job<'a> {
                     None
                 }
             };
+            if old != new {
+                for index in self.indexes.iter() {
+                    index.follow(&mut batch, key, old.as_ref(), new.as_ref());
+                }
+            }
             if twice.binary_search(&key).is_ok() {
                 self.repeated.insert(key, new.clone());
             }
@@ -245,6 +264,9 @@ impl<'a> Job<'a> {
             return Ok(());
         }
         let table = self.table;
+        if self.mode == ReadMode::CachedOnly && !self.indexes.is_empty() {
+            check_resident(&batch, &*table.engine.snapshot()?)?;
+        }
         let writer = table.changes.announce(&*table.engine);
         let commit = table.engine.apply(batch)?;
         self.commit = Some(commit);
@@ -265,4 +287,14 @@ impl<'a> Job<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether all that the batch changes is in memory, so that applying it waits for nothing.
+fn check_resident(batch: &WriteBatch, snapshot: &dyn Snapshot) -> Result<(), StorageError> {
+    for operation in batch.operations() {
+        if let Operation::Put { tree, key, .. } | Operation::Delete { tree, key } = operation {
+            snapshot.get(*tree, key, ReadMode::CachedOnly)?;
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,224 @@
+//! Reading a table through one of its indexes, at one commit point.
+//! Knows entries and documents; must not know terms or writers.
+//!
+//! Entries come in the order of their values, and with equal values in that of the primary keys. Of values that were
+//! too long to be kept whole, the entries that begin alike are a group: it is read as a whole, and its documents say
+//! which of them are in the range, and in which order.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::secondary::{EntryKey, IndexRange, cut_group, entry_key};
+use super::{Document, Index, PrimaryKey, TableError, TableReader};
+use crate::limits::SECONDARY_CUT_DOCUMENTS;
+use crate::storage::{Direction, KeyRange, ReadMode, Scanner};
+
+/// A document as an index leads to it.
+#[derive(Debug, Clone)]
+pub struct IndexedDocument {
+    /// The document.
+    pub document: Document,
+    /// Its primary key.
+    pub key: PrimaryKey,
+    /// Which of its values led to it: see [`Index::value_of`].
+    pub tag: u32,
+}
+
+/// The documents of a range of an index, one after another.
+pub struct IndexScan {
+    reader: TableReader,
+    index: Arc<Index>,
+    range: IndexRange,
+    direction: Direction,
+    scanner: Scanner,
+    /// What is left of a group.
+    group: VecDeque<IndexedDocument>,
+    /// An entry that was read and belongs behind the group.
+    next: Option<Entry>,
+}
+
+/// An entry that owns its key.
+struct Entry {
+    value: Vec<u8>,
+    is_cut: bool,
+    primary: PrimaryKey,
+    tag: u32,
+}
+
+impl Entry {
+    fn key(&self) -> Bytes {
+        entry_key(&self.value, self.is_cut, &self.primary, self.tag)
+    }
+
+    /// The keys of all entries whose value was cut to the same bytes.
+    fn group(&self) -> KeyRange {
+        cut_group(&self.value)
+    }
+}
+
+impl TableReader {
+    /// The documents of a range of an index, in the order of their values or against it.
+    pub fn scan_index(
+        &self,
+        index: &Arc<Index>,
+        range: &IndexRange,
+        direction: Direction,
+    ) -> Result<IndexScan, TableError> {
+        let cursor = self.snapshot.cursor(index.tree(), range.keys(), direction)?;
+        Ok(IndexScan {
+            reader: self.clone(),
+            index: Arc::clone(index),
+            range: range.clone(),
+            direction,
+            scanner: Scanner::new(cursor, self.mode),
+            group: VecDeque::new(),
+            next: None,
+        })
+    }
+
+    /// The number of entries in a range of an index, without reading documents; `None` when only they can say it.
+    pub fn count_index(
+        &self,
+        index: &Index,
+        range: &IndexRange,
+    ) -> Result<Option<u64>, TableError> {
+        if !range.is_exact() {
+            return Ok(None);
+        }
+        Ok(Some(self.snapshot.count(index.tree(), range.keys(), self.mode)?))
+    }
+}
+
+impl IndexScan {
+    /// The next document, or `None` at the end. After `NotResident` the scan stands where it stood.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a Result of an Option reads better with `?`"
+    )]
+    pub fn next(&mut self) -> Result<Option<IndexedDocument>, TableError> {
+        loop {
+            if let Some(document) = self.group.pop_front() {
+                return Ok(Some(document));
+            }
+            if self.next.is_none() {
+                self.next = self.read_entry()?;
+            }
+            let Some(entry) = &self.next else { return Ok(None) };
+            if entry.is_cut {
+                self.read_group(0)?;
+                continue;
+            }
+            // The entry stays in place until its document was found, should that not be in memory.
+            let found = self.load(entry)?;
+            self.next = None;
+            return Ok(Some(found));
+        }
+    }
+
+    /// Passes over up to `documents` documents, and returns how many there were to pass. Costs no more than finding
+    /// the place, unless values are there that were cut.
+    pub fn skip(&mut self, documents: u64) -> Result<u64, TableError> {
+        let mut left = documents;
+        while left > 0 && self.group.pop_front().is_some() {
+            left -= 1;
+        }
+        if !self.range.is_exact() {
+            while left > 0 && self.next()?.is_some() {
+                left -= 1;
+            }
+            return Ok(documents - left);
+        }
+        if left > 0 && self.next.take().is_some() {
+            left -= 1;
+        }
+        left -= self.scanner.skip(left)?;
+        self.next = self.read_entry()?;
+        if let Some(entry) = &self.next
+            && entry.is_cut
+        {
+            let passed = self.entries_of_group_before(entry)?;
+            self.read_group(passed)?;
+            // A group is no longer than a bound that is far below what a `usize` holds.
+            self.group.drain(..(passed as usize).min(self.group.len()));
+        }
+        Ok(documents - left)
+    }
+
+    /// Changes how later reads behave.
+    pub fn set_mode(&mut self, mode: ReadMode) {
+        self.scanner.set_mode(mode);
+        self.reader.mode = mode;
+    }
+
+    fn read_entry(&mut self) -> Result<Option<Entry>, TableError> {
+        let Some((key, _)) = self.scanner.next()? else { return Ok(None) };
+        let Some(split) = EntryKey::split(key) else {
+            let place = format!("index {}", self.index.id());
+            return Err(TableError::DamagedIndex { place, problem: "a key that is no entry's" });
+        };
+        Ok(Some(Entry {
+            value: split.value.to_vec(),
+            is_cut: split.is_cut,
+            primary: PrimaryKey::from_stored(split.primary),
+            tag: split.tag,
+        }))
+    }
+
+    fn load(&self, entry: &Entry) -> Result<IndexedDocument, TableError> {
+        let Some(document) = self.reader.get(&entry.primary)? else {
+            let place = format!("index {}", self.index.id());
+            return Err(TableError::DamagedIndex { place, problem: "an entry without document" });
+        };
+        Ok(IndexedDocument { document, key: entry.primary.clone(), tag: entry.tag })
+    }
+
+    /// Entries that begin like this one and come before it in the scan's direction.
+    fn entries_of_group_before(&self, entry: &Entry) -> Result<u64, TableError> {
+        let group = entry.group();
+        let key = entry.key();
+        let before = match self.direction {
+            Direction::Forward => KeyRange::new(group.start, Bound::Excluded(key)),
+            Direction::Backward => KeyRange::new(Bound::Excluded(key), group.end),
+        };
+        Ok(self.reader.snapshot.count(self.index.tree(), &before, self.reader.mode)?)
+    }
+
+    /// Reads all entries that begin like the one that is next, of which so many were passed over before it, and puts
+    /// those in the range in order.
+    fn read_group(&mut self, passed: u64) -> Result<(), TableError> {
+        let Some(first) = &self.next else { return Ok(()) };
+        let keys = first.group();
+        let cursor = self.reader.snapshot.cursor(self.index.tree(), &keys, self.direction)?;
+        let mut scanner = Scanner::new(cursor, self.reader.mode);
+        let mut found = Vec::new();
+        let mut entries = 0;
+        while let Some((key, _)) = scanner.next()? {
+            entries += 1;
+            if entries > SECONDARY_CUT_DOCUMENTS {
+                return Err(TableError::TooManyCut { limit: SECONDARY_CUT_DOCUMENTS });
+            }
+            let Some(split) = EntryKey::split(key) else { continue };
+            let primary = PrimaryKey::from_stored(split.primary);
+            let entry = Entry { value: Vec::new(), is_cut: true, primary, tag: split.tag };
+            let loaded = self.load(&entry)?;
+            if let Some(value) = self.index.value_of(&loaded.document, loaded.tag)
+                && self.range.contains(&value)
+            {
+                found.push((value, loaded));
+            }
+        }
+        // Stable, so that equal values stay in the order of the primary keys.
+        match self.direction {
+            Direction::Forward => found.sort_by(|a, b| a.0.cmp(&b.0)),
+            Direction::Backward => found.sort_by(|a, b| b.0.cmp(&a.0)),
+        }
+        // The entry that is next was read already.
+        self.scanner.skip((entries as u64).saturating_sub(passed + 1))?;
+        self.next = None;
+        self.group = found.into_iter().map(|(_, document)| document).collect();
+        Ok(())
+    }
+}
