@@ -121,6 +121,12 @@ pub const SECONDARY_KEY_BYTES: usize = 1024;
 /// Documents whose values in an index are longer than that and begin alike, which a scan sorts in memory.
 pub const SECONDARY_CUT_DOCUMENTS: usize = 100_000;
 
+/// Indexes that are built at the same time. Others wait: building takes a whole core each.
+pub const INDEX_BUILDS: usize = 2;
+
+/// How often `indexWait` looks whether the indexes are complete.
+pub const INDEX_WAIT_POLL: Duration = Duration::from_millis(5);
+
 /// Documents that the building of an index looks at under their locks at a time: short enough not to be felt.
 pub const INDEX_BUILD_DOCUMENTS: usize = 256;
 

@@ -59,6 +59,35 @@ pub enum CatalogError {
         /// The name.
         table: String,
     },
+    /// The table that was used does not exist any more.
+    #[error("The table was dropped.")]
+    TableGone,
+    /// There is an index of that name on the table.
+    #[error("Index `{index}` already exists on table `{table}`.")]
+    IndexExists {
+        /// Its name.
+        index: String,
+        /// The table's database and name.
+        table: String,
+    },
+    /// There is no index of that name on the table.
+    #[error("Index `{index}` does not exist on table `{table}`.")]
+    NoSuchIndex {
+        /// The name.
+        index: String,
+        /// The table's database and name.
+        table: String,
+    },
+    /// An index cannot be given another's name.
+    #[error("Index `{old}` does not exist or index `{new}` already exists on table `{table}`.")]
+    IndexNotRenamed {
+        /// Its name, if there is one.
+        old: String,
+        /// The name it was to have.
+        new: String,
+        /// The table's database and name.
+        table: String,
+    },
     /// The database of system tables cannot be treated like others.
     #[error("Database `rethinkdb` is special; you can't {0}.")]
     SpecialDatabase(SpecialAction),

@@ -7,6 +7,7 @@
 //! commit, as after any other write.
 
 mod error;
+mod indexes;
 mod record;
 mod state;
 pub mod system;
@@ -15,14 +16,19 @@ pub mod system;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use uuid::Uuid;
 
 pub use error::{CatalogError, NameKind, SpecialAction};
-pub use state::{CatalogState, Database, DatabaseId, TableConfig, TableEntry, WriteAcks};
+pub use indexes::{IndexFunctions, NoFunctions};
+pub use state::{
+    CatalogState, Database, DatabaseId, IndexDefinition, IndexEntry, TableConfig, TableEntry,
+    WriteAcks,
+};
 pub use system::SYSTEM_DATABASE;
 
+use self::indexes::BuildGate;
 use self::record::{DatabaseRecord, Stored, TableRecord};
 use crate::limits::WRITE_ATTEMPTS;
 use crate::storage::{Commit, Engine, StorageError, TreeId, WriteBatch};
@@ -35,9 +41,13 @@ pub const DEFAULT_DATABASE: &str = "test";
 pub struct Catalog {
     engine: Arc<dyn Engine>,
     sink: Arc<dyn ChangeSink>,
+    functions: Arc<dyn IndexFunctions>,
     state: RwLock<Arc<CatalogState>>,
     /// Held by the one who makes a change.
     change: Mutex<()>,
+    builds: Arc<BuildGate>,
+    /// For the threads that build indexes, which end when the catalog does.
+    this: Weak<Self>,
 }
 
 /// A change that was made.
@@ -57,9 +67,22 @@ pub fn is_valid_name(name: &str) -> bool {
 
 impl Catalog {
     /// Opens the catalog that the engine holds, or makes one with an empty database [`DEFAULT_DATABASE`]. Changes of
-    /// all tables go to `sink`.
-    pub fn open(engine: Arc<dyn Engine>, sink: Arc<dyn ChangeSink>) -> Result<Self, CatalogError> {
-        let catalog = Self { engine, sink, state: RwLock::default(), change: Mutex::default() };
+    /// all tables go to `sink`; `functions` knows what indexes are computed from. Indexes whose building was cut short
+    /// are built from the start.
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        sink: Arc<dyn ChangeSink>,
+        functions: Arc<dyn IndexFunctions>,
+    ) -> Result<Arc<Self>, CatalogError> {
+        let catalog = Arc::new_cyclic(|this| Self {
+            engine,
+            sink,
+            functions,
+            state: RwLock::default(),
+            change: Mutex::default(),
+            builds: Arc::default(),
+            this: this.clone(),
+        });
         let mut attempts = 0;
         while !catalog.reload()? {
             let mut batch = record::new_catalog();
@@ -71,6 +94,7 @@ impl Catalog {
                 applied => drop(applied?),
             }
         }
+        catalog.resume_builds();
         Ok(catalog)
     }
 
@@ -106,13 +130,12 @@ impl Catalog {
             let database = state.ordinary_database(name, SpecialAction::Drop)?;
             record::delete_database(batch, database.id.0);
             for table in database.tables() {
-                record::delete_table(batch, table.id.0);
-                batch.drop_tree(table.primary_tree);
+                table.delete(batch);
             }
             Ok((state.without_database(name), Arc::clone(database)))
         })?;
         for table in dropped.value.tables() {
-            self.sink.dropped(table.id);
+            self.let_go(table);
         }
         Ok(dropped)
     }
@@ -141,9 +164,10 @@ impl Catalog {
                 name: name.to_owned(),
                 config: config.clone(),
                 primary_tree: primary_tree.0,
+                indexes: Vec::new(),
             };
             record::put_table(batch, id, &record)?;
-            let entry = Arc::new(self.entry(TableId(id), record, None));
+            let entry = Arc::new(self.entry(TableId(id), record, None)?);
             let mut database = Database::clone(found);
             database.tables.insert(name.to_owned(), Arc::clone(&entry));
             Ok((state.with_database(database), entry))
@@ -163,12 +187,18 @@ impl Catalog {
                 database: database.to_owned(),
                 table: name.to_owned(),
             })?;
-            record::delete_table(batch, entry.id.0);
-            batch.drop_tree(entry.primary_tree);
+            entry.delete(batch);
             Ok((state.with_database(changed), entry))
         })?;
-        self.sink.dropped(dropped.value.id);
+        self.let_go(&dropped.value);
         Ok(dropped)
+    }
+
+    fn let_go(&self, table: &TableEntry) {
+        for entry in table.indexes.values() {
+            entry.index.set_dropped();
+        }
+        self.sink.dropped(table.id);
     }
 
     /// Makes one change: `plan` fills the batch and says what the catalog is then. It is asked again when a writer
@@ -220,8 +250,8 @@ impl Catalog {
             let database = databases.get_mut(&record.database).ok_or_else(|| {
                 record::damaged(&format!("table {id}"), "its database does not exist")
             })?;
-            let open = before.table_by_id(TableId(id)).map(|entry| Arc::clone(&entry.table));
-            let entry = self.entry(TableId(id), record, open);
+            let open = before.table_by_id(TableId(id)).map(|entry| &**entry);
+            let entry = self.entry(TableId(id), record, open)?;
             database.tables.insert(entry.name.clone(), Arc::new(entry));
         }
         let named =
@@ -229,15 +259,44 @@ impl Catalog {
         Ok(CatalogState { revision: stored.revision, databases: named.collect() })
     }
 
-    /// A table under its name: with the value that is open already, or else opened.
-    fn entry(&self, id: TableId, record: TableRecord, open: Option<Arc<Table>>) -> TableEntry {
+    /// A table under its name: with the values that are open already, or else opened.
+    fn entry(
+        &self,
+        id: TableId,
+        record: TableRecord,
+        open: Option<&TableEntry>,
+    ) -> Result<TableEntry, CatalogError> {
         let primary_tree = TreeId(record.primary_tree);
-        let table = open.unwrap_or_else(|| {
+        let table = open.map(|entry| Arc::clone(&entry.table)).unwrap_or_else(|| {
             let (engine, sink) = (Arc::clone(&self.engine), Arc::clone(&self.sink));
             Arc::new(Table::new(id, &record.config.primary_key, primary_tree, engine, sink))
         });
-        let TableRecord { database, name, config, .. } = record;
-        TableEntry { id, name, database: DatabaseId(database), config, table, primary_tree }
+        let TableRecord { database, name, config, indexes, .. } = record;
+        let indexes = self.open_indexes(indexes, open)?;
+        table.set_indexes(indexes.values().map(|entry| Arc::clone(&entry.index)).collect());
+        let database = DatabaseId(database);
+        Ok(TableEntry { id, name, database, config, table, indexes, primary_tree })
+    }
+}
+
+impl TableEntry {
+    fn record(&self) -> TableRecord {
+        TableRecord {
+            database: self.database.0,
+            name: self.name.clone(),
+            config: self.config.clone(),
+            primary_tree: self.primary_tree.0,
+            indexes: self.index_records(),
+        }
+    }
+
+    /// Drops all that is stored of it.
+    fn delete(&self, batch: &mut WriteBatch) {
+        record::delete_table(batch, self.id.0);
+        batch.drop_tree(self.primary_tree);
+        for entry in self.indexes.values() {
+            batch.drop_tree(entry.index.tree());
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CatalogError, TableConfig};
+use super::{CatalogError, IndexDefinition, TableConfig};
 use crate::storage::{
     Direction, Durability, KeyRange, ReadMode, Scanner, Snapshot, TreeId, WriteBatch,
 };
@@ -43,6 +43,19 @@ pub(super) struct TableRecord {
     pub(super) config: TableConfig,
     /// The name of the tree that holds the documents.
     pub(super) primary_tree: u64,
+    #[serde(default)]
+    pub(super) indexes: Vec<IndexRecord>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct IndexRecord {
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) definition: IndexDefinition,
+    /// The name of the tree that holds the entries.
+    pub(super) tree: u64,
+    /// Whether the entries of all documents are there.
+    pub(super) is_built: bool,
 }
 
 /// All that is stored.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::system::{SYSTEM_DATABASE, SYSTEM_TABLES};
 use super::{CatalogError, SpecialAction};
 use crate::storage::Durability;
-use crate::table::{Table, TableId};
+use crate::table::{Index, Table, TableId};
 
 /// The identity of a database, which outlives its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +35,7 @@ impl Database {
 }
 
 /// A table under its name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TableEntry {
     /// Its identity.
     pub id: TableId,
@@ -47,7 +47,31 @@ pub struct TableEntry {
     pub config: TableConfig,
     /// The open table. The same one as long as the table exists, whatever else changes.
     pub table: Arc<Table>,
+    /// Its secondary indexes by name.
+    pub indexes: BTreeMap<String, IndexEntry>,
     pub(super) primary_tree: crate::storage::TreeId,
+}
+
+/// A secondary index under its name.
+#[derive(Debug, Clone)]
+pub struct IndexEntry {
+    /// The open index. The same one as long as the index exists.
+    pub index: Arc<Index>,
+    /// What it was made from.
+    pub definition: Arc<IndexDefinition>,
+}
+
+/// What an index was made from. The function is in a form that whoever made it understands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexDefinition {
+    /// The function.
+    pub function: String,
+    /// The function as people read it.
+    pub query: String,
+    /// Whether every element of an array is a value of its own.
+    pub multi: bool,
+    /// Whether its values are shapes.
+    pub geo: bool,
 }
 
 /// What a table was made with.
@@ -146,6 +170,11 @@ impl CatalogState {
         self.databases().flat_map(|database| database.tables()).find(|table| table.id == id)
     }
 
+    /// The database that a table is in.
+    pub fn database_of(&self, table: &TableEntry) -> Option<&Arc<Database>> {
+        self.databases().find(|database| database.id == table.database)
+    }
+
     /// The database of that name, if `action` may be done to it.
     pub(super) fn ordinary_database(
         &self,
@@ -163,6 +192,18 @@ impl CatalogState {
         let mut databases = self.databases.clone();
         databases.insert(database.name.clone(), Arc::new(database));
         Self { revision: self.revision + 1, databases }
+    }
+
+    /// The same catalog with one table put in the place of the one of its name.
+    pub(super) fn with_table(&self, table: Arc<TableEntry>) -> Self {
+        match self.database_of(&table) {
+            Some(database) => {
+                let mut database = Database::clone(database);
+                database.tables.insert(table.name.clone(), table);
+                self.with_database(database)
+            }
+            None => self.clone(),
+        }
     }
 
     /// The same catalog without one database.

@@ -12,8 +12,12 @@ use crate::table::{CommittedChanges, Decision, Document, NoSink, PrimaryKey};
 
 const WAIT: ReadMode = ReadMode::MayBlock;
 
-fn catalog() -> Catalog {
-    Catalog::open(Arc::new(MemoryEngine::new()), Arc::new(NoSink)).unwrap()
+fn open(engine: Arc<dyn Engine>) -> Arc<Catalog> {
+    Catalog::open(engine, Arc::new(NoSink), Arc::new(Fields)).unwrap()
+}
+
+fn catalog() -> Arc<Catalog> {
+    open(Arc::new(MemoryEngine::new()))
 }
 
 fn create_table(catalog: &Catalog, database: &str, name: &str) -> Arc<TableEntry> {
@@ -124,28 +128,28 @@ fn a_catalog_opened_again_is_the_same() {
         write_acks: WriteAcks::Single,
         shards: 4,
     };
-    let first = Catalog::open(engine.clone(), Arc::new(NoSink)).unwrap();
+    let first = open(engine.clone());
     let database = first.create_database("shop").unwrap().value;
     let table = first.create_table("shop", "items", &config).unwrap().value;
     insert(&table, 1.0);
     let test = first.state().database("test").unwrap().id;
     drop(first);
 
-    let second = Catalog::open(engine, Arc::new(NoSink)).unwrap();
+    let second = open(engine);
     let state = second.state();
     assert_eq!(state.database("shop").unwrap().id, database.id);
     assert_eq!(state.database("test").unwrap().id, test, "made once");
     let found = state.table("shop", "items").unwrap();
     assert_eq!((found.id, &found.config, count(found)), (table.id, &config, 1));
     second.drop_database("test").unwrap();
-    let third = Catalog::open(second.engine().clone(), Arc::new(NoSink)).unwrap();
+    let third = open(second.engine().clone());
     assert_eq!(third.state().database_names(), ["rethinkdb", "shop"], "not made again");
 }
 
 #[test]
 fn two_catalogs_on_one_engine_do_not_overwrite_each_other() {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
-    let open = || Catalog::open(engine.clone(), Arc::new(NoSink)).unwrap();
+    let open = || open(engine.clone());
     let (first, second) = (open(), open());
     let table = create_table(&first, "test", "a");
     create_table(&first, "test", "b");
@@ -220,7 +224,7 @@ fn a_damaged_catalog_is_refused_with_its_place() {
         ("t0123456789abcdef", "{}", "missing field"),
     ] {
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
-        Catalog::open(engine.clone(), Arc::new(NoSink)).unwrap();
+        open(engine.clone());
         let mut batch = WriteBatch::new(Durability::Hard);
         batch.put(record::TREE, key, value);
         engine.apply(batch).unwrap();

@@ -15,7 +15,7 @@ use super::error::{Error, NodeId};
 use super::eval::{Call, Facts, Node, Op};
 use super::function::FuncNode;
 use super::scope::VarId;
-use super::spec::{Cost, Effect, TermSpec};
+use super::spec::{Cost, Determinism, Effect, TermSpec};
 use super::terms;
 
 /// A compiled query.
@@ -191,7 +191,8 @@ impl<'c> Compiler<'c> {
                     TermType::Now => {
                         // Checked like any term; what it gives is known already.
                         self.call(kind, args, optargs, id, place)?;
-                        Ok(literal(self.now.clone()))
+                        let facts = Facts { determinism: Determinism::OneQuery, ..Facts::LITERAL };
+                        Ok(Node { facts, ..literal(self.now.clone()) })
                     }
                     TermType::MakeObj => self.object(optargs, id, place),
                     _ => self.call(kind, args, optargs, id, place),

@@ -7,12 +7,13 @@ use crate::changefeed::Hub;
 use crate::storage::Engine;
 
 use super::http_client::HttpHost;
+use super::index_function::ReqlFunctions;
 use super::js::ScriptHost;
 
 /// The server, as a query sees it. One for the whole server, shared by all queries.
 pub struct Context {
     /// Databases and tables.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// Who listens to changes.
     pub hub: Arc<Hub>,
     /// The server's name, where tables say which server holds them.
@@ -25,7 +26,7 @@ pub struct Context {
 
 impl Context {
     /// A server whose catalog is open and hands its changes to the hub.
-    pub fn new(catalog: Catalog, hub: Arc<Hub>, server_name: &str) -> Context {
+    pub fn new(catalog: Arc<Catalog>, hub: Arc<Hub>, server_name: &str) -> Context {
         let scripts = ScriptHost::default();
         let http = HttpHost::default();
         Context { catalog, hub, server_name: Arc::from(server_name), scripts, http }
@@ -34,12 +35,11 @@ impl Context {
     /// A server over what the engine holds; a catalog is made in an engine that has none.
     pub fn open(engine: Arc<dyn Engine>, server_name: &str) -> Result<Context, CatalogError> {
         let hub = Arc::new(Hub::default());
-        let catalog = Catalog::open(engine, hub.clone())?;
+        let catalog = Catalog::open(engine, hub.clone(), Arc::new(ReqlFunctions))?;
         Ok(Context::new(catalog, hub, server_name))
     }
 
     /// A server that keeps everything in memory.
-    #[cfg(test)]
     pub fn in_memory(server_name: &str) -> Result<Context, CatalogError> {
         Context::open(Arc::new(crate::storage::memory::MemoryEngine::new()), server_name)
     }

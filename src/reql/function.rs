@@ -174,6 +174,20 @@ impl Func {
         }
     }
 
+    /// The function as a term that can be kept, and as JavaScript for people; `None` for one that is no term.
+    pub fn stored_form(&self) -> Option<(String, String)> {
+        match &self.kind {
+            FuncKind::Reql { node, captured } => {
+                let term = super::wire::function_term(node, captured.as_deref());
+                Some((term, super::source::function_as_js(node)))
+            }
+            FuncKind::Constant(_)
+            | FuncKind::GetField(_)
+            | FuncKind::Pluck(_)
+            | FuncKind::Native(_) => None,
+        }
+    }
+
     /// How many parameters it declares; `None` when it takes any number.
     pub fn arity(&self) -> Option<usize> {
         match &self.kind {

@@ -15,6 +15,7 @@ pub mod eval;
 pub mod function;
 pub mod grouped;
 pub mod http_client;
+mod index_function;
 pub mod js;
 pub mod random;
 mod run;
@@ -27,6 +28,7 @@ pub mod stream;
 pub mod terms;
 mod trace;
 pub mod value;
+mod wire;
 
 pub use compile::{CompileError, Program};
 pub use context::Context;

@@ -21,6 +21,21 @@ pub(super) fn function_source(node: &FuncNode, captured: Option<&Captured>) -> S
     out
 }
 
+/// `function(var1) { return r.add(var1, 1); }`
+pub(super) fn function_as_js(node: &FuncNode) -> String {
+    let mut out = String::new();
+    push_function(node, &mut out);
+    out
+}
+
+fn push_function(node: &FuncNode, out: &mut String) {
+    out.push_str("function(");
+    push_params(node, out);
+    out.push_str(") { return ");
+    push_node(&node.body, out);
+    out.push_str("; }");
+}
+
 fn push_params(node: &FuncNode, out: &mut String) {
     let params: Vec<String> = node.params.iter().map(|name| format!("var{name}")).collect();
     out.push_str(&params.join(", "));
@@ -35,13 +50,7 @@ fn push_node(node: &Node, out: &mut String) {
             let fields = fields.iter().map(|(name, node)| (name.as_ref(), node));
             push_fields(fields, out);
         }
-        Op::Func(func) => {
-            out.push_str("function(");
-            push_params(func, out);
-            out.push_str(") { return ");
-            push_node(&func.body, out);
-            out.push_str("; }");
-        }
+        Op::Func(func) => push_function(func, out),
         Op::Call(call) => push_call(call, out),
     }
 }

@@ -183,6 +183,8 @@ pub enum Effect {
 pub enum Determinism {
     /// Always.
     Always,
+    /// Within one query (`r.now()`).
+    OneQuery,
     /// On one server (floating point of geometry may differ between machines).
     SingleServer,
     /// Never: random, tables, scripts.

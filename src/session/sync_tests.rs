@@ -9,7 +9,7 @@ use photondb_protocol::numbers::Version;
 
 use super::Session;
 use super::testing::service_on;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, NoFunctions};
 use crate::changefeed::Hub;
 use crate::reql::Context;
 use crate::storage::memory::MemoryEngine;
@@ -88,7 +88,7 @@ impl Engine for SlowDisk {
 
 fn session(disk: &Arc<SlowDisk>) -> Session {
     let hub = Arc::new(Hub::default());
-    let catalog = Catalog::open(disk.clone(), hub.clone()).unwrap();
+    let catalog = Catalog::open(disk.clone(), hub.clone(), Arc::new(NoFunctions)).unwrap();
     catalog.create_table("test", "t", &Default::default()).unwrap();
     let service = service_on(Context::new(catalog, hub, "test"));
     Session::new(service, Version::V1_0)

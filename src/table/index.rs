@@ -110,6 +110,11 @@ impl Index {
         self.is_ready.store(true, Ordering::Release);
     }
 
+    /// Whether it was dropped.
+    pub fn is_dropped(&self) -> bool {
+        self.is_dropped.load(Ordering::Relaxed)
+    }
+
     /// The building, if it is under way, ends.
     pub fn set_dropped(&self) {
         self.is_dropped.store(true, Ordering::Relaxed);
@@ -205,7 +210,7 @@ impl Table {
             if keys.is_empty() {
                 return Ok(true);
             }
-            if index.is_dropped.load(Ordering::Relaxed) {
+            if index.is_dropped() {
                 return Ok(false);
             }
             match self.index_some(index, &keys) {

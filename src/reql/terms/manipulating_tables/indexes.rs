@@ -1,19 +1,26 @@
 //! `indexCreate`, `indexDrop`, `indexList`, `indexRename`, `indexStatus`, `indexWait`.
-//!
-//! Secondary indexes cannot be created yet, and creating one says so. So there are none, which is what the others say.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
+use serde::{Deserialize, Serialize};
 
+use crate::catalog::{CatalogError, IndexDefinition, IndexEntry};
 use crate::datum::Datum;
-use crate::reql::error::{Error, Result};
+use crate::limits::INDEX_WAIT_POLL;
+use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
+use crate::reql::function::Shortcut;
+use crate::reql::index_function::{field_function, is_index_function};
 use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Effect, Status, TermSpec};
-use crate::reql::value::Val;
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
+use crate::reql::terms::catalog_error;
+use crate::reql::value::{Val, ValKind};
 
 pub static INDEX_CREATE: TermSpec = TermSpec {
     options: &["multi", "geo"],
-    status: Status::Planned,
+    status: Status::Without("geospatial indexes"),
     ..TermSpec::on_tables(
         Effect::Meta,
         TermType::IndexCreate,
@@ -64,39 +71,194 @@ pub static INDEX_WAIT: TermSpec = TermSpec::on_tables(
     "INDEX_WAIT",
     Chapter::ManipulatingTables,
     Arity::at_least(1),
-    index_status,
+    index_wait,
 );
 
 fn index_create(args: &Args<'_>) -> Result<Val> {
-    args.arg(0)?.into_table()?;
-    args.str(1)?;
-    Err(Error::op_failed("Secondary indexes are not supported by this server yet."))
+    let table = args.arg(0)?.into_table()?;
+    let name = args.str(1)?;
+    check_name(&table, &name)?;
+    let (function, query) = match args.len() {
+        2 => field_function(&name),
+        _ => given_function(args)?,
+    };
+    let multi = flag(args, "multi")?;
+    let geo = flag(args, "geo")?;
+    let definition = IndexDefinition { function, query, multi, geo };
+    let catalog = &args.env.context.catalog;
+    let created = catalog
+        .create_index(table.table.id(), &name, &definition)
+        .map_err(|error| index_error(&table, error))?;
+    args.env.note_commit(created.commit);
+    args.value(Datum::object([("created", Datum::Number(1.0))]))
+}
+
+/// A function, or what `index_status` shows of one.
+fn given_function(args: &Args<'_>) -> Result<(String, String)> {
+    let val = args.arg(2)?;
+    if let ValKind::Datum(Datum::Binary(bytes)) = &val.kind {
+        return stored_function(bytes).map_err(|error| error.at(val.at));
+    }
+    let func = val.into_func(Shortcut::None, args.env)?;
+    if func.determinism() != Determinism::Always {
+        let message =
+            "Could not prove function deterministic.  Index functions must be deterministic.";
+        return Err(Error::logic(message).at(func.at));
+    }
+    func.stored_form().ok_or_else(|| Error::logic("An index function cannot be a script."))
+}
+
+fn flag(args: &Args<'_>, name: &'static str) -> Result<bool> {
+    args.optarg(name)?.map_or(Ok(false), |val| val.truthy(args.env))
+}
+
+fn check_name(table: &TableRef, name: &str) -> Result<()> {
+    if *name == **table.table.primary_key() {
+        return Err(Error::logic(format!(
+            "Index name conflict: `{name}` is the name of the primary key."
+        )));
+    }
+    Ok(())
+}
+
+fn index_error(table: &TableRef, error: CatalogError) -> Error {
+    match error {
+        CatalogError::TableGone => args_table_gone(table),
+        error => catalog_error(error),
+    }
+}
+
+fn args_table_gone(table: &TableRef) -> Error {
+    Error::op_failed(format!("Table `{}.{}` does not exist.", table.db, table.name()))
 }
 
 fn index_drop(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
-    Err(not_found(&table, &args.str(1)?))
+    let name = args.str(1)?;
+    let catalog = &args.env.context.catalog;
+    let dropped =
+        catalog.drop_index(table.table.id(), &name).map_err(|error| index_error(&table, error))?;
+    args.env.note_commit(dropped.commit);
+    args.value(Datum::object([("dropped", Datum::Number(1.0))]))
 }
 
 fn index_list(args: &Args<'_>) -> Result<Val> {
-    args.arg(0)?.into_table()?;
-    args.value(Datum::array(vec![]))
+    let table = args.arg(0)?.into_table()?;
+    let names = table.entry.indexes.keys().map(|name| name.as_str().into());
+    args.value(Datum::array(names.collect()))
 }
 
 fn index_rename(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
-    let old = args.str(1)?;
-    args.str(2)?;
-    Err(not_found(&table, &old))
+    let (old, new) = (args.str(1)?, args.str(2)?);
+    check_name(&table, &old)?;
+    check_name(&table, &new)?;
+    let overwrite = flag(args, "overwrite")?;
+    let catalog = &args.env.context.catalog;
+    let renamed = catalog
+        .rename_index(table.table.id(), &old, &new, overwrite)
+        .map_err(|error| index_error(&table, error))?;
+    args.env.note_commit(renamed.commit);
+    let count = if old == new { 0.0 } else { 1.0 };
+    args.value(Datum::object([("renamed", Datum::Number(count))]))
 }
 
 /// The state of the indexes named, or of all.
 fn index_status(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
-    match args.len() {
-        1 => args.value(Datum::array(vec![])),
-        _ => Err(not_found(&table, &args.str(1)?)),
+    let found = named(args, &table)?;
+    args.value(Datum::array(found.iter().map(|(name, entry)| status(name, entry)).collect()))
+}
+
+/// The same, once they are all complete. An index that is dropped meanwhile is not waited for.
+fn index_wait(args: &Args<'_>) -> Result<Val> {
+    let table = args.arg(0)?.into_table()?;
+    let found = named(args, &table)?;
+    while !found.iter().all(|(_, entry)| entry.index.is_ready() || entry.index.is_dropped()) {
+        if !args.env.may_wait() {
+            let message = "An index is being built.";
+            return Err(Error::new(ErrorKind::NotResident, message));
+        }
+        args.env.check_interrupt_now()?;
+        std::thread::sleep(INDEX_WAIT_POLL);
     }
+    args.value(Datum::array(found.iter().map(|(name, entry)| status(name, entry)).collect()))
+}
+
+fn named(args: &Args<'_>, table: &TableRef) -> Result<Vec<(String, IndexEntry)>> {
+    let all = &table.entry.indexes;
+    let mut names = BTreeSet::new();
+    for i in 1..args.len() {
+        names.insert(args.str(i)?);
+    }
+    if names.is_empty() {
+        return Ok(all.iter().map(|(name, entry)| (name.clone(), entry.clone())).collect());
+    }
+    let find = |name: &Arc<str>| match all.get(&**name) {
+        Some(entry) => Ok((name.to_string(), entry.clone())),
+        None => Err(not_found(table, name)),
+    };
+    names.iter().map(find).collect()
+}
+
+fn status(name: &str, entry: &IndexEntry) -> Datum {
+    let definition = &entry.definition;
+    let mut options = Vec::new();
+    if definition.multi {
+        options.push("multi: true");
+    }
+    if definition.geo {
+        options.push("geo: true");
+    }
+    let options = match options.is_empty() {
+        true => String::new(),
+        false => format!(", {{{}}}", options.join(", ")),
+    };
+    let query = format!("indexCreate('{name}', {}{options})", definition.query);
+    let mut fields = vec![
+        ("function", Datum::Binary(shown_function(definition).into())),
+        ("geo", Datum::Bool(definition.geo)),
+        ("index", name.into()),
+        ("multi", Datum::Bool(definition.multi)),
+        ("outdated", Datum::Bool(false)),
+        ("query", query.into()),
+        ("ready", Datum::Bool(entry.index.is_ready())),
+    ];
+    if !entry.index.is_ready() {
+        fields.push(("progress", Datum::Number(entry.index.progress())));
+    }
+    Datum::object(fields)
+}
+
+/// What stands before a function where `index_status` shows it.
+const FUNCTION_MAGIC: &[u8] = b"$reql_index_function$";
+
+#[derive(Serialize, Deserialize)]
+struct ShownFunction {
+    function: String,
+    query: String,
+}
+
+fn shown_function(definition: &IndexDefinition) -> Vec<u8> {
+    let shown = Datum::object([
+        ("function", definition.function.as_str().into()),
+        ("query", definition.query.as_str().into()),
+    ]);
+    [FUNCTION_MAGIC, shown.to_json().as_bytes()].concat()
+}
+
+fn stored_function(bytes: &[u8]) -> Result<(String, String)> {
+    let read = || {
+        let shown = bytes.strip_prefix(FUNCTION_MAGIC)?;
+        let shown: ShownFunction = serde_json::from_slice(shown).ok()?;
+        is_index_function(&shown.function).then_some((shown.function, shown.query))
+    };
+    read().ok_or_else(|| {
+        Error::logic(
+            "Cannot create an index except from a reql_index_function returned from `index_status` in the field \
+             `function`.",
+        )
+    })
 }
 
 /// An index that a query names and that does not exist.

@@ -1,0 +1,121 @@
+//! What an index is computed from: a function kept as its term, compiled when the index is opened.
+//!
+//! An index function is deterministic, so it needs nothing of the server, and it runs on whatever thread writes a
+//! document. A document for which it fails has no value.
+
+use std::sync::{Arc, OnceLock};
+
+use photondb_protocol::json;
+use photondb_protocol::numbers::TermType;
+use photondb_protocol::raw_term::RawTerm;
+
+use crate::catalog::{IndexDefinition, IndexFunctions};
+use crate::datum::Datum;
+use crate::table::{Document, IndexFunction, IndexKind, Ordered};
+
+use super::compile::Program;
+use super::context::Context;
+use super::env::{CancelFlag, Env};
+use super::eval::Op;
+use super::function::{Func, FuncNode};
+use super::scope::Scope;
+use super::spec::Determinism;
+
+/// Compiles the functions that the catalog keeps.
+#[derive(Debug)]
+pub struct ReqlFunctions;
+
+impl IndexFunctions for ReqlFunctions {
+    fn compile(
+        &self,
+        definition: &IndexDefinition,
+    ) -> Result<(Arc<dyn IndexFunction>, Box<dyn IndexKind>), String> {
+        if definition.geo {
+            return Err("geospatial indexes are not supported yet".to_owned());
+        }
+        let program = Arc::new(compile(&definition.function)?);
+        let Op::Func(node) = &program.root().op else {
+            return Err("it is not a function".to_owned());
+        };
+        let function: Arc<dyn IndexFunction> = match field_of(node) {
+            Some(field) => Arc::new(FieldIndex { field }),
+            None => Arc::new(TermIndex { node: node.clone(), program }),
+        };
+        Ok((function, Box::new(Ordered)))
+    }
+}
+
+/// Compiles a function from its term.
+fn compile(text: &str) -> Result<Program, String> {
+    let json = json::parse(text).map_err(|error| error.to_string())?;
+    let term = RawTerm::from_json(json).map_err(|error| error.to_string())?;
+    Program::compile(term, Vec::new(), &Datum::Null).map_err(|error| error.to_string())
+}
+
+/// The name of the field, when a function does nothing but read one of its argument.
+fn field_of(node: &FuncNode) -> Option<Arc<str>> {
+    let [param] = node.params.as_slice() else { return None };
+    let Op::Call(call) = &node.body.op else { return None };
+    let reads = matches!(call.spec.term, TermType::GetField | TermType::Bracket);
+    let [of, name] = call.args.as_slice() else { return None };
+    let of_row = match &of.op {
+        Op::Var(name) => name == param,
+        Op::ImplicitVar => true,
+        _ => false,
+    };
+    match &name.op {
+        Op::Datum(Datum::String(field)) if reads && of_row => Some(field.clone()),
+        _ => None,
+    }
+}
+
+/// One field of the document, read without its neighbours.
+#[derive(Debug)]
+struct FieldIndex {
+    field: Arc<str>,
+}
+
+impl IndexFunction for FieldIndex {
+    fn value(&self, document: &Document) -> Option<Datum> {
+        // A damaged document is an error to whoever reads it; here it only cannot be found.
+        document.field(&self.field).ok().flatten()
+    }
+}
+
+/// Any function.
+#[derive(Debug)]
+struct TermIndex {
+    program: Arc<Program>,
+    node: Arc<FuncNode>,
+}
+
+impl IndexFunction for TermIndex {
+    fn value(&self, document: &Document) -> Option<Datum> {
+        let row = document.decode().ok()?;
+        let context = detached()?;
+        let env = Env::new(context, self.program.clone(), CancelFlag::default(), true).ok()?;
+        Func::close(&self.node, &Scope::EMPTY).call_datum(&env, &[row]).ok()
+    }
+}
+
+/// A server around functions that know of none: empty, the same for all.
+fn detached() -> Option<Arc<Context>> {
+    static DETACHED: OnceLock<Option<Arc<Context>>> = OnceLock::new();
+    DETACHED.get_or_init(|| Context::in_memory("").ok().map(Arc::new)).clone()
+}
+
+/// The function that reads a field, as a term and as people read it.
+pub(super) fn field_function(field: &str) -> (String, String) {
+    let name = Datum::string(field).to_json();
+    let term = format!("[69,[[2,[1]],[31,[[10,[1]],{name}]]]]");
+    (term, format!("function(_var19) {{ return _var19.getField({name}); }}"))
+}
+
+/// Whether a text is the term of a function that an index can be computed from: one that gives the same answer for the
+/// same document, always.
+pub(super) fn is_index_function(text: &str) -> bool {
+    compile(text).is_ok_and(|program| {
+        let root = program.root();
+        matches!(root.op, Op::Func(_)) && root.facts.determinism == Determinism::Always
+    })
+}
