@@ -15,8 +15,8 @@ use super::{
     Catalog, CatalogError, CatalogState, Changed, IndexDefinition, IndexEntry, TableEntry,
 };
 use crate::limits::INDEX_BUILDS;
-use crate::storage::{TreeId, WriteBatch};
-use crate::table::{Index, IndexFunction, IndexKind, Table, TableId};
+use crate::storage::{StorageError, TreeId, WriteBatch};
+use crate::table::{Index, IndexFunction, IndexKind, Table, TableError, TableId};
 
 /// Makes functions of what is stored of them.
 pub trait IndexFunctions: Send + Sync {
@@ -190,7 +190,8 @@ impl Catalog {
             let _building = gate.enter();
             match table.build_index(&index) {
                 Ok(true) => {}
-                Ok(false) => return,
+                // Dropped, or the server stops.
+                Ok(false) | Err(TableError::Storage(StorageError::Closed)) => return,
                 Err(error) => {
                     tracing::error!(
                         "index {} of table {} was not built: {error}",

@@ -7,10 +7,59 @@ use std::sync::Mutex;
 use super::*;
 use crate::datum::Datum;
 use crate::storage::memory::MemoryEngine;
-use crate::storage::{Durability, KeyRange, ReadMode};
-use crate::table::{CommittedChanges, Decision, Document, NoSink, PrimaryKey};
+use crate::storage::{Direction, Durability, KeyRange, ReadMode};
+use crate::table::{
+    CommittedChanges, Decision, Document, Index, IndexFunction, IndexKind, IndexRange, NoSink,
+    Ordered, PrimaryKey,
+};
 
 const WAIT: ReadMode = ReadMode::MayBlock;
+
+/// Functions that are the name of a field.
+struct Fields;
+
+#[derive(Debug)]
+struct Field(String);
+
+impl IndexFunctions for Fields {
+    fn compile(
+        &self,
+        definition: &IndexDefinition,
+    ) -> Result<(Arc<dyn IndexFunction>, Box<dyn IndexKind>), String> {
+        match definition.function.as_str() {
+            "" => Err("no field".to_owned()),
+            field => Ok((Arc::new(Field(field.to_owned())), Box::new(Ordered))),
+        }
+    }
+}
+
+impl IndexFunction for Field {
+    fn value(&self, document: &Document) -> Option<Datum> {
+        document.field(&self.0).unwrap()
+    }
+}
+
+fn by_field(field: &str) -> IndexDefinition {
+    IndexDefinition { function: field.into(), query: String::new(), multi: false, geo: false }
+}
+
+fn wait_until_built(catalog: &Catalog, table: TableId, name: &str) -> Arc<Index> {
+    loop {
+        let state = catalog.state();
+        let index = &state.table_by_id(table).unwrap().indexes[name].index;
+        if index.is_ready() {
+            return Arc::clone(index);
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn found(catalog: &Catalog, table: TableId, index: &Arc<Index>) -> usize {
+    let state = catalog.state();
+    let reader = state.table_by_id(table).unwrap().table.reader(WAIT).unwrap();
+    let mut scan = reader.scan_index(index, &IndexRange::ALL, Direction::Forward).unwrap();
+    std::iter::from_fn(|| scan.next().unwrap()).count()
+}
 
 fn open(engine: Arc<dyn Engine>) -> Arc<Catalog> {
     Catalog::open(engine, Arc::new(NoSink), Arc::new(Fields)).unwrap()
@@ -208,7 +257,8 @@ impl ChangeSink for Dropped {
 #[test]
 fn whoever_listens_is_told_of_dropped_tables() {
     let sink = Arc::new(Dropped::default());
-    let catalog = Catalog::open(Arc::new(MemoryEngine::new()), sink.clone()).unwrap();
+    let catalog =
+        Catalog::open(Arc::new(MemoryEngine::new()), sink.clone(), Arc::new(Fields)).unwrap();
     let ids = ["a", "b", "c"].map(|name| create_table(&catalog, "test", name).id);
     catalog.drop_table("test", "b").unwrap();
     catalog.drop_database("test").unwrap();
@@ -228,7 +278,74 @@ fn a_damaged_catalog_is_refused_with_its_place() {
         let mut batch = WriteBatch::new(Durability::Hard);
         batch.put(record::TREE, key, value);
         engine.apply(batch).unwrap();
-        let text = text(Catalog::open(engine, Arc::new(NoSink)));
+        let text = text(Catalog::open(engine, Arc::new(NoSink), Arc::new(Fields)));
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn indexes_are_made_built_renamed_and_dropped() {
+    let catalog = catalog();
+    let table = create_table(&catalog, "test", "t").id;
+    let state = catalog.state();
+    for id in 0..700 {
+        insert(state.table_by_id(table).unwrap(), f64::from(id));
+    }
+    catalog.create_index(table, "a", &by_field("id")).unwrap();
+    let a = wait_until_built(&catalog, table, "a");
+    assert_eq!(found(&catalog, table, &a), 700);
+    insert(state.table_by_id(table).unwrap(), 700.0);
+    assert_eq!(found(&catalog, table, &a), 701);
+    let again = catalog.create_index(table, "a", &by_field("x"));
+    assert_eq!(text(again), "Index `a` already exists on table `test.t`.");
+    let renamed = catalog.rename_index(table, "a", "b", false).unwrap().value;
+    assert_eq!(renamed.indexes["b"].index.id(), a.id());
+    catalog.create_index(table, "c", &by_field("x")).unwrap();
+    let c = wait_until_built(&catalog, table, "c");
+    let refused = "Index `b` does not exist or index `c` already exists on table `test.t`.";
+    assert_eq!(text(catalog.rename_index(table, "b", "c", false)), refused);
+    catalog.rename_index(table, "b", "c", true).unwrap();
+    assert!(c.is_dropped() && !a.is_dropped());
+    catalog.rename_index(table, "c", "c", false).unwrap();
+    let missing = "Index `b` does not exist on table `test.t`.";
+    assert_eq!(text(catalog.drop_index(table, "b")), missing);
+    catalog.drop_index(table, "c").unwrap();
+    assert!(a.is_dropped());
+    insert(state.table_by_id(table).unwrap(), 701.0);
+    catalog.create_index(table, "d", &by_field("id")).unwrap();
+    catalog.drop_table("test", "t").unwrap();
+    assert_eq!(text(catalog.create_index(table, "e", &by_field("x"))), "The table was dropped.");
+    let trees = catalog.engine().snapshot().unwrap().trees(WAIT).unwrap();
+    assert_eq!(trees, [record::TREE], "the trees of dropped tables and indexes are gone");
+}
+
+#[test]
+fn indexes_of_a_catalog_opened_again_are_there_and_built_to_the_end() {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let first = open(engine.clone());
+    let table = create_table(&first, "test", "t");
+    first.create_index(table.id, "a", &by_field("id")).unwrap();
+    wait_until_built(&first, table.id, "a");
+    insert(first.state().table_by_id(table.id).unwrap(), 1.0);
+    // One that was not finished: its record says so, and entries are missing.
+    let changed = first.create_index(table.id, "b", &by_field("id")).unwrap();
+    wait_until_built(&first, table.id, "b");
+    let mut record = changed.value.record();
+    record.indexes[1].is_built = false;
+    let tree = TreeId(record.indexes[1].tree);
+    let mut batch = WriteBatch::new(Durability::Soft);
+    record::put_table(&mut batch, table.id.0, &record).unwrap();
+    batch.drop_tree(tree);
+    batch.create_tree(tree);
+    engine.apply(batch).unwrap();
+    drop(first);
+    let second = open(engine);
+    for name in ["a", "b"] {
+        let index = wait_until_built(&second, table.id, name);
+        assert_eq!(found(&second, table.id, &index), 1, "{name}");
+    }
+    let state = second.state();
+    assert_eq!(*state.table_by_id(table.id).unwrap().indexes["a"].definition, by_field("id"));
+    let damaged = second.create_index(table.id, "c", &by_field(""));
+    assert!(text(damaged).ends_with("no field"));
 }
