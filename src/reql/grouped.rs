@@ -37,6 +37,11 @@ impl Grouped {
 pub trait GroupKeys: std::fmt::Debug + Send {
     /// Appends the groups the row belongs to; none when it belongs nowhere.
     fn keys(&self, env: &Env, row: &Datum, out: &mut Vec<Datum>) -> Result<()>;
+
+    /// What is grouped of a row: all of it, unless it carries something for [`GroupKeys::keys`] alone.
+    fn row(&self, row: Datum) -> Datum {
+        row
+    }
 }
 
 /// A stream whose rows carry groups, with the transformations to apply to each row.
@@ -158,6 +163,7 @@ fn split(
     let mut of_row = Vec::new();
     for row in rows {
         keys.keys(env, &row, &mut of_row).map_err(|error| error.at(at))?;
+        let row = keys.row(row);
         let last = of_row.pop();
         for group in of_row.drain(..) {
             groups.entry(group).or_default().push(row.clone());

@@ -5,14 +5,14 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::catalog::TableEntry;
+use crate::catalog::{IndexEntry, TableEntry};
 use crate::datum::Datum;
 use crate::storage::{Direction, KeyRange};
-use crate::table::{PrimaryKey, Table, key_range};
+use crate::table::{IndexRange, PrimaryKey, Table, key_range};
 
 use super::env::Env;
-use super::error::Result;
-use super::stream::{BoxStream, TableScan};
+use super::error::{Error, Result};
+use super::stream::{BoxStream, IndexRow, IndexRows, TableScan};
 
 /// A database that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,67 @@ impl TableRef {
     pub fn name(&self) -> &str {
         &self.entry.name
     }
+
+    /// An index by its name, if it can be read.
+    pub fn index(&self, name: &str) -> Result<TableIndex> {
+        if *name == **self.table.primary_key() {
+            return Ok(TableIndex::Primary);
+        }
+        let entry = self.index_entry(name)?;
+        if entry.definition.geo {
+            return Err(Error::logic(format!(
+                "Index `{name}` is a geospatial index.  Only get_nearest and get_intersecting can use a geospatial \
+                 index."
+            )));
+        }
+        Ok(TableIndex::Secondary { name: Arc::from(name), entry: entry.clone() })
+    }
+
+    /// A secondary index of any kind by its name, if it is complete.
+    pub fn index_entry(&self, name: &str) -> Result<&IndexEntry> {
+        let entry = self.entry.indexes.get(name).ok_or_else(|| self.index_not_found(name))?;
+        if !entry.index.is_ready() {
+            return Err(Error::op_failed(format!(
+                "Index `{name}` on table `{}.{}` was accessed before its construction was finished.",
+                self.db,
+                self.name()
+            )));
+        }
+        Ok(entry)
+    }
+
+    /// What is said of an index that does not exist.
+    pub fn index_not_found(&self, name: &str) -> Error {
+        Error::op_failed(format!(
+            "Index `{name}` was not found on table `{}.{}`.",
+            self.db,
+            self.name()
+        ))
+    }
+}
+
+/// An index of a table.
+#[derive(Clone, Debug)]
+pub enum TableIndex {
+    /// That of the primary key.
+    Primary,
+    /// A secondary one that is ordered by its values.
+    Secondary {
+        /// Its name.
+        name: Arc<str>,
+        /// The index.
+        entry: IndexEntry,
+    },
+}
+
+impl TableIndex {
+    /// Its name on this table.
+    pub fn name(&self, table: &TableRef) -> Arc<str> {
+        match self {
+            TableIndex::Primary => table.table.primary_key().clone(),
+            TableIndex::Secondary { name, .. } => name.clone(),
+        }
+    }
 }
 
 /// A table, or a range or an order of one that no transformation has touched.
@@ -49,6 +110,8 @@ impl TableRef {
 pub struct TableVal {
     /// The table.
     pub table: TableRef,
+    /// The index that a range or an order is one of; the primary one if none was named.
+    pub index: Option<TableIndex>,
     /// What `between` left of it.
     pub range: Option<(Bound<Datum>, Bound<Datum>)>,
     /// What `orderBy` with an index asked for.
@@ -58,7 +121,7 @@ pub struct TableVal {
 impl TableVal {
     /// The whole table.
     pub fn whole(table: TableRef) -> Self {
-        TableVal { table, range: None, order: None }
+        TableVal { table, index: None, range: None, order: None }
     }
 
     /// Whether a range or an order was applied.
@@ -66,7 +129,54 @@ impl TableVal {
         self.range.is_some() || self.order.is_some()
     }
 
-    /// The primary keys it covers.
+    /// The name of its index.
+    pub fn index_name(&self) -> Arc<str> {
+        self.index.as_ref().unwrap_or(&TableIndex::Primary).name(&self.table)
+    }
+
+    /// The same, restricted to a range of an index.
+    pub fn between(
+        self,
+        index: TableIndex,
+        left: Bound<Datum>,
+        right: Bound<Datum>,
+    ) -> Result<Self> {
+        if self.range.is_some() {
+            return Err(Error::logic("Cannot perform multiple BETWEENs on the same table."));
+        }
+        let name = index.name(&self.table);
+        if self.index.is_some() && self.index_name() != name {
+            return Err(Error::logic(format!(
+                "Cannot call BETWEEN on index `{name}` after ordering on index `{}`.",
+                self.index_name()
+            )));
+        }
+        let val = TableVal { index: Some(index), range: Some((left, right)), ..self };
+        // A bound that can be no key is refused here and not by whoever reads the range.
+        match &val.index {
+            Some(TableIndex::Secondary { .. }) => drop(val.index_range()?),
+            Some(TableIndex::Primary) | None => drop(val.key_range()?),
+        }
+        Ok(val)
+    }
+
+    /// The same in the order of an index.
+    pub fn ordered_by(self, index: TableIndex, direction: Direction) -> Result<Self> {
+        if self.order.is_some() {
+            let message = "Cannot perform multiple indexed ORDER_BYs on the same table.";
+            return Err(Error::logic(message));
+        }
+        let name = index.name(&self.table);
+        if self.index.is_some() && self.index_name() != name {
+            return Err(Error::logic(format!(
+                "Cannot order by index `{name}` after calling BETWEEN on index `{}`.",
+                self.index_name()
+            )));
+        }
+        Ok(TableVal { index: Some(index), order: Some(direction), ..self })
+    }
+
+    /// The primary keys it covers, of a range of the primary index.
     pub fn key_range(&self) -> Result<KeyRange> {
         match &self.range {
             Some((left, right)) => Ok(key_range(left.as_ref(), right.as_ref())?),
@@ -74,9 +184,27 @@ impl TableVal {
         }
     }
 
+    /// The values it covers, of a range of a secondary index.
+    fn index_range(&self) -> Result<IndexRange> {
+        match &self.range {
+            Some((left, right)) => Ok(IndexRange::new(left.clone(), right.clone())?),
+            None => Ok(IndexRange::ALL),
+        }
+    }
+
     /// Its documents.
     pub fn into_stream(self, env: &Env) -> Result<BoxStream> {
-        Ok(Box::new(TableScan::open(env, &self)?))
+        self.into_rows(env, IndexRow::Document)
+    }
+
+    /// Its documents, or the values of its index, or both. The primary index gives documents alone.
+    pub fn into_rows(self, env: &Env, row: IndexRow) -> Result<BoxStream> {
+        let Some(TableIndex::Secondary { entry, .. }) = &self.index else {
+            return Ok(Box::new(TableScan::open(env, &self)?));
+        };
+        let direction = self.order.unwrap_or(Direction::Forward);
+        let ranges = vec![self.index_range()?];
+        Ok(Box::new(IndexRows::open(env, &self.table, &entry.index, ranges, direction, row)?))
     }
 
     /// Its documents as a selection.

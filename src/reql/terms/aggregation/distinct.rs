@@ -1,7 +1,7 @@
 //! `distinct`: each element once, in order.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use photondb_protocol::numbers::TermType;
 
@@ -9,9 +9,9 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::selection::TableVal;
+use crate::reql::selection::{TableIndex, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::{BoxStream, Transform, Transformed, for_each_batch};
+use crate::reql::stream::{BoxStream, IndexRow, Transform, Transformed, for_each_batch};
 use crate::reql::terms::transformations::ordered_by_index;
 use crate::reql::value::{Val, ValKind};
 
@@ -58,12 +58,34 @@ fn of_table(args: &Args<'_>, table: TableVal, index: Option<&str>) -> Result<Val
         Some(_) => table,
         None => ordered_by_index(table, index.unwrap_or(&key), false)?,
     };
+    if let (Some(_), Some(TableIndex::Secondary { .. })) = (index, &table.index) {
+        let values = table.into_rows(args.env, IndexRow::Value)?;
+        let once = Transformed::new(values, Box::new(Once::default()), args.node.id);
+        return args.val(ValKind::Sequence(Box::new(once)));
+    }
     let documents = table.into_stream(args.env)?;
     let stream: BoxStream = match index {
         None => documents,
         Some(_) => Box::new(Transformed::new(documents, Box::new(KeyOf { key }), args.node.id)),
     };
     args.val(ValKind::Sequence(stream))
+}
+
+/// The first of equal rows that follow each other.
+#[derive(Debug, Default)]
+struct Once {
+    last: Mutex<Option<Datum>>,
+}
+
+impl Transform for Once {
+    fn apply(&self, _env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() != Some(&row) {
+            *last = Some(row.clone());
+            out.push(row);
+        }
+        Ok(())
+    }
 }
 
 /// A document's primary key.

@@ -11,8 +11,9 @@ use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::grouped::{GroupKeys, GroupedStream};
-use crate::reql::selection::TableVal;
+use crate::reql::selection::{TableIndex, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
+use crate::reql::stream::IndexRow;
 use crate::reql::terms::transformations::ordered_by_index;
 use crate::reql::value::{Val, ValKind};
 
@@ -36,14 +37,21 @@ fn group(args: &Args<'_>) -> Result<Val> {
     for i in 1..args.len() {
         funcs.push(args.func(i, Shortcut::GetField)?);
     }
+    let mut with_value = false;
     let source = match args.optarg("index")? {
         Some(index) => {
             let at = index.at;
             let index = index.str(args.env)?;
             let table = TableVal::whole(first.into_table()?);
-            let key = Datum::String(index.clone());
-            funcs.push(Func::from_datum(key, Shortcut::GetField, at)?);
-            ordered_by_index(table, &index, false)?.into_stream(args.env)?
+            let ordered = ordered_by_index(table, &index, false)?;
+            if let Some(TableIndex::Secondary { .. }) = ordered.index {
+                with_value = true;
+            } else {
+                let key = Datum::String(index.clone());
+                funcs.push(Func::from_datum(key, Shortcut::GetField, at)?);
+            }
+            let row = if with_value { IndexRow::Both } else { IndexRow::Document };
+            ordered.into_rows(args.env, row)?
         }
         None if matches!(first.kind, ValKind::GroupedStream(_)) => {
             return Err(Error::logic(
@@ -52,11 +60,11 @@ fn group(args: &Args<'_>) -> Result<Val> {
         }
         None => first.into_stream(args.env)?,
     };
-    if funcs.is_empty() {
+    if funcs.is_empty() && !with_value {
         return Err(Error::logic("Cannot group by nothing."));
     }
     let multi = args.optarg_bool("multi", false)?;
-    let keys = Box::new(Keys { funcs, multi });
+    let keys = Box::new(Keys { funcs, multi, with_value });
     args.val(ValKind::GroupedStream(GroupedStream::new(source, keys, args.node.id)))
 }
 
@@ -64,23 +72,40 @@ fn group(args: &Args<'_>) -> Result<Val> {
 struct Keys {
     funcs: Vec<Func>,
     multi: bool,
+    /// Whether the rows are pairs of an index's value and a document.
+    with_value: bool,
 }
 
 impl GroupKeys for Keys {
     fn keys(&self, env: &Env, row: &Datum, out: &mut Vec<Datum>) -> Result<()> {
-        if let ([func], false) = (self.funcs.as_slice(), self.multi) {
-            out.push(key(env, func, row)?);
-            return Ok(());
-        }
-        let mut values = Vec::with_capacity(self.funcs.len());
+        let (value, row) = match row {
+            Datum::Array(pair) if self.with_value => match pair.as_slice() {
+                [value, row] => (Some(value), row),
+                _ => return Err(Error::internal("A row of an index is no pair.")),
+            },
+            row => (None, row),
+        };
+        let mut values = Vec::with_capacity(self.funcs.len() + 1);
         for func in &self.funcs {
             values.push(key(env, func, row)?);
+        }
+        values.extend(value.cloned());
+        if let ([only], false) = (values.as_slice(), self.multi) {
+            out.push(only.clone());
+            return Ok(());
         }
         if self.multi {
             combinations(env, &values, &mut Vec::new(), out)
         } else {
             out.push(Datum::array(values));
             Ok(())
+        }
+    }
+
+    fn row(&self, row: Datum) -> Datum {
+        match &row {
+            Datum::Array(pair) if self.with_value => pair.last().cloned().unwrap_or(row),
+            _ => row,
         }
     }
 }

@@ -71,8 +71,8 @@ fn table_info(env: &Env, table: &TableRef) -> Result<Datum> {
     fields.set("db", database_info(env, &table.db));
     fields.set("doc_count_estimates", Datum::array(vec![Datum::Number(count as f64)]));
     fields.set("id", table.entry.id.0.to_string().into());
-    // No table has a secondary index yet.
-    fields.set("indexes", Datum::array(Vec::new()));
+    let indexes = table.entry.indexes.keys().map(|name| name.as_str().into());
+    fields.set("indexes", Datum::array(indexes.collect()));
     fields.set("name", table.name().into());
     fields.set("primary_key", Datum::String(table.table.primary_key().clone()));
     Ok(fields.build())
@@ -80,7 +80,7 @@ fn table_info(env: &Env, table: &TableRef) -> Result<Datum> {
 
 fn slice(env: &Env, slice: &TableVal, fields: &mut Fields) -> Result<()> {
     fields.set("table", table_info(env, &slice.table)?);
-    fields.set("index", Datum::String(slice.table.table.primary_key().clone()));
+    fields.set("index", Datum::String(slice.index_name()));
     let sorting = match slice.order {
         None => "UNORDERED",
         Some(Direction::Forward) => "ASCENDING",

@@ -9,12 +9,13 @@ use crate::reql::env::Env;
 use crate::reql::error::{ErrorKind, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::selection::TableRef;
+use crate::reql::selection::{TableIndex, TableRef};
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Effect, Grouping, TermSpec};
 use crate::reql::stream::{Rows, Transform};
-use crate::reql::terms::selecting_data::check_index;
+use crate::reql::terms::selecting_data::named_index;
 use crate::reql::value::Val;
-use crate::table::{PrimaryKey, TableReader};
+use crate::storage::Direction;
+use crate::table::{IndexRange, PrimaryKey, TableReader};
 
 use super::pair;
 
@@ -32,15 +33,16 @@ fn eq_join(args: &Args<'_>) -> Result<Val> {
     let rows = Rows::of(args.arg(0)?, args.env)?;
     let func = args.func(1, Shortcut::GetField)?;
     let table = args.arg(2)?.into_table()?;
-    check_index(args, &table)?;
+    let index = named_index(args, &table)?;
     // Results come in the order of the elements, whether `ordered` asks for it or not.
     let reader = args.env.reader(&table)?;
-    rows.transform(args, Box::new(EqJoin { func, table, reader }))
+    rows.transform(args, Box::new(EqJoin { func, table, index, reader }))
 }
 
 struct EqJoin {
     func: Func,
     table: TableRef,
+    index: TableIndex,
     reader: TableReader,
 }
 
@@ -50,14 +52,32 @@ impl std::fmt::Debug for EqJoin {
     }
 }
 
+impl EqJoin {
+    fn by_index(&self, env: &Env, row: &Datum, key: &Datum, out: &mut Vec<Datum>) -> Result<()> {
+        let TableIndex::Secondary { entry, .. } = &self.index else { return Ok(()) };
+        let failed = |error| env.table_error(&self.table, error);
+        let range = IndexRange::value(key)?;
+        let scan = self.reader.scan_index(&entry.index, &range, Direction::Forward);
+        let mut scan = scan.map_err(failed)?;
+        while let Some(found) = scan.next().map_err(failed)? {
+            let right = env.decode(&self.table, &found.document)?;
+            out.push(pair(row.clone(), Some(right)));
+            env.check_interrupt()?;
+        }
+        Ok(())
+    }
+}
+
 impl Transform for EqJoin {
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
         let key = match self.func.call_datum(env, std::slice::from_ref(&row)) {
             Ok(Datum::Null) => return Ok(()),
-            Ok(key) => PrimaryKey::encode(&key)?,
+            Ok(key) => key,
             Err(error) if error.kind() == ErrorKind::NonExistence => return Ok(()),
             Err(error) => return Err(error),
         };
+        let TableIndex::Primary = &self.index else { return self.by_index(env, &row, &key, out) };
+        let key = PrimaryKey::encode(&key)?;
         let found = self.reader.get(&key).map_err(|error| env.table_error(&self.table, error))?;
         if let Some(document) = found {
             let right = env.decode(&self.table, &document)?;

@@ -14,7 +14,7 @@ use crate::limits::FEED_QUEUE_CHANGES;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::selection::{SingleSelection, TableRef};
+use crate::reql::selection::{SingleSelection, TableIndex, TableRef, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, Status, TermSpec};
 use crate::reql::stream::{BatchSpec, Feed, Stream};
 use crate::reql::value::{Val, ValKind};
@@ -51,6 +51,9 @@ fn changes(args: &Args<'_>) -> Result<Val> {
     let options = Options::read(args)?;
     let env = args.env;
     let stream = match target.kind {
+        ValKind::Table(TableVal { index: Some(TableIndex::Secondary { .. }), .. }) => {
+            return Err(not_supported());
+        }
         ValKind::Table(slice) => {
             let range = slice.key_range()?;
             let interest = Interest::Range(range.clone());

@@ -196,7 +196,7 @@ fn named(args: &Args<'_>, table: &TableRef) -> Result<Vec<(String, IndexEntry)>>
     }
     let find = |name: &Arc<str>| match all.get(&**name) {
         Some(entry) => Ok((name.to_string(), entry.clone())),
-        None => Err(not_found(table, name)),
+        None => Err(table.index_not_found(name)),
     };
     names.iter().map(find).collect()
 }
@@ -259,13 +259,4 @@ fn stored_function(bytes: &[u8]) -> Result<(String, String)> {
              `function`.",
         )
     })
-}
-
-/// An index that a query names and that does not exist.
-pub fn not_found(table: &TableRef, index: &str) -> Error {
-    Error::op_failed(format!(
-        "Index `{index}` was not found on table `{}.{}`.",
-        table.db,
-        table.name()
-    ))
 }

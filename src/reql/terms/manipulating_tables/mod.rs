@@ -6,8 +6,6 @@ mod tables;
 
 use crate::reql::spec::TermSpec;
 
-pub use indexes::not_found as index_not_found;
-
 pub static ROWS: &[&TermSpec] = &[
     &changes::CHANGES,
     &indexes::INDEX_CREATE,

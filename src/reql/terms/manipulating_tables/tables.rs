@@ -194,7 +194,7 @@ fn describe(env: &Env, database: &str, table: &TableEntry) -> Datum {
         ("db", database.into()),
         ("durability", durability_name(config.durability).into()),
         ("id", table.id.0.to_string().into()),
-        ("indexes", Datum::array(vec![])),
+        ("indexes", Datum::array(table.indexes.keys().map(|name| name.as_str().into()).collect())),
         ("name", table.name.as_str().into()),
         ("primary_key", config.primary_key.as_str().into()),
         ("shards", Datum::array(vec![shard; config.shards as usize])),

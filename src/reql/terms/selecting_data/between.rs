@@ -7,17 +7,16 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
-use super::get_all::check_index;
+use super::get_all::named_index;
 
 const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<Val>) -> TermSpec {
     TermSpec {
         options: &["left_bound", "right_bound", "index"],
         effect: Effect::Read,
         determinism: Determinism::No,
-        status: Status::Without("secondary indexes"),
         ..TermSpec::pure(term, name, Chapter::SelectingData, Arity::exactly(3), eval)
     }
 }
@@ -36,19 +35,14 @@ enum Nulls {
 }
 
 fn between(args: &Args<'_>, nulls: Nulls) -> Result<Val> {
-    let mut slice = args.arg(0)?.into_table_slice()?;
+    let slice = args.arg(0)?.into_table_slice()?;
     let left = bound(args, 1, nulls)?.unwrap_or(Datum::MinVal);
     let right = bound(args, 2, nulls)?.unwrap_or(Datum::MaxVal);
     let left_open = is_open(args, "left_bound", false)?;
     let right_open = is_open(args, "right_bound", true)?;
-    check_index(args, &slice.table)?;
-    if slice.range.is_some() {
-        return Err(Error::logic("Cannot perform multiple BETWEENs on the same table."));
-    }
+    let index = named_index(args, &slice.table)?;
     let side = |open, value| if open { Bound::Excluded(value) } else { Bound::Included(value) };
-    slice.range = Some((side(left_open, left), side(right_open, right)));
-    // A bound that can be no key is refused here and not by whoever reads the range.
-    slice.key_range()?;
+    let slice = slice.between(index, side(left_open, left), side(right_open, right))?;
     args.val(ValKind::Table(slice))
 }
 

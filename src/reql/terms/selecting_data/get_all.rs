@@ -6,16 +6,15 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::selection::{Selection, TableRef};
-use crate::reql::spec::{Arity, Chapter, Effect, Status, TermSpec};
-use crate::reql::stream::{BatchSpec, Budget, Stream};
-use crate::reql::terms::index_not_found;
+use crate::reql::selection::{Selection, TableIndex, TableRef};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::stream::{BatchSpec, BoxStream, Budget, IndexRow, IndexRows, Stream};
 use crate::reql::value::{Val, ValKind};
-use crate::table::{PrimaryKey, TableReader};
+use crate::storage::Direction;
+use crate::table::{IndexRange, PrimaryKey, TableReader};
 
 pub static GET_ALL: TermSpec = TermSpec {
     options: &["index"],
-    status: Status::Without("secondary indexes"),
     ..TermSpec::on_tables(
         Effect::Read,
         TermType::GetAll,
@@ -28,7 +27,7 @@ pub static GET_ALL: TermSpec = TermSpec {
 
 fn get_all(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
-    check_index(args, &table)?;
+    let index = index_of_keys(args, &table)?;
     let mut keys = Vec::with_capacity(args.len() - 1);
     for i in 1..args.len() {
         let val = args.arg(i)?;
@@ -37,18 +36,41 @@ fn get_all(args: &Args<'_>) -> Result<Val> {
         if matches!(key, Datum::Null) {
             return Err(Error::non_existence("Keys cannot be NULL.").at(at));
         }
-        keys.push(PrimaryKey::encode(&key)?);
+        keys.push(key);
     }
-    let stream = DocumentsByKey::open(args.env, &table, keys)?;
-    args.val(ValKind::Selection(Selection { table, stream: Box::new(stream) }))
+    let stream: BoxStream = match index {
+        TableIndex::Primary => {
+            let keys =
+                keys.iter().map(PrimaryKey::encode).collect::<std::result::Result<_, _>>()?;
+            Box::new(DocumentsByKey::open(args.env, &table, keys)?)
+        }
+        TableIndex::Secondary { entry, .. } => {
+            let ranges =
+                keys.iter().map(IndexRange::value).collect::<std::result::Result<_, _>>()?;
+            let (forward, row) = (Direction::Forward, IndexRow::Document);
+            Box::new(IndexRows::open(args.env, &table, &entry.index, ranges, forward, row)?)
+        }
+    };
+    args.val(ValKind::Selection(Selection { table, stream }))
 }
 
-/// Only the primary index exists.
-pub fn check_index(args: &Args<'_>, table: &TableRef) -> Result<()> {
+/// The index that the option names, or the primary one.
+pub fn named_index(args: &Args<'_>, table: &TableRef) -> Result<TableIndex> {
     match args.optarg_str("index")? {
-        Some(index) if index != *table.table.primary_key() => Err(index_not_found(table, &index)),
-        _ => Ok(()),
+        Some(index) => table.index(&index),
+        None => Ok(TableIndex::Primary),
     }
+}
+
+fn index_of_keys(args: &Args<'_>, table: &TableRef) -> Result<TableIndex> {
+    if let Some(name) = args.optarg_str("index")?
+        && table.entry.indexes.get(&*name).is_some_and(|entry| entry.definition.geo)
+    {
+        let message =
+            "Cannot use a geospatial index with `get_all`. Use `get_intersecting` instead.";
+        return Err(Error::logic(message).at(args.arg(1)?.at));
+    }
+    named_index(args, table)
 }
 
 /// Reads documents one key after another at one commit point. Keys without a document are passed over.

@@ -12,7 +12,7 @@ use crate::reql::spec::TermSpec;
 
 pub use db::default_database;
 pub use filter::Predicate;
-pub use get_all::check_index;
+pub use get_all::named_index;
 
 pub static ROWS: &[&TermSpec] = &[
     &between::BETWEEN,

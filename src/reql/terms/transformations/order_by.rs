@@ -11,11 +11,12 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::{Args, Node, Op};
 use crate::reql::function::Shortcut;
-use crate::reql::selection::{Selection, TableVal};
+use crate::reql::selection::{Selection, TableIndex, TableVal};
 use crate::reql::sort::{SortKey, sort_rows};
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
-use crate::reql::stream::{ArrayStream, BoxStream, check_finite, for_each_batch};
-use crate::reql::terms::index_not_found;
+use crate::reql::stream::{
+    ArrayStream, BoxStream, IndexRow, SortedGroups, check_finite, for_each_batch,
+};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;
 
@@ -72,10 +73,16 @@ fn order_by(args: &Args<'_>) -> Result<Val> {
         (Ordered::Table(table), Some(index)) => {
             let descending = args.optarg_node("index").is_some_and(is_descending);
             let table = ordered_by_index(table, &index.str(args.env)?, descending)?;
-            // Primary keys are unique: there is nothing left to order.
-            return args.val(match order.is_empty() {
-                true => ValKind::Table(table),
-                false => ValKind::Selection(table.into_selection(args.env)?),
+            return args.val(match (order.is_empty(), &table.index) {
+                (true, _) => ValKind::Table(table),
+                (false, Some(TableIndex::Secondary { .. })) => {
+                    let selected = table.table.clone();
+                    let pairs = table.into_rows(args.env, IndexRow::Both)?;
+                    let stream = Box::new(SortedGroups::new(pairs, order));
+                    ValKind::Selection(Selection { table: selected, stream })
+                }
+                // Primary keys are unique: there is nothing left to order.
+                (false, _) => ValKind::Selection(table.into_selection(args.env)?),
             });
         }
         (_, Some(_)) if !exhausted => {
@@ -115,17 +122,11 @@ pub fn is_descending(node: &Node) -> bool {
     matches!(&node.op, Op::Call(call) if call.spec.term == TermType::Desc)
 }
 
-/// The table in the order of an index. Its primary key is the only one for now.
+/// The table in the order of an index.
 pub fn ordered_by_index(table: TableVal, index: &str, descending: bool) -> Result<TableVal> {
-    if index != table.table.table.primary_key().as_ref() {
-        return Err(index_not_found(&table.table, index));
-    }
-    if table.order.is_some() {
-        let message = "Cannot perform multiple indexed ORDER_BYs on the same table.";
-        return Err(Error::logic(message));
-    }
+    let index = table.table.index(index)?;
     let direction = if descending { Direction::Backward } else { Direction::Forward };
-    Ok(TableVal { order: Some(direction), ..table })
+    table.ordered_by(index, direction)
 }
 
 fn collect_to_sort(env: &Env, stream: BoxStream) -> Result<Vec<Datum>> {
