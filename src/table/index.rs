@@ -4,7 +4,8 @@
 //! An index is a tree whose keys lead from a value to primary keys (`secondary.rs`). Whoever writes a document changes
 //! the entries in the same batch. A new index is first put into the table's list, so that every writer from then on
 //! keeps it up, and then [`Table::build_index`] goes through the documents that are there, some at a time under their
-//! locks: writers look at the list only after they have the locks, so that no document is missed between the two.
+//! locks. Writers look at the list only after they have the locks, and the building waits for those that had theirs
+//! before: so no document is missed between the two.
 
 use std::fmt;
 use std::sync::Arc;
@@ -193,6 +194,8 @@ impl Table {
     /// when it was dropped meanwhile. Making it ready is left to the caller, who notes it durably first.
     pub fn build_index(&self, index: &Index) -> Result<bool, TableError> {
         const WAIT: ReadMode = ReadMode::MayBlock;
+        // Writers that do not know of the index yet may be inserting documents that the snapshot would not have.
+        self.locks.wait_for_holders();
         let first = self.engine.snapshot()?;
         index.total.store(first.count(self.tree, &KeyRange::ALL, WAIT)?, Ordering::Relaxed);
         index.done.store(0, Ordering::Relaxed);

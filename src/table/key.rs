@@ -12,7 +12,8 @@
 //! maxval  '['
 //! ```
 //!
-//! The letters order the types as ReQL orders them; nothing else can be a key. What a key may be, how long it may be
+//! The letters order the types as ReQL orders them; nothing else can be a key. Far behind in the arrays of a secondary
+//! index, where RethinkDB does not look any more, null is 'C', and the form ends with 'O' where something else comes. What a key may be, how long it may be
 //! and what is said when it is not are RethinkDB's, whose numbers take more room: lengths are counted as it counts.
 
 use std::ops::Bound;
@@ -71,11 +72,14 @@ fn bound(value: Bound<&Datum>) -> Result<Bound<Bytes>, DatumError> {
     })
 }
 
-/// The first bytes of a value's form, more than `most` only if it is longer, or why it can be no key of an index.
-pub(super) fn encode_secondary(value: &Datum, most: usize) -> Result<Vec<u8>, DatumError> {
+/// The first bytes of a value's form, and whether there would be more than `most`; or why it can be no key of an index.
+/// Elements of arrays so far behind that RethinkDB does not look at them may be anything.
+pub(super) fn encode_secondary(value: &Datum, most: usize) -> Result<(Vec<u8>, bool), DatumError> {
     let mut key = Encoder::new(most + 1);
     key.value(value, Place::Secondary)?;
-    Ok(key.bytes)
+    let is_cut = key.ends_early || key.bytes.len() > most;
+    key.bytes.truncate(most);
+    Ok((key.bytes, is_cut))
 }
 
 /// Where a value stands that is to be a key, or a part of one.
@@ -92,11 +96,13 @@ struct Encoder {
     extra: usize,
     /// Bytes after which nothing matters any more.
     most: usize,
+    /// Something came that has no form.
+    ends_early: bool,
 }
 
 impl Encoder {
     fn new(most: usize) -> Self {
-        Self { bytes: Vec::with_capacity(16), extra: 0, most }
+        Self { bytes: Vec::with_capacity(16), extra: 0, most, ends_early: false }
     }
 
     fn length(&self) -> usize {
@@ -120,10 +126,18 @@ impl Encoder {
                 self.bytes.push(b'A');
                 for element in elements.iter() {
                     // What is too long for any key is refused whole, unseen; this also bounds the depth.
-                    if self.length() >= self.most {
+                    if self.length() >= self.most || self.ends_early {
                         break;
                     }
-                    self.value(element, Place::Element)?;
+                    if self.length() < PRIMARY_KEY_EXAMINED_BYTES {
+                        self.value(element, Place::Element)?;
+                    } else if matches!(element, Datum::Null) {
+                        self.bytes.push(b'C');
+                    } else if self.value(element, Place::Element).is_err() {
+                        self.bytes.push(b'O');
+                        self.ends_early = true;
+                        break;
+                    }
                     self.bytes.push(0);
                 }
             }

@@ -47,6 +47,13 @@ impl KeyLocks {
         numbers.into_iter().filter_map(|number| self.locks.get(number))
     }
 
+    /// Returns once everyone has let go who holds a lock now.
+    pub(super) fn wait_for_holders(&self) {
+        for lock in &self.locks {
+            drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
     fn number(&self, key: &PrimaryKey) -> usize {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);

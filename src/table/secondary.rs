@@ -37,9 +37,7 @@ pub struct IndexValue {
 impl IndexValue {
     /// What is kept of a value, or why it cannot be in an index.
     pub fn encode(value: &Datum) -> Result<Self, DatumError> {
-        let mut bytes = encode_secondary(value, SECONDARY_KEY_BYTES)?;
-        let is_cut = bytes.len() > SECONDARY_KEY_BYTES;
-        bytes.truncate(SECONDARY_KEY_BYTES);
+        let (bytes, is_cut) = encode_secondary(value, SECONDARY_KEY_BYTES)?;
         Ok(Self { bytes, is_cut })
     }
 
@@ -266,6 +264,25 @@ mod tests {
             }
         }
         assert!(inside > 1_000 && outside > 1_000 && beside > 10, "{inside} {outside} {beside}");
+    }
+
+    #[test]
+    fn what_comes_late_in_an_array_may_be_anything() {
+        let array = |first: &str, last: Datum| Datum::array(vec![Datum::string(first), last]);
+        let long = "z".repeat(260);
+        assert!(IndexValue::encode(&array("z", Datum::Null)).is_err());
+        let ascending = [
+            Datum::Bool(true),
+            Datum::Null,
+            Datum::Number(1.0),
+            Datum::object([("x", Datum::Null)]),
+            Datum::string("s"),
+        ];
+        let entries = ascending.map(|last| {
+            let value = IndexValue::encode(&array(&long, last)).unwrap();
+            value.entry(&PrimaryKey::encode(&Datum::Number(1.0)).unwrap(), 0)
+        });
+        assert!(entries.is_sorted());
     }
 
     #[test]
