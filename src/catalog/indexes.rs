@@ -18,13 +18,13 @@ use crate::limits::INDEX_BUILDS;
 use crate::storage::{StorageError, TreeId, WriteBatch};
 use crate::table::{Index, IndexFunction, IndexKind, Table, TableError, TableId};
 
+/// What an index is computed from, and how its values are kept.
+pub type CompiledIndex = (Arc<dyn IndexFunction>, Box<dyn IndexKind>);
+
 /// Makes functions of what is stored of them.
 pub trait IndexFunctions: Send + Sync {
     /// The function of a definition and the kind of its index, or what is wrong with it.
-    fn compile(
-        &self,
-        definition: &IndexDefinition,
-    ) -> Result<(Arc<dyn IndexFunction>, Box<dyn IndexKind>), String>;
+    fn compile(&self, definition: &IndexDefinition) -> Result<CompiledIndex, String>;
 }
 
 /// For catalogs without indexes.
@@ -32,10 +32,7 @@ pub trait IndexFunctions: Send + Sync {
 pub struct NoFunctions;
 
 impl IndexFunctions for NoFunctions {
-    fn compile(
-        &self,
-        _definition: &IndexDefinition,
-    ) -> Result<(Arc<dyn IndexFunction>, Box<dyn IndexKind>), String> {
+    fn compile(&self, _definition: &IndexDefinition) -> Result<CompiledIndex, String> {
         Err("there are no functions here".to_owned())
     }
 }

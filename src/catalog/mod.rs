@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use uuid::Uuid;
 
 pub use error::{CatalogError, NameKind, SpecialAction};
-pub use indexes::{IndexFunctions, NoFunctions};
+pub use indexes::{CompiledIndex, IndexFunctions, NoFunctions};
 pub use state::{
     CatalogState, Database, DatabaseId, IndexDefinition, IndexEntry, TableConfig, TableEntry,
     WriteAcks,

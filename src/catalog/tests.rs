@@ -9,8 +9,8 @@ use crate::datum::Datum;
 use crate::storage::memory::MemoryEngine;
 use crate::storage::{Direction, Durability, KeyRange, ReadMode};
 use crate::table::{
-    CommittedChanges, Decision, Document, Index, IndexFunction, IndexKind, IndexRange, NoSink,
-    Ordered, PrimaryKey,
+    CommittedChanges, Decision, Document, Index, IndexFunction, IndexRange, NoSink, Ordered,
+    PrimaryKey,
 };
 
 const WAIT: ReadMode = ReadMode::MayBlock;
@@ -22,10 +22,7 @@ struct Fields;
 struct Field(String);
 
 impl IndexFunctions for Fields {
-    fn compile(
-        &self,
-        definition: &IndexDefinition,
-    ) -> Result<(Arc<dyn IndexFunction>, Box<dyn IndexKind>), String> {
+    fn compile(&self, definition: &IndexDefinition) -> Result<CompiledIndex, String> {
         match definition.function.as_str() {
             "" => Err("no field".to_owned()),
             field => Ok((Arc::new(Field(field.to_owned())), Box::new(Ordered))),

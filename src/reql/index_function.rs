@@ -9,9 +9,9 @@ use photondb_protocol::json;
 use photondb_protocol::numbers::TermType;
 use photondb_protocol::raw_term::RawTerm;
 
-use crate::catalog::{IndexDefinition, IndexFunctions};
+use crate::catalog::{CompiledIndex, IndexDefinition, IndexFunctions};
 use crate::datum::Datum;
-use crate::table::{Document, IndexFunction, IndexKind, Ordered};
+use crate::table::{Document, IndexFunction, Ordered};
 
 use super::compile::Program;
 use super::context::Context;
@@ -26,10 +26,7 @@ use super::spec::Determinism;
 pub struct ReqlFunctions;
 
 impl IndexFunctions for ReqlFunctions {
-    fn compile(
-        &self,
-        definition: &IndexDefinition,
-    ) -> Result<(Arc<dyn IndexFunction>, Box<dyn IndexKind>), String> {
+    fn compile(&self, definition: &IndexDefinition) -> Result<CompiledIndex, String> {
         if definition.geo {
             return Err("geospatial indexes are not supported yet".to_owned());
         }
