@@ -24,7 +24,7 @@ pub use error::{CatalogError, NameKind, SpecialAction};
 pub use indexes::{CompiledIndex, IndexFunctions, NoFunctions};
 pub use state::{
     CatalogState, Database, DatabaseId, IndexDefinition, IndexEntry, TableConfig, TableEntry,
-    WriteAcks,
+    WriteAcks, WriteHook,
 };
 pub use system::SYSTEM_DATABASE;
 
@@ -165,6 +165,7 @@ impl Catalog {
                 config: config.clone(),
                 primary_tree: primary_tree.0,
                 indexes: Vec::new(),
+                write_hook: None,
             };
             record::put_table(batch, id, &record)?;
             let entry = Arc::new(self.entry(TableId(id), record, None)?);
@@ -199,6 +200,21 @@ impl Catalog {
             entry.index.set_dropped();
         }
         self.sink.dropped(table.id);
+    }
+
+    /// Sets the write hook of a table, or takes it away, and returns the table as it was.
+    pub fn set_write_hook(
+        &self,
+        table: TableId,
+        hook: Option<WriteHook>,
+    ) -> Result<Changed<Arc<TableEntry>>, CatalogError> {
+        let hook = hook.map(Arc::new);
+        self.change(|state, batch| {
+            let found = state.table_by_id(table).ok_or(CatalogError::TableGone)?;
+            let changed = TableEntry { write_hook: hook.clone(), ..TableEntry::clone(found) };
+            record::put_table(batch, table.0, &changed.record())?;
+            Ok((state.with_table(Arc::new(changed)), Arc::clone(found)))
+        })
     }
 
     /// Makes one change: `plan` fills the batch and says what the catalog is then. It is asked again when a writer
@@ -271,11 +287,12 @@ impl Catalog {
             let (engine, sink) = (Arc::clone(&self.engine), Arc::clone(&self.sink));
             Arc::new(Table::new(id, &record.config.primary_key, primary_tree, engine, sink))
         });
-        let TableRecord { database, name, config, indexes, .. } = record;
+        let TableRecord { database, name, config, indexes, write_hook, .. } = record;
+        let write_hook = write_hook.map(Arc::new);
         let indexes = self.open_indexes(indexes, open)?;
         table.set_indexes(indexes.values().map(|entry| Arc::clone(&entry.index)).collect());
         let database = DatabaseId(database);
-        Ok(TableEntry { id, name, database, config, table, indexes, primary_tree })
+        Ok(TableEntry { id, name, database, config, table, write_hook, indexes, primary_tree })
     }
 }
 
@@ -287,6 +304,7 @@ impl TableEntry {
             config: self.config.clone(),
             primary_tree: self.primary_tree.0,
             indexes: self.index_records(),
+            write_hook: self.write_hook.as_deref().cloned(),
         }
     }
 

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CatalogError, IndexDefinition, TableConfig};
+use super::{CatalogError, IndexDefinition, TableConfig, WriteHook};
 use crate::storage::{
     Direction, Durability, KeyRange, ReadMode, Scanner, Snapshot, TreeId, WriteBatch,
 };
@@ -45,6 +45,8 @@ pub(super) struct TableRecord {
     pub(super) primary_tree: u64,
     #[serde(default)]
     pub(super) indexes: Vec<IndexRecord>,
+    #[serde(default)]
+    pub(super) write_hook: Option<WriteHook>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

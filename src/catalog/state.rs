@@ -47,9 +47,20 @@ pub struct TableEntry {
     pub config: TableConfig,
     /// The open table. The same one as long as the table exists, whatever else changes.
     pub table: Arc<Table>,
+    /// The function that every write goes through.
+    pub write_hook: Option<Arc<WriteHook>>,
     /// Its secondary indexes by name.
     pub indexes: BTreeMap<String, IndexEntry>,
     pub(super) primary_tree: crate::storage::TreeId,
+}
+
+/// A function that sees every write of a table, in a form that whoever made it understands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteHook {
+    /// The function.
+    pub function: String,
+    /// The function as people read it.
+    pub query: String,
 }
 
 /// A secondary index under its name.

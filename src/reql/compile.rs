@@ -25,6 +25,7 @@ pub struct Program {
     globals: Vec<(&'static str, Node)>,
     frames: Vec<(NodeId, Frame)>,
     mentions_bounds: bool,
+    now: Datum,
 }
 
 /// What is wrong with a query before it runs, and where.
@@ -55,7 +56,7 @@ impl Program {
         match compiled {
             Ok((globals, root)) => {
                 let Compiler { frames, mentions_bounds, .. } = compiler;
-                Ok(Program { root, globals, frames, mentions_bounds })
+                Ok(Program { root, globals, frames, mentions_bounds, now: now.clone() })
             }
             Err(error) => {
                 let path = error.blamed().map_or_else(Vec::new, |at| path(&compiler.frames, at));
@@ -72,6 +73,11 @@ impl Program {
     /// Whether `r.minval` or `r.maxval` occurs, so that they may be in the answer, where they are an error.
     pub fn mentions_bounds(&self) -> bool {
         self.mentions_bounds
+    }
+
+    /// The time that `r.now()` stands for.
+    pub fn now(&self) -> &Datum {
+        &self.now
     }
 
     /// Whether any global option was given.

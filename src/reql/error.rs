@@ -117,6 +117,13 @@ impl Error {
         self
     }
 
+    /// The same with something before its text.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: &str) -> Self {
+        self.0.message.insert_str(0, prefix);
+        self
+    }
+
     /// What kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -179,7 +179,7 @@ impl Func {
         match &self.kind {
             FuncKind::Reql { node, captured } => {
                 let term = super::wire::function_term(node, captured.as_deref());
-                Some((term, super::source::function_as_js(node)))
+                Some((term, super::js_source::function(node)))
             }
             FuncKind::Constant(_)
             | FuncKind::GetField(_)

@@ -5,7 +5,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use photondb_protocol::json;
 use photondb_protocol::numbers::TermType;
 use photondb_protocol::raw_term::RawTerm;
 
@@ -18,8 +17,7 @@ use super::context::Context;
 use super::env::{CancelFlag, Env};
 use super::eval::Op;
 use super::function::{Func, FuncNode};
-use super::scope::Scope;
-use super::spec::Determinism;
+use super::stored_function::StoredFunction;
 
 /// Compiles the functions that the catalog keeps.
 #[derive(Debug)]
@@ -30,23 +28,19 @@ impl IndexFunctions for ReqlFunctions {
         if definition.geo {
             return Err("geospatial indexes are not supported yet".to_owned());
         }
-        let program = Arc::new(compile(&definition.function)?);
-        let Op::Func(node) = &program.root().op else {
-            return Err("it is not a function".to_owned());
-        };
-        let function: Arc<dyn IndexFunction> = match field_of(node) {
+        let stored = StoredFunction::compile(&definition.function)?;
+        let function: Arc<dyn IndexFunction> = match field_of(&stored.node) {
             Some(field) => Arc::new(FieldIndex { field }),
-            None => Arc::new(TermIndex { node: node.clone(), program }),
+            None => Arc::new(TermIndex { func: stored.func(), program: empty_program()? }),
         };
         Ok((function, Box::new(Ordered)))
     }
 }
 
-/// Compiles a function from its term.
-fn compile(text: &str) -> Result<Program, String> {
-    let json = json::parse(text).map_err(|error| error.to_string())?;
-    let term = RawTerm::from_json(json).map_err(|error| error.to_string())?;
-    Program::compile(term, Vec::new(), &Datum::Null).map_err(|error| error.to_string())
+/// What an index function runs in: a query without anything.
+fn empty_program() -> Result<Arc<Program>, String> {
+    let program = Program::compile(RawTerm::Null, Vec::new(), &Datum::Null);
+    program.map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// The name of the field, when a function does nothing but read one of its argument.
@@ -82,8 +76,8 @@ impl IndexFunction for FieldIndex {
 /// Any function.
 #[derive(Debug)]
 struct TermIndex {
+    func: Func,
     program: Arc<Program>,
-    node: Arc<FuncNode>,
 }
 
 impl IndexFunction for TermIndex {
@@ -91,7 +85,7 @@ impl IndexFunction for TermIndex {
         let row = document.decode().ok()?;
         let context = detached()?;
         let env = Env::new(context, self.program.clone(), CancelFlag::default(), true).ok()?;
-        Func::close(&self.node, &Scope::EMPTY).call_datum(&env, &[row]).ok()
+        self.func.call_datum(&env, &[row]).ok()
     }
 }
 
@@ -104,15 +98,12 @@ fn detached() -> Option<Arc<Context>> {
 /// The function that reads a field, as a term and as people read it.
 pub(super) fn field_function(field: &str) -> (String, String) {
     let name = Datum::string(field).to_json();
-    let term = format!("[69,[[2,[1]],[31,[[10,[1]],{name}]]]]");
+    let term = format!("[69,[[2,[-19]],[31,[[10,[-19]],{name}]]]]");
     (term, format!("function(_var19) {{ return _var19.getField({name}); }}"))
 }
 
 /// Whether a text is the term of a function that an index can be computed from: one that gives the same answer for the
 /// same document, always.
 pub(super) fn is_index_function(text: &str) -> bool {
-    compile(text).is_ok_and(|program| {
-        let root = program.root();
-        matches!(root.op, Op::Func(_)) && root.facts.determinism == Determinism::Always
-    })
+    StoredFunction::compile(text).is_ok_and(|function| function.is_deterministic())
 }

@@ -71,6 +71,11 @@ impl TableRef {
         Ok(entry)
     }
 
+    /// What is said when it was dropped.
+    pub fn gone(&self) -> Error {
+        Error::op_failed(format!("Table `{}.{}` does not exist.", self.db, self.name()))
+    }
+
     /// What is said of an index that does not exist.
     pub fn index_not_found(&self, name: &str) -> Error {
         Error::op_failed(format!(

@@ -21,13 +21,6 @@ pub(super) fn function_source(node: &FuncNode, captured: Option<&Captured>) -> S
     out
 }
 
-/// `function(var1) { return r.add(var1, 1); }`
-pub(super) fn function_as_js(node: &FuncNode) -> String {
-    let mut out = String::new();
-    push_function(node, &mut out);
-    out
-}
-
 fn push_function(node: &FuncNode, out: &mut String) {
     out.push_str("function(");
     push_params(node, out);
@@ -93,7 +86,7 @@ fn push_fields<'a>(fields: impl Iterator<Item = (&'a str, &'a Node)>, out: &mut 
 }
 
 /// `ORDER_BY` as `orderBy`.
-fn camel_case(name: &str) -> String {
+pub(super) fn camel_case(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for (i, word) in name.split('_').enumerate() {
         let lower = word.to_ascii_lowercase();

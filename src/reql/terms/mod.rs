@@ -35,7 +35,7 @@ pub use globals::global_option;
 pub use internal::make_object;
 pub use manipulating_databases::config_changes;
 pub use selecting_data::default_database;
-pub use writing_data::durability;
+pub use writing_data::{describe_write_hook, durability_of};
 
 /// The rows, by chapter.
 pub static CHAPTERS: &[&[&TermSpec]] = &[

@@ -123,13 +123,9 @@ fn check_name(table: &TableRef, name: &str) -> Result<()> {
 
 fn index_error(table: &TableRef, error: CatalogError) -> Error {
     match error {
-        CatalogError::TableGone => args_table_gone(table),
+        CatalogError::TableGone => table.gone(),
         error => catalog_error(error),
     }
-}
-
-fn args_table_gone(table: &TableRef) -> Error {
-    Error::op_failed(format!("Table `{}.{}` does not exist.", table.db, table.name()))
 }
 
 fn index_drop(args: &Args<'_>) -> Result<Val> {

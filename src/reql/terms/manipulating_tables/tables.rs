@@ -14,7 +14,9 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::Database;
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
-use crate::reql::terms::{catalog_error, config_changes, default_database};
+use crate::reql::terms::{
+    catalog_error, config_changes, default_database, describe_write_hook, durability_of,
+};
 use crate::reql::value::Val;
 use crate::storage::Durability;
 
@@ -59,8 +61,10 @@ fn table_create(args: &Args<'_>) -> Result<Val> {
     if let Some(primary_key) = args.optarg_str("primary_key")? {
         config.primary_key = primary_key.to_string();
     }
-    if args.optarg_node("durability").is_some() {
-        config.durability = crate::reql::terms::durability(args)?;
+    if args.optarg_node("durability").is_some()
+        && let Some(val) = args.optarg("durability")?
+    {
+        config.durability = durability_of(args, val)?;
     }
     check_replicas(args)?;
     let created = args
@@ -199,7 +203,7 @@ fn describe(env: &Env, database: &str, table: &TableEntry) -> Datum {
         ("primary_key", config.primary_key.as_str().into()),
         ("shards", Datum::array(vec![shard; config.shards as usize])),
         ("write_acks", write_acks_name(config.write_acks).into()),
-        ("write_hook", Datum::Null),
+        ("write_hook", describe_write_hook(table.write_hook.as_deref())),
     ])
 }
 

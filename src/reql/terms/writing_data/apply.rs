@@ -13,6 +13,7 @@ use crate::table::{Decision, Document, PrimaryKey, WriteError};
 use super::options::{ReturnChanges, durability};
 use super::replacement;
 use super::summary::{Fate, Summary};
+use super::write_hooks::Hook;
 
 /// What a write makes of a document: given the number of the key and the document (null when it is not there), the
 /// document that shall stand there (null to remove it). `None` leaves it and counts it as skipped.
@@ -21,18 +22,14 @@ pub type Replacer<'a> = &'a dyn Fn(usize, &Datum) -> Result<Option<Datum>>;
 /// Applies a replacer to a selection: a document, some documents or a whole table.
 pub fn write_selection(args: &Args<'_>, target: Val, replacer: Replacer<'_>) -> Result<Val> {
     let mut summary = Summary::new(ReturnChanges::read(args)?);
-    let durability = durability(args)?;
     let env = args.env;
     match target.kind {
         ValKind::SingleSelection(SingleSelection { table, key, .. }) => {
-            write_keys(env, &table, &[key], durability, replacer, &mut summary)?;
+            Writer::of(args, table)?.write(&[key], replacer, &mut summary)?;
         }
-        ValKind::Selection(selection) => {
-            write_stream(env, selection, durability, replacer, &mut summary)?;
-        }
+        ValKind::Selection(selection) => write_stream(args, selection, replacer, &mut summary)?,
         ValKind::Table(table) => {
-            let selection = table.into_selection(env)?;
-            write_stream(env, selection, durability, replacer, &mut summary)?;
+            write_stream(args, table.into_selection(env)?, replacer, &mut summary)?;
         }
         _ => return Err(target.type_error("SELECTION")),
     }
@@ -40,26 +37,60 @@ pub fn write_selection(args: &Args<'_>, target: Val, replacer: Replacer<'_>) -> 
 }
 
 fn write_stream(
-    env: &Env,
+    args: &Args<'_>,
     mut selection: Selection,
-    durability: Durability,
     replacer: Replacer<'_>,
     summary: &mut Summary,
 ) -> Result<()> {
-    let table = selection.table;
-    let primary_key = table.table.primary_key().clone();
+    let writer = Writer::of(args, selection.table)?;
+    let primary_key = writer.table.table.primary_key().clone();
     while !selection.stream.is_exhausted() {
         let mut keys = Vec::new();
-        for row in selection.stream.next_batch(env, &BatchSpec::TERMINAL)? {
+        for row in selection.stream.next_batch(args.env, &BatchSpec::TERMINAL)? {
             keys.push(PrimaryKey::encode(row.get_or_error(&primary_key)?)?);
         }
-        write_keys(env, &table, &keys, durability, replacer, summary)?;
+        writer.write(&keys, replacer, summary)?;
     }
     Ok(())
 }
 
+/// What a write term does to documents of one table, whichever they are.
+pub struct Writer<'a> {
+    env: &'a Env,
+    /// The table.
+    pub table: TableRef,
+    durability: Durability,
+    hook: Option<Hook>,
+}
+
+impl<'a> Writer<'a> {
+    /// By the options of a write term.
+    pub fn of(args: &Args<'a>, table: TableRef) -> Result<Writer<'a>> {
+        let durability = durability(args, &table)?;
+        let hook = Hook::of(args, &table)?;
+        Ok(Writer { env: args.env, table, durability, hook })
+    }
+
+    /// Replaces the documents under these keys and counts what became of them.
+    pub fn write(
+        &self,
+        keys: &[PrimaryKey],
+        replacer: Replacer<'_>,
+        summary: &mut Summary,
+    ) -> Result<()> {
+        let Some(hook) = &self.hook else {
+            return write_keys(self.env, &self.table, keys, self.durability, replacer, summary);
+        };
+        let hooked = |at: usize, old: &Datum| match replacer(at, old)? {
+            Some(new) => hook.apply(self.env, old, new).map(Some),
+            None => Ok(None),
+        };
+        write_keys(self.env, &self.table, keys, self.durability, &hooked, summary)
+    }
+}
+
 /// Replaces the documents under these keys and counts what became of them.
-pub fn write_keys(
+fn write_keys(
     env: &Env,
     table: &TableRef,
     keys: &[PrimaryKey],

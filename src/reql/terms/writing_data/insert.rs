@@ -8,15 +8,13 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::selection::TableRef;
 use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
 use crate::reql::stream::{BatchSpec, next_rows};
 use crate::reql::value::{Val, ValKind};
-use crate::storage::Durability;
 use crate::table::PrimaryKey;
 
-use super::apply::write_keys;
-use super::options::{ReturnChanges, durability};
+use super::apply::Writer;
+use super::options::ReturnChanges;
 use super::summary::Summary;
 
 pub static INSERT: TermSpec = TermSpec {
@@ -46,9 +44,8 @@ fn insert(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
     let mut job = Job {
         env,
-        table,
         conflict: conflict(args)?,
-        durability: durability(args)?,
+        writer: Writer::of(args, table)?,
         summary: Summary::new(ReturnChanges::read(args)?),
     };
     let documents = args.arg(1)?;
@@ -98,9 +95,8 @@ fn conflict(args: &Args<'_>) -> Result<Conflict> {
 
 struct Job<'a> {
     env: &'a Env,
-    table: TableRef,
     conflict: Conflict,
-    durability: Durability,
+    writer: Writer<'a>,
     summary: Summary,
 }
 
@@ -118,18 +114,18 @@ impl Job<'_> {
             }
         }
         let (env, conflict) = (self.env, &self.conflict);
-        let primary_key = self.table.table.primary_key().clone();
+        let primary_key = self.writer.table.table.primary_key().clone();
         let replacer = |at: usize, old: &Datum| {
             let new: &Datum =
                 documents.get(at).ok_or_else(|| Error::internal("A row without a number."))?;
             resolve(env, conflict, &primary_key, old, new).map(Some)
         };
-        write_keys(env, &self.table, &keys, self.durability, &replacer, &mut self.summary)
+        self.writer.write(&keys, &replacer, &mut self.summary)
     }
 
     /// The key of a new document, made when it has none.
     fn place(&mut self, row: Datum) -> Result<(PrimaryKey, Datum)> {
-        let primary_key = self.table.table.primary_key();
+        let primary_key = self.writer.table.table.primary_key();
         let Datum::Object(object) = row else {
             return Err(row.type_error(DatumType::Object).into());
         };

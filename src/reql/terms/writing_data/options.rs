@@ -3,7 +3,9 @@
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::selection::TableRef;
 use crate::reql::spec::Determinism;
+use crate::reql::value::Val;
 use crate::storage::Durability;
 
 /// Which changes the answer carries.
@@ -37,9 +39,16 @@ impl ReturnChanges {
     }
 }
 
-/// Reads `durability`; hard unless the query or its options say otherwise.
-pub fn durability(args: &Args<'_>) -> Result<Durability> {
-    let Some(val) = args.optarg("durability")? else { return Ok(Durability::Hard) };
+/// Reads `durability`; that of the table unless the query or its options say otherwise.
+pub fn durability(args: &Args<'_>, table: &TableRef) -> Result<Durability> {
+    match args.optarg("durability")? {
+        None => Ok(table.entry.config.durability),
+        Some(val) => durability_of(args, val),
+    }
+}
+
+/// Understands a durability by its name.
+pub fn durability_of(args: &Args<'_>, val: Val) -> Result<Durability> {
     let at = val.at;
     let text = val.str(args.env)?;
     match &*text {

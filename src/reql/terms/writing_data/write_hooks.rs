@@ -1,24 +1,31 @@
-//! `setWriteHook`, `getWriteHook`. Hooks cannot be set yet, and setting one says so; so no table has one.
+//! `setWriteHook`, `getWriteHook`, and what a hook does to a write: it sees the document before and after, and says what
+//! is written instead.
+
+use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
+use serde::{Deserialize, Serialize};
 
+use crate::catalog::{CatalogError, WriteHook};
 use crate::datum::Datum;
+use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Effect, Status, TermSpec};
-use crate::reql::value::Val;
+use crate::reql::function::{Func, Shortcut};
+use crate::reql::selection::TableRef;
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::stored_function::StoredFunction;
+use crate::reql::terms::catalog_error;
+use crate::reql::value::{Val, ValKind};
 
-pub static SET_WRITE_HOOK: TermSpec = TermSpec {
-    status: Status::Planned,
-    ..TermSpec::on_tables(
-        Effect::Meta,
-        TermType::SetWriteHook,
-        "SET_WRITE_HOOK",
-        Chapter::WritingData,
-        Arity::exactly(2),
-        set_write_hook,
-    )
-};
+pub static SET_WRITE_HOOK: TermSpec = TermSpec::on_tables(
+    Effect::Meta,
+    TermType::SetWriteHook,
+    "SET_WRITE_HOOK",
+    Chapter::WritingData,
+    Arity::exactly(2),
+    set_write_hook,
+);
 pub static GET_WRITE_HOOK: TermSpec = TermSpec::on_tables(
     Effect::Read,
     TermType::GetWriteHook,
@@ -28,12 +35,126 @@ pub static GET_WRITE_HOOK: TermSpec = TermSpec::on_tables(
     get_write_hook,
 );
 
+/// What stands before a function where `get_write_hook` shows it.
+const FUNCTION_MAGIC: &[u8] = b"$reql_write_hook_function$";
+
 fn set_write_hook(args: &Args<'_>) -> Result<Val> {
-    args.arg(0)?.into_table()?;
-    Err(Error::op_failed("Write hooks are not supported by this server yet."))
+    let table = args.arg(0)?.into_table()?;
+    let hook = given_hook(args)?;
+    let removes = hook.is_none();
+    let catalog = &args.env.context.catalog;
+    let changed = catalog.set_write_hook(table.table.id(), hook).map_err(|error| match error {
+        CatalogError::TableGone => table.gone(),
+        error => catalog_error(error),
+    })?;
+    args.env.note_commit(changed.commit);
+    let outcome = match (changed.value.write_hook.is_some(), removes) {
+        (_, true) => "deleted",
+        (true, false) => "replaced",
+        (false, false) => "created",
+    };
+    args.value(Datum::object([(outcome, Datum::Number(1.0))]))
+}
+
+fn given_hook(args: &Args<'_>) -> Result<Option<WriteHook>> {
+    let val = args.arg(1)?;
+    let hook = match &val.kind {
+        ValKind::Datum(Datum::Null) => return Ok(None),
+        ValKind::Datum(Datum::Binary(bytes)) => return shown_before(bytes).map(Some),
+        _ => val.into_func(Shortcut::None, args.env)?,
+    };
+    if hook.determinism() != Determinism::Always {
+        let message =
+            "Could not prove function deterministic.  Write hook functions must be deterministic.";
+        return Err(Error::logic(message).at(hook.at));
+    }
+    if hook.arity().is_some_and(|arity| arity != 3) {
+        return Err(Error::logic("Write hook functions must expect 3 arguments."));
+    }
+    let (function, query) = hook
+        .stored_form()
+        .ok_or_else(|| Error::logic("A write hook function cannot be a script."))?;
+    Ok(Some(WriteHook { function, query }))
+}
+
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    function: String,
+    query: String,
+}
+
+fn shown_before(bytes: &[u8]) -> Result<WriteHook> {
+    let shown = bytes
+        .strip_prefix(FUNCTION_MAGIC)
+        .and_then(|shown| serde_json::from_slice::<Shown>(shown).ok())
+        .filter(|shown| {
+            StoredFunction::compile(&shown.function)
+                .is_ok_and(|function| function.is_deterministic() && function.arity() == 3)
+        });
+    let Some(Shown { function, query }) = shown else {
+        return Err(Error::logic(
+            "Cannot create a write hook except from a reql_write_hook_function returned from `get_write_hook`.",
+        ));
+    };
+    Ok(WriteHook { function, query })
 }
 
 fn get_write_hook(args: &Args<'_>) -> Result<Val> {
-    args.arg(0)?.into_table()?;
-    args.value(Datum::Null)
+    let table = args.arg(0)?.into_table()?;
+    args.value(describe(table.entry.write_hook.as_deref()))
+}
+
+/// A hook as it is shown, or null.
+pub fn describe(hook: Option<&WriteHook>) -> Datum {
+    let Some(WriteHook { function, query }) = hook else { return Datum::Null };
+    let shown =
+        Datum::object([("function", function.as_str().into()), ("query", query.as_str().into())]);
+    let function = [FUNCTION_MAGIC, shown.to_json().as_bytes()].concat();
+    Datum::object([
+        ("function", Datum::Binary(function.into())),
+        ("query", format!("setWriteHook({query})").into()),
+    ])
+}
+
+/// The hook of a table, ready to be called.
+pub struct Hook {
+    func: Func,
+    primary_key: Arc<str>,
+    now: Datum,
+}
+
+impl Hook {
+    /// That of the table, unless it has none or the query asks that it be ignored.
+    pub fn of(args: &Args<'_>, table: &TableRef) -> Result<Option<Hook>> {
+        let Some(hook) = &table.entry.write_hook else { return Ok(None) };
+        if args.optarg_bool("ignore_write_hook", false)? {
+            return Ok(None);
+        }
+        let function = StoredFunction::compile(&hook.function)
+            .map_err(|problem| Error::internal(format!("A damaged write hook: {problem}")))?;
+        let primary_key = table.table.primary_key().clone();
+        Ok(Some(Hook { func: function.func(), primary_key, now: args.env.program.now().clone() }))
+    }
+
+    /// What is to be written instead of `new` where `old` is.
+    pub fn apply(&self, env: &Env, old: &Datum, new: Datum) -> Result<Datum> {
+        let keyed = if matches!(new, Datum::Null) { old } else { &new };
+        let mut context = vec![("timestamp", self.now.clone())];
+        if let Some(key) = keyed.get(&self.primary_key) {
+            context.push(("primary_key", key.clone()));
+        }
+        let arguments = [Datum::object(context), old.clone(), new];
+        let called = self.func.call_datum(env, &arguments);
+        let written = called.map_err(|error| error.prefixed("Error in write hook: "))?;
+        match (&arguments, &written) {
+            ([_, _, Datum::Null], Datum::Null) => Ok(written),
+            ([_, _, Datum::Null], _) => Err(Error::op_failed(
+                "A write hook function must not turn a deletion into a replace/insert.",
+            )),
+            (_, Datum::Null) => Err(Error::op_failed(
+                "A write hook function must not turn a replace/insert into a deletion.",
+            )),
+            _ => Ok(written),
+        }
+    }
 }
