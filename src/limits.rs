@@ -121,6 +121,12 @@ pub const SECONDARY_KEY_BYTES: usize = 1024;
 /// Documents whose values in an index are longer than that and begin alike, which a scan sorts in memory.
 pub const SECONDARY_CUT_DOCUMENTS: usize = 100_000;
 
+/// How far `getNearest` looks unless it is told otherwise, in meters: RethinkDB's distance.
+pub const NEAREST_METERS: f64 = 100_000.0;
+
+/// Documents that `getNearest` finds at most unless it is told otherwise: RethinkDB's number.
+pub const NEAREST_RESULTS: usize = 100;
+
 /// Indexes that are built at the same time. Others wait: building takes a whole core each.
 pub const INDEX_BUILDS: usize = 2;
 

@@ -29,7 +29,7 @@ impl Ellipsoid {
     /// A sphere of radius 1; distances on it are radians.
     pub const UNIT_SPHERE: Ellipsoid = Ellipsoid { equator: 1.0, flattening: 0.0 };
 
-    fn poles(&self) -> f64 {
+    pub(super) fn poles(&self) -> f64 {
         (1.0 - self.flattening) * self.equator
     }
 

@@ -5,6 +5,7 @@
 //! [`orientation`] for points that lie on a boundary.
 
 mod assembly;
+mod cover;
 mod distance;
 mod edge;
 mod effort;
@@ -16,6 +17,7 @@ mod relation;
 mod ring;
 mod vector;
 
+pub use cover::{Cell, cover, cover_around};
 pub use distance::{Ellipsoid, Unit, check_radius, circle, distance};
 pub use effort::{Effort, GeoError};
 pub use geojson::{check, kind_of, line, line_positions, point, point_position, polygon};

@@ -51,6 +51,11 @@ impl Polygon {
         Some(Polygon { rings })
     }
 
+    /// The points at which its boundaries turn.
+    pub(super) fn corners(&self) -> Vec<Vector> {
+        self.rings().flat_map(|ring| ring.edges().map(|(from, _)| from)).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rings.is_empty()
     }

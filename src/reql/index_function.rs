@@ -9,8 +9,9 @@ use photondb_protocol::numbers::TermType;
 use photondb_protocol::raw_term::RawTerm;
 
 use crate::catalog::{CompiledIndex, IndexDefinition, IndexFunctions};
-use crate::datum::Datum;
-use crate::table::{Document, IndexFunction, Ordered};
+use crate::datum::{Datum, GEOMETRY};
+use crate::geo::{self, Effort};
+use crate::table::{Document, IndexFunction, IndexKind, IndexValue, Ordered};
 
 use super::compile::Program;
 use super::context::Context;
@@ -25,15 +26,14 @@ pub struct ReqlFunctions;
 
 impl IndexFunctions for ReqlFunctions {
     fn compile(&self, definition: &IndexDefinition) -> Result<CompiledIndex, String> {
-        if definition.geo {
-            return Err("geospatial indexes are not supported yet".to_owned());
-        }
         let stored = StoredFunction::compile(&definition.function)?;
         let function: Arc<dyn IndexFunction> = match field_of(&stored.node) {
             Some(field) => Arc::new(FieldIndex { field }),
             None => Arc::new(TermIndex { func: stored.func(), program: empty_program()? }),
         };
-        Ok((function, Box::new(Ordered)))
+        let kind: Box<dyn IndexKind> =
+            if definition.geo { Box::new(Geospatial) } else { Box::new(Ordered) };
+        Ok((function, kind))
     }
 }
 
@@ -57,6 +57,22 @@ fn field_of(node: &FuncNode) -> Option<Arc<str>> {
     match &name.op {
         Op::Datum(Datum::String(field)) if reads && of_row => Some(field.clone()),
         _ => None,
+    }
+}
+
+/// The kind whose values are shapes: an entry for each cell that a shape may be in. What is no shape is left out.
+#[derive(Debug, Clone, Copy)]
+struct Geospatial;
+
+impl IndexKind for Geospatial {
+    fn entries(&self, value: &Datum, entries: &mut Vec<IndexValue>) {
+        if !value.is_pseudo_type(GEOMETRY) {
+            return;
+        }
+        // A document is written however long that takes.
+        let effort = Effort::new(&|| true);
+        let cells = geo::cover(value, &effort).unwrap_or_default();
+        entries.extend(cells.into_iter().map(IndexValue::from_bytes));
     }
 }
 

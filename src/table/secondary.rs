@@ -146,6 +146,11 @@ impl IndexRange {
         Self::new(Bound::Included(value.clone()), Bound::Included(value.clone()))
     }
 
+    /// Entries that begin with these bytes.
+    pub fn beginning_with(bytes: Vec<u8>) -> Self {
+        Self { left: Bound::Unbounded, right: Bound::Unbounded, keys: KeyRange::prefix(bytes) }
+    }
+
     /// Entries of exactly these bytes.
     pub fn bytes(value: &IndexValue) -> Self {
         let keys = KeyRange::half_open(value.with(WHOLE), value.with(CUT));

@@ -1,16 +1,28 @@
-//! `getIntersecting` and `getNearest`: documents found by a geospatial index. There are no such indexes yet; the
-//! arguments are checked as far as they can be without one.
+//! `getIntersecting` and `getNearest`: documents found by a geospatial index.
+//!
+//! The index leads to the shapes in the cells that the wanted one touches; the shapes themselves decide.
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 
+use crate::catalog::IndexEntry;
+use crate::datum::Datum;
+use crate::geo::{self, Cell, Ellipsoid, LonLat, point};
+use crate::limits::{NEAREST_METERS, NEAREST_RESULTS};
+use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
-use crate::reql::value::Val;
+use crate::reql::selection::{Selection, TableRef};
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::stream::{BatchSpec, Budget, Stream};
+use crate::reql::value::{Val, ValKind};
+use crate::storage::Direction;
+use crate::table::{Document, Index, IndexRange, IndexScan, IndexValue, PrimaryKey, TableReader};
 
 use super::options::{ellipsoid, unit};
-use super::{geometry, position};
+use super::{geometry, position, work};
 
 pub static GET_INTERSECTING: TermSpec = TermSpec {
     options: &["index"],
@@ -27,7 +39,6 @@ const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<V
         effect: Effect::Read,
         determinism: Determinism::No,
         takes_table_whole: true,
-        status: Status::Planned,
         ..TermSpec::pure(term, name, Chapter::Geospatial, Arity::exactly(2), eval)
     }
 }
@@ -35,45 +46,211 @@ const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<V
 fn get_intersecting(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
     let shape = args.arg(1)?;
-    check_index(args, &table, "get_intersecting")?;
-    geometry(shape, args.env)?;
-    Err(unsupported("GET_INTERSECTING"))
+    let name = named_index(args, &table, "get_intersecting")?;
+    let shape = geometry(shape, args.env)?;
+    let index = geospatial(&table, &name, "get_intersecting")?;
+    let cells = work(args.env, |effort| geo::cover(&shape, effort))?;
+    let found = Candidates::open(args.env, &table, index, cells)?;
+    let mut stream = Intersecting { found, shape, next: None };
+    stream.next = stream.read(args.env)?;
+    args.val(ValKind::Selection(Selection { table, stream: Box::new(stream) }))
 }
 
 fn get_nearest(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
     let center = args.arg(1)?;
-    check_index(args, &table, "get_nearest")?;
-    position(&center.into_datum(args.env)?)?;
-    ellipsoid(args)?;
-    unit(args)?;
+    let name = named_index(args, &table, "get_nearest")?;
+    let center = position(&center.into_datum(args.env)?)?;
+    let on = ellipsoid(args)?;
+    let unit = unit(args)?;
+    let mut within = NEAREST_METERS;
     if let Some(val) = args.optarg("max_dist")? {
         let at = val.at;
-        if val.number(args.env)? <= 0.0 {
+        let most = val.number(args.env)?;
+        if most <= 0.0 {
             return Err(Error::logic("max_dist must be positive.").at(at));
         }
+        within = unit.to_meters(most);
     }
+    let mut results = NEAREST_RESULTS;
     if let Some(val) = args.optarg("max_results")? {
         let at = val.at;
-        if val.integer(args.env)? <= 0 {
-            return Err(Error::logic("max_results must be positive.").at(at));
-        }
+        let most = val.integer(args.env)?;
+        let most = usize::try_from(most).ok().filter(|most| *most > 0);
+        results = most.ok_or_else(|| Error::logic("max_results must be positive.").at(at))?;
     }
-    Err(unsupported("GET_NEAREST"))
+    let index = geospatial(&table, &name, "get_nearest")?;
+    let nearest = nearest(args.env, &table, index, &Search { center, within, results, on })?;
+    let mut rows = Vec::with_capacity(nearest.len());
+    for (meters, document) in nearest {
+        let dist = Datum::Number(unit.from_meters(meters));
+        let doc = args.env.decode(&table, &document)?;
+        rows.push(Datum::object([("dist", dist), ("doc", doc)]));
+    }
+    args.env.check_array_size(rows.len())?;
+    args.value(Datum::array(rows))
 }
 
-fn check_index(args: &Args<'_>, table: &TableRef, term: &str) -> Result<()> {
+struct Search {
+    center: LonLat,
+    within: f64,
+    results: usize,
+    on: Ellipsoid,
+}
+
+/// The nearest documents with their distances in meters. Looks ever farther around, until there are enough.
+fn nearest(
+    env: &Env,
+    table: &TableRef,
+    index: &IndexEntry,
+    search: &Search,
+) -> Result<Vec<(f64, Document)>> {
+    /// The first distance is so much smaller than the last: most searches find enough near by.
+    const STEPS: i32 = 10;
+    let center = point(search.center);
+    for step in (0..=STEPS).rev() {
+        let within = search.within / f64::from(4_i32.pow(step.unsigned_abs()));
+        let cells = geo::cover_around(search.center, within, &search.on);
+        let mut found = Vec::new();
+        let mut candidates = Candidates::open(env, table, index, cells)?;
+        while let Some((value, document)) = candidates.next(env)? {
+            let meters = work(env, |effort| geo::distance(&center, &value, &search.on, effort))?;
+            if meters <= within {
+                found.push((meters, document));
+            }
+        }
+        if found.len() >= search.results || step == 0 {
+            found.sort_by(|one, other| one.0.total_cmp(&other.0));
+            found.truncate(search.results);
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn named_index(args: &Args<'_>, table: &TableRef, term: &str) -> Result<Arc<str>> {
     let Some(index) = args.optarg_str("index")? else {
         return Err(Error::logic(format!("{term} requires an index argument.")));
     };
     if index == *table.table.primary_key() {
         return Err(Error::logic(format!("{term} cannot use the primary index.")));
     }
-    Ok(())
+    Ok(index)
 }
 
-fn unsupported(name: &str) -> Error {
-    Error::logic(format!("{name} is not supported by this server yet."))
+fn geospatial<'t>(table: &'t TableRef, name: &str, term: &str) -> Result<&'t IndexEntry> {
+    let entry = table.index_entry(name)?;
+    if entry.definition.geo {
+        return Ok(entry);
+    }
+    Err(Error::logic(format!(
+        "Index `{name}` is not a geospatial index.  {term} can only be used with a geospatial index."
+    )))
+}
+
+/// The shapes in some cells, each once.
+struct Candidates {
+    table: TableRef,
+    index: Arc<Index>,
+    reader: TableReader,
+    ranges: std::vec::IntoIter<IndexRange>,
+    scan: Option<IndexScan>,
+    seen: HashSet<(PrimaryKey, u32)>,
+}
+
+impl Candidates {
+    fn open(env: &Env, table: &TableRef, index: &IndexEntry, cells: Vec<Cell>) -> Result<Self> {
+        Ok(Candidates {
+            table: table.clone(),
+            index: Arc::clone(&index.index),
+            reader: env.reader(table)?,
+            ranges: ranges(cells).into_iter(),
+            scan: None,
+            seen: HashSet::new(),
+        })
+    }
+
+    fn next(&mut self, env: &Env) -> Result<Option<(Datum, Document)>> {
+        let failed = |error| env.table_error(&self.table, error);
+        loop {
+            env.check_interrupt()?;
+            if let Some(scan) = &mut self.scan {
+                scan.set_mode(env.read_mode());
+                if let Some(found) = scan.next().map_err(failed)? {
+                    let value = self.index.value_of(&found.document, found.tag);
+                    if let Some(value) = value
+                        && self.seen.insert((found.key, found.tag))
+                    {
+                        return Ok(Some((value, found.document)));
+                    }
+                    continue;
+                }
+            }
+            let Some(range) = self.ranges.next() else { return Ok(None) };
+            let scan = self.reader.scan_index(&self.index, &range, Direction::Forward);
+            self.scan = Some(scan.map_err(failed)?);
+        }
+    }
+}
+
+/// Where entries are that are in one of the cells, or have one of them in theirs.
+fn ranges(cells: Vec<Cell>) -> Vec<IndexRange> {
+    let mut around = HashSet::new();
+    let mut ranges = Vec::new();
+    for cell in cells {
+        for length in 1..cell.len() {
+            if let Some(larger) = cell.get(..length)
+                && around.insert(larger.to_vec())
+            {
+                ranges.push(IndexRange::bytes(&IndexValue::from_bytes(larger.to_vec())));
+            }
+        }
+        ranges.push(IndexRange::beginning_with(cell));
+    }
+    ranges
+}
+
+/// The documents whose shapes meet a shape.
+struct Intersecting {
+    found: Candidates,
+    shape: Datum,
+    next: Option<Document>,
+}
+
+impl std::fmt::Debug for Intersecting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intersecting").field("table", &self.found.table).finish_non_exhaustive()
+    }
+}
+
+impl Intersecting {
+    fn read(&mut self, env: &Env) -> Result<Option<Document>> {
+        while let Some((value, document)) = self.found.next(env)? {
+            if work(env, |effort| geo::intersects(&value, &self.shape, effort))? {
+                return Ok(Some(document));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Stream for Intersecting {
+    fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+        let mut budget = Budget::new(batch);
+        let mut rows = Vec::new();
+        while !budget.is_spent()
+            && let Some(document) = self.next.take()
+        {
+            budget.take_sized(document.json().len());
+            rows.push(env.decode(&self.found.table, &document)?);
+            self.next = self.read(env)?;
+        }
+        Ok(rows)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.next.is_none()
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +280,6 @@ mod tests {
         assert_eq!(message(166, "1", index), "Not a GEOMETRY pseudotype: `1`.");
         let far = r#""index":"i","max_dist":0"#;
         assert_eq!(message(168, point, far), "max_dist must be positive.");
-        let built = "GET_NEAREST is not supported by this server yet.";
-        assert_eq!(message(168, point, index), built);
+        assert_eq!(message(168, point, index), "Index `i` was not found on table `db.t`.");
     }
 }

@@ -14,13 +14,12 @@ use crate::reql::eval::Args;
 use crate::reql::function::Shortcut;
 use crate::reql::index_function::{field_function, is_index_function};
 use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 
 pub static INDEX_CREATE: TermSpec = TermSpec {
     options: &["multi", "geo"],
-    status: Status::Without("geospatial indexes"),
     ..TermSpec::on_tables(
         Effect::Meta,
         TermType::IndexCreate,
