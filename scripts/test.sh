@@ -4,8 +4,8 @@
 # the packages of the driver applications are installed from their lock files.
 #
 #   scripts/test.sh             everything
-#   scripts/test.sh --quick     without the driver applications and the abuse
-#   scripts/test.sh --nightly   everything, with the abuse at full length
+#   scripts/test.sh --quick     without the driver applications, the abuse and the simulated crashes
+#   scripts/test.sh --nightly   everything, with the abuse and the simulated crashes at full length
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -95,6 +95,19 @@ example() {
   "$bin/with-server" bash -c 'printf "%s\n" "${1//28015/$PHOTONDB_PORT}" | "${@:2}"' example "$code" "$@"
 }
 
+# the storage engine on simulated disks: two minutes of crashes, or optimised a million of them, and stores so large
+# that no limit of the format is out of reach
+simulation() {
+  if [ "$mode" = nightly ]; then
+    PHOTONDB_SIMULATED_CRASHES=1000000 PHOTONDB_STRESS_SECONDS=120 PHOTONDB_LARGE=1 \
+      cargo test --locked --quiet --config 'profile.dev.package.photondb.opt-level=2' --package photondb --lib \
+      storage::simulation -- --nocapture --test-threads 1
+  else
+    PHOTONDB_SIMULATED_SECONDS=120 cargo test --locked --quiet --package photondb --lib \
+      storage::simulation::every_crash -- --nocapture
+  fi
+}
+
 need cargo
 [ "$mode" = quick ] || { need node && need npm && need python3; }
 
@@ -105,6 +118,7 @@ stage "release build" cargo build --locked --release --workspace
 stage "recorded answers" "$bin/replay"
 stage "storage workloads, small" "$bin/engines" all --smoke
 if [ "$mode" != quick ]; then
+  stage "simulated crashes" simulation
   stage "application in JavaScript" javascript
   stage "application in Python" python
   if [ "$mode" = nightly ]; then

@@ -5,7 +5,7 @@ use super::model::Model;
 use super::workload::{any_direction, ask, compare, random_batch};
 use crate::storage::disk::{CrashMode, Disk, FaultyDisk};
 use crate::storage::store::SlabEngine;
-use crate::storage::{Engine, StorageError};
+use crate::storage::{Engine, StorageError, verify_directory};
 
 /// Damaged copies of one store.
 const COPIES: u64 = 6;
@@ -24,8 +24,10 @@ pub(super) fn examine(life: &mut Life) {
     for _ in 0..COPIES {
         let disk = sound.crash(CrashMode::KeepAll);
         let before_opening = life.random.once_in(2);
+        let mut verified = None;
         if before_opening {
             damage(life, &disk);
+            verified = Some(verify_directory(&disk).map(drop));
         }
         let outcome = life.open(&disk).and_then(|engine| {
             let found = engine.last_sequence().0;
@@ -35,10 +37,13 @@ pub(super) fn examine(life: &mut Life) {
             }
             question(life, &disk, &engine, &model)
         });
+        if let (Err(error), Some(Ok(()))) = (&outcome, verified) {
+            panic!("the walk has overlooked it: {error}");
+        }
         let event = match outcome {
             Ok(()) => "damage without effect",
-            Err(StorageError::Corrupt { place, .. } | StorageError::Poisoned { cause: place }) => {
-                assert!(is_place(&place), "no place: {place}");
+            Err(error) if is_damage(&error) => {
+                assert!(is_place(&error.to_string()), "no place: {error}");
                 "damage found"
             }
             Err(error) => panic!("{error}"),
@@ -113,9 +118,17 @@ fn question(
 /// Damage is to be expected, and that an engine stops writing which meets it in a checkpoint. Other errors are not.
 fn tolerate(outcome: Result<(), StorageError>) -> Result<Result<(), StorageError>, StorageError> {
     match outcome {
-        Ok(()) | Err(StorageError::Corrupt { .. } | StorageError::Poisoned { .. }) => Ok(outcome),
-        Err(error) => Err(error),
+        Err(error) if !is_damage(&error) => Err(error),
+        outcome => Ok(outcome),
     }
+}
+
+/// Whether it is what a flipped bit may lead to. One in the name of the format lets a file look like another one's.
+fn is_damage(error: &StorageError) -> bool {
+    matches!(
+        error,
+        StorageError::Corrupt { .. } | StorageError::Poisoned { .. } | StorageError::Foreign { .. }
+    )
 }
 
 /// Whether somebody who reads it knows where to look.

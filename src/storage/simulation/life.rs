@@ -8,7 +8,7 @@ use super::model::{Known, Model};
 use super::workload::{Shape, any_direction, ask, compare, random_batch};
 use crate::storage::disk::{CrashMode, Disk, FaultyDisk, Tally};
 use crate::storage::store::{SlabEngine, SlabOptions};
-use crate::storage::{Engine, Snapshot, StorageError, WriteBatch};
+use crate::storage::{Engine, Snapshot, StorageError, WriteBatch, verify_directory};
 use crate::testing::Random;
 
 /// Crashes of a life at most, so that its disk does not become slow.
@@ -77,8 +77,9 @@ impl Life {
 
     /// Opens the store after a crash or a kill, which may fail and be followed by another one; and looks at it.
     pub(super) fn recover(&mut self) -> SlabEngine {
-        let engine = loop {
+        let (engine, verified) = loop {
             self.come_up();
+            let verified = if self.random.once_in(6) { self.verify() } else { None };
             match self.random.below(24) {
                 0..3 => self.disk.fail_after(self.random.below(40)),
                 3..6 => self.disk.stop_after(self.random.below(40)),
@@ -93,7 +94,7 @@ impl Life {
             match opened {
                 Ok(engine) => {
                     assert_eq!(self.disk.failed(), None, "a failure that was overlooked");
-                    break engine;
+                    break (engine, verified);
                 }
                 Err(error) => {
                     assert!(self.disk.failed().is_some(), "a store without damage: {error}");
@@ -104,6 +105,7 @@ impl Life {
         self.disk.set_capacity(usize::MAX);
         let found = engine.last_sequence();
         assert_eq!(engine.durable_sequence(), found);
+        assert!(verified.is_none_or(|verified| verified == found.0), "verified {verified:?}");
         self.known.recover(found.0);
         self.read(&*engine.snapshot().expect("it is open"), &self.known.now().clone());
         if self.random.once_in(3) {
@@ -111,6 +113,19 @@ impl Life {
             engine.verify().expect("a store without damage");
         }
         engine
+    }
+
+    /// Walks through the closed store, and returns its last commit if there is one.
+    fn verify(&self) -> Option<u64> {
+        self.disk.set_phase("verifying");
+        let before = self.disk.alterations();
+        let verified = verify_directory(&self.disk);
+        assert_eq!(self.disk.alterations(), before, "a walk has changed something");
+        match verified {
+            Ok(report) => Some(report.last_sequence),
+            Err(StorageError::Foreign { .. }) if self.known.last() == 0 => None,
+            Err(error) => panic!("a store without damage: {error}"),
+        }
     }
 
     /// The machine has crashed, unless only the process was killed: what it has written is there, and not safe.

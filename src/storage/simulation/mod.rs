@@ -6,8 +6,10 @@
 //! the environment: `PHOTONDB_SIMULATED_CRASHES` or `PHOTONDB_SIMULATED_SECONDS`; they are spread over all processors.
 
 mod damage;
+mod large;
 mod life;
 mod model;
+mod stress;
 mod workload;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

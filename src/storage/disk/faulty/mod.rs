@@ -38,6 +38,7 @@ struct State {
     /// Whether a call that makes something safe, or could, has failed since then.
     is_broken: bool,
     late_writes: u64,
+    alterations: u64,
     capacity: usize,
     phase: &'static str,
     tally: Tally,
@@ -134,6 +135,7 @@ impl FaultyDisk {
             failed: None,
             is_broken: false,
             late_writes: 0,
+            alterations: 0,
             capacity: usize::MAX,
             phase: "",
             tally: Tally::default(),
@@ -196,6 +198,16 @@ impl FaultyDisk {
         self.state().used()
     }
 
+    /// Operations so far.
+    pub(crate) fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// Those of them that change something, or make it safe.
+    pub(crate) fn alterations(&self) -> u64 {
+        self.state().alterations
+    }
+
     /// What the engine is about, for the tally.
     pub(crate) fn set_phase(&self, phase: &'static str) {
         self.state().phase = phase;
@@ -249,6 +261,7 @@ impl State {
     /// Counts an operation, and fails if it is the one to fail.
     fn begin(&mut self, call: Call, file: &str) -> io::Result<()> {
         self.operations += 1;
+        self.alterations += u64::from(call.alters());
         if self.is_broken && call.alters() {
             self.late_writes += 1;
         }
