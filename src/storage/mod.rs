@@ -34,6 +34,8 @@ mod engine;
 mod entries;
 mod error;
 pub mod memory;
+#[cfg(test)]
+mod promises;
 mod range;
 #[cfg(test)]
 mod simulation;
