@@ -49,6 +49,12 @@ pub const LOG_GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of commits that may wait to be written to the log before a writer has to wait.
 pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
+/// Extents that a bulk load may have built and not written: enough that building and writing go on beside each other.
+pub const LOAD_QUEUE_EXTENTS: usize = 8;
+
+/// Bytes after which a bulk load makes what it has written safe, so that not everything waits for the disk at its end.
+pub const LOAD_SYNC_BYTES: usize = 32 * 1024 * 1024;
+
 /// What the check of a directory may keep of it in memory, in bytes, besides the changes that its log makes.
 pub const VERIFY_CACHE_BYTES: usize = 64 * 1024 * 1024;
 

@@ -14,8 +14,8 @@ use super::testing::service_on;
 use crate::reql::Context;
 use crate::storage::memory::MemoryEngine;
 use crate::storage::{
-    Commit, CommitSequence, Cursor, Direction, DurableCallback, Engine, EntryBatch, FillLimit,
-    KeyRange, ReadMode, Snapshot, StorageError, TreeId, WriteBatch,
+    BulkLoad, Commit, CommitSequence, Cursor, Direction, DurableCallback, Engine, EntryBatch,
+    FillLimit, KeyRange, ReadMode, Snapshot, StorageError, TreeId, WriteBatch,
 };
 
 /// An engine that has everything at hand but for the moment at which one look of a reader that would not wait finds
@@ -53,6 +53,10 @@ impl Engine for Forgetful {
 
     fn has_room(&self) -> bool {
         self.memory.look(ReadMode::CachedOnly).is_ok()
+    }
+
+    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
+        self.inner.bulk_load(tree)
     }
 
     fn new_tree_id(&self) -> Result<TreeId, StorageError> {

@@ -14,7 +14,8 @@ use crate::changefeed::Hub;
 use crate::reql::Context;
 use crate::storage::memory::MemoryEngine;
 use crate::storage::{
-    Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId, WriteBatch,
+    BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId,
+    WriteBatch,
 };
 
 /// An engine whose disk is as slow as the test wants: nothing is durable until the test says so.
@@ -56,6 +57,10 @@ impl Engine for SlowDisk {
 
     fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
         self.memory.apply(batch)
+    }
+
+    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
+        self.memory.bulk_load(tree)
     }
 
     fn new_tree_id(&self) -> Result<TreeId, StorageError> {

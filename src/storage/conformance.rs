@@ -22,7 +22,9 @@ macro_rules! tests {
             equals_an_ordered_map, a_refused_batch_changes_nothing, conditions_refuse_a_commit,
             a_dropped_tree_stays_for_older_snapshots, a_batch_works_in_order,
             sequences_grow_and_become_durable, snapshots_see_whole_batches, lengths_have_limits,
-            a_closed_engine_refuses_writes, a_scanner_reads_everything_in_order
+            a_closed_engine_refuses_writes, a_scanner_reads_everything_in_order,
+            a_load_equals_an_ordered_map, a_load_is_seen_whole_or_not_at_all,
+            a_load_that_cannot_be_is_refused, a_load_runs_beside_writers_of_other_trees
         );
     };
     ($engine:expr; $($name:ident),+) => {
@@ -418,6 +420,167 @@ pub(crate) fn a_scanner_reads_everything_in_order(engine: &dyn Engine) {
         }
         assert_eq!(at, ENTRIES as usize);
         assert_eq!(scanner.skip(5).unwrap(), 0);
+        assert!(scanner.next().unwrap().is_none());
+    }
+}
+
+/// Loads of many shapes, changed afterwards like any other tree.
+pub(crate) fn a_load_equals_an_ordered_map(engine: &dyn Engine) {
+    let mut random = Random::from_environment();
+    let mut model = Model::new();
+    let longest = [0, 300, 1_300, 3_100, 20_000, 700_000];
+    for (round, longest) in longest.into_iter().chain([40; 6]).enumerate() {
+        let tree = new_tree(engine);
+        let entries = match round {
+            0 => 0,
+            1 => 1,
+            _ => 2 + random.below(200_000 / (longest + 100) + 5),
+        };
+        let loaded = model.entry(tree).or_default();
+        for _ in 0..entries {
+            let mut key = random_key(&mut random);
+            let more = if random.once_in(50) { 2_000 } else { 8 };
+            key.extend(random.bytes(more));
+            let mut value = random.bytes(20);
+            value.resize(random.below(longest + 1) as usize, key.len() as u8);
+            loaded.insert(key, value);
+        }
+        let mut load = engine.bulk_load(tree).unwrap();
+        for (key, value) in &*loaded {
+            load.push(key, value).unwrap();
+        }
+        let commit = load.finish(Durability::Hard).unwrap();
+        assert_eq!(engine.last_sequence(), commit.sequence);
+        engine.wait_durable(commit.sequence).unwrap();
+    }
+    let before = (engine.snapshot().unwrap(), model.clone());
+    for _ in 0..20 {
+        compare(&mut random, &*engine.snapshot().unwrap(), &model);
+        engine.apply(random_batch(&mut random, engine, &mut model)).unwrap();
+        // Of the loaded entries as well, which most random keys do not meet.
+        let mut batch = batch();
+        for (tree, entries) in &mut model {
+            let at = random.below(entries.len() as u64 + 1) as usize;
+            if let Some(key) = entries.keys().nth(at).cloned() {
+                batch.delete(*tree, key.clone());
+                entries.remove(&key);
+            }
+        }
+        engine.apply(batch).unwrap();
+    }
+    compare(&mut random, &*engine.snapshot().unwrap(), &model);
+    compare(&mut random, &*before.0, &before.1);
+}
+
+pub(crate) fn a_load_is_seen_whole_or_not_at_all(engine: &dyn Engine) {
+    let tree = new_tree(engine);
+    let before = engine.last_sequence();
+    let count = |snapshot: &dyn Snapshot| snapshot.count(tree, &KeyRange::ALL, WAIT).unwrap();
+    let mut aborted = engine.bulk_load(tree).unwrap();
+    for number in 0..5_000_u64 {
+        aborted.push(&number.to_be_bytes(), &[1; 300]).unwrap();
+    }
+    drop(aborted);
+    assert_eq!((engine.last_sequence(), count(&*engine.snapshot().unwrap())), (before, 0));
+    let old = engine.snapshot().unwrap();
+    let mut load = engine.bulk_load(tree).unwrap();
+    for number in 0..5_000_u64 {
+        load.push(&number.to_be_bytes(), &[2; 300]).unwrap();
+        if number % 1_000 == 0 {
+            assert_eq!(count(&*engine.snapshot().unwrap()), 0, "half of a load was seen");
+        }
+    }
+    let commit = load.finish(Durability::Soft).unwrap();
+    assert_eq!((commit.durability, commit.sequence.0), (Durability::Soft, before.0 + 1));
+    let new = engine.snapshot().unwrap();
+    assert_eq!((count(&*old), count(&*new)), (0, 5_000));
+    let value = new.get(tree, &4_999_u64.to_be_bytes(), WAIT).unwrap().unwrap();
+    assert_eq!(value, vec![2; 300]);
+    engine.wait_durable(commit.sequence).unwrap();
+}
+
+pub(crate) fn a_load_that_cannot_be_is_refused(engine: &dyn Engine) {
+    let missing = engine.new_tree_id().unwrap();
+    assert!(matches!(engine.bulk_load(missing).err(), Some(StorageError::NoSuchTree(_))));
+
+    let tree = new_tree(engine);
+    let before = engine.last_sequence();
+    for wrong in [&b"b"[..], b"a", b""] {
+        let mut load = engine.bulk_load(tree).unwrap();
+        load.push(b"a", b"1").unwrap();
+        load.push(b"b", b"2").unwrap();
+        assert!(matches!(load.push(wrong, b"3"), Err(StorageError::NotAscending)));
+        assert!(load.finish(Durability::Soft).is_err(), "a load without one of its entries");
+    }
+    let mut load = engine.bulk_load(tree).unwrap();
+    let long = load.push(&[7; STORAGE_KEY_BYTES + 1], b"");
+    assert!(matches!(long, Err(StorageError::KeyTooLong { .. })));
+    let mut load = engine.bulk_load(tree).unwrap();
+    load.push(&[7; STORAGE_KEY_BYTES], b"").unwrap();
+    let long = load.push(&[8], &vec![7; STORAGE_VALUE_BYTES + 1]);
+    assert!(matches!(long, Err(StorageError::ValueTooLong { .. })));
+    drop(load);
+    assert_eq!(engine.last_sequence(), before);
+
+    // Somebody else was quicker, and gone again, which leaves an empty tree.
+    let mut load = engine.bulk_load(tree).unwrap();
+    load.push(b"a", b"1").unwrap();
+    put(engine, tree, "z", "1");
+    assert!(matches!(load.finish(Durability::Soft), Err(StorageError::Conflict)));
+    assert_eq!(get(engine, tree, "a"), None);
+    let mut load = engine.bulk_load(tree).unwrap();
+    load.push(b"a", b"1").unwrap();
+    let mut empty = batch();
+    empty.delete(tree, "z");
+    engine.apply(empty).unwrap();
+    load.finish(Durability::Soft).unwrap();
+    assert_eq!(get(engine, tree, "a").as_deref(), Some(&b"1"[..]));
+
+    let dropped = new_tree(engine);
+    let mut load = engine.bulk_load(dropped).unwrap();
+    load.push(b"a", b"1").unwrap();
+    let mut drop_tree = batch();
+    drop_tree.drop_tree(dropped);
+    engine.apply(drop_tree).unwrap();
+    assert!(matches!(load.finish(Durability::Soft), Err(StorageError::NoSuchTree(_))));
+
+    let late = new_tree(engine);
+    let load = engine.bulk_load(late).unwrap();
+    engine.close().unwrap();
+    assert!(matches!(load.finish(Durability::Soft), Err(StorageError::Closed)));
+}
+
+pub(crate) fn a_load_runs_beside_writers_of_other_trees(engine: &dyn Engine) {
+    let (written, loaded) = (new_tree(engine), [new_tree(engine), new_tree(engine)]);
+    std::thread::scope(|scope| {
+        for tree in loaded {
+            scope.spawn(move || {
+                let mut load = engine.bulk_load(tree).unwrap();
+                for number in 0..4_000_u64 {
+                    let length = if number % 200 == 0 { 9_000 } else { 200 };
+                    load.push(&number.to_be_bytes(), &vec![number as u8; length]).unwrap();
+                }
+                load.finish(Durability::Hard).unwrap();
+            });
+        }
+        scope.spawn(|| {
+            for number in 0..1_000_u64 {
+                let mut batch = batch();
+                batch.put(written, (number % 300).to_be_bytes().to_vec(), vec![1; 500]);
+                engine.apply(batch).unwrap();
+            }
+        });
+    });
+    let snapshot = engine.snapshot().unwrap();
+    assert_eq!(snapshot.count(written, &KeyRange::ALL, WAIT).unwrap(), 300);
+    for tree in loaded {
+        let cursor = snapshot.cursor(tree, &KeyRange::ALL, Direction::Forward).unwrap();
+        let mut scanner = Scanner::new(cursor, WAIT);
+        for number in 0..4_000_u64 {
+            let (key, value) = scanner.next().unwrap().unwrap();
+            assert_eq!(key, number.to_be_bytes());
+            assert!(value.len() >= 200 && value.iter().all(|byte| *byte == number as u8));
+        }
         assert!(scanner.next().unwrap().is_none());
     }
 }

@@ -56,6 +56,10 @@ impl<'a> Reader<'a> {
         Some(*taken)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
@@ -93,6 +97,11 @@ impl SharedReader {
         let found = self.bytes.get(self.at..)?.first_chunk::<N>()?;
         self.at += N;
         Some(*found)
+    }
+
+    /// The next byte, which stays to be read.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
     }
 
     pub(super) fn u8(&mut self) -> Option<u8> {

@@ -78,6 +78,10 @@ pub trait Engine: Send + Sync {
         true
     }
 
+    /// Begins to fill a tree with sorted entries, which is much quicker than putting them one by one. The tree must
+    /// exist and be without entries when the load is finished; until then nobody sees anything of it.
+    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError>;
+
     /// A name for a new tree, never given out before. The tree comes to be by [`WriteBatch::create_tree`].
     fn new_tree_id(&self) -> Result<TreeId, StorageError>;
 
@@ -113,6 +117,17 @@ pub trait Engine: Send + Sync {
 
     /// Makes everything durable and refuses further writes with `Closed`. Snapshots stay readable.
     fn close(&self) -> Result<(), StorageError>;
+}
+
+/// A tree that is being filled. Dropping it before it is finished leaves nothing behind, and so does an error.
+pub trait BulkLoad: Send {
+    /// Adds an entry behind the others. Errors: lengths, `NotAscending` when the key is not greater than the one
+    /// before it, and what the disk says. After an error the load can only be dropped.
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError>;
+
+    /// Makes all entries visible at once. They are on the disk by then; the commit that says so becomes durable as
+    /// that of a batch does. Errors: `NoSuchTree`, `Conflict` when the tree has entries, `Poisoned`, `Closed`.
+    fn finish(self: Box<Self>, durability: Durability) -> Result<Commit, StorageError>;
 }
 
 /// One commit point of all trees. Every call on a tree that does not exist there is `NoSuchTree`.

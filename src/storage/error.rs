@@ -69,6 +69,9 @@ pub enum StorageError {
     /// A tree of that name exists already.
     #[error("{0} exists already")]
     TreeExists(TreeId),
+    /// A bulk load was given a key that is not greater than the one before it.
+    #[error("the keys of a bulk load must ascend, and one is not greater than the key before it")]
+    NotAscending,
     /// A key is longer than `limits::STORAGE_KEY_BYTES`.
     #[error("a key of {length} bytes is too long (at most {limit})")]
     KeyTooLong {

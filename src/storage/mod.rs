@@ -44,8 +44,8 @@ pub mod store;
 pub mod wal;
 
 pub use batch::{Condition, Operation, WriteBatch};
-pub use engine::{Commit, CommitSequence, Cursor, DurableCallback, Engine, ReadMode, Snapshot};
-pub use engine::{Durability, TreeId};
+pub use engine::{BulkLoad, Commit, CommitSequence, Cursor, Durability, DurableCallback, Engine};
+pub use engine::{ReadMode, Snapshot, TreeId};
 pub use entries::{EntryBatch, FillLimit, Scanner};
 pub use error::StorageError;
 pub use range::{Direction, KeyRange};

@@ -12,7 +12,8 @@ use crate::datum::Datum;
 use crate::limits::{WRITE_ATTEMPTS, WRITE_COMMIT_DOCUMENTS};
 use crate::storage::memory::MemoryEngine;
 use crate::storage::{
-    Commit, CommitSequence, Cursor, Direction, Durability, DurableCallback, KeyRange, WriteBatch,
+    BulkLoad, Commit, CommitSequence, Cursor, Direction, Durability, DurableCallback, KeyRange,
+    WriteBatch,
 };
 use crate::testing::Random;
 
@@ -333,6 +334,10 @@ impl Engine for Elsewhere {
             self.inner.apply(other)?;
         }
         self.inner.apply(batch)
+    }
+
+    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
+        self.inner.bulk_load(tree)
     }
 
     fn new_tree_id(&self) -> Result<TreeId, StorageError> {

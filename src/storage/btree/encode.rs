@@ -66,10 +66,6 @@ impl LeafBuilder {
     }
 
     /// Whether another entry may follow in the same leaf. An empty leaf takes any.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "asked by whoever fills nodes from a sorted input")
-    )]
     pub(crate) fn fits(&self, key: &[u8], value: &Stored<'_>) -> bool {
         let entries = (self.len() + 1) * LEAF_ENTRY_BYTES + self.values.len() + value.bytes();
         self.ends.is_empty() || NODE_HEADER + entries + self.keys.bytes_with(key) <= LEAF_MAX
@@ -82,11 +78,33 @@ impl LeafBuilder {
         self.ends.push((self.values.len(), value.is_long()));
     }
 
+    /// Bytes of the image that it would have.
+    pub(crate) fn bytes(&self) -> usize {
+        let entries = self.len() * LEAF_ENTRY_BYTES + self.values.len();
+        NODE_HEADER + entries + self.keys.bytes()
+    }
+
+    /// Takes away the entries from an index on.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        let (mut left, mut right) = (Self::new(), Self::new());
+        let mut start = 0;
+        for (index, (end, is_long)) in self.ends.iter().enumerate() {
+            let half = if index < at { &mut left } else { &mut right };
+            half.keys.push(self.keys.get(index).unwrap_or_default());
+            half.values.extend_from_slice(self.values.get(start..*end).unwrap_or_default());
+            half.ends.push((half.values.len(), *is_long));
+            start = *end;
+        }
+        *self = left;
+        right
+    }
+
+    /// The key that was added first.
+    pub(crate) fn first_key(&self) -> Option<&[u8]> {
+        self.keys.get(0)
+    }
+
     /// The key that was added last.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "asked by whoever fills nodes from a sorted input")
-    )]
     pub(crate) fn last_key(&self) -> Option<&[u8]> {
         self.keys.get(self.len().checked_sub(1)?)
     }
@@ -144,10 +162,6 @@ impl InnerBuilder {
     }
 
     /// Whether another child may follow in the same node. An empty node takes any.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "asked by whoever fills nodes from a sorted input")
-    )]
     pub(crate) fn fits(&self, low: &[u8]) -> bool {
         let children = (self.len() + 1) * INNER_ENTRY_BYTES;
         self.children.is_empty() || NODE_HEADER + children + self.lows.bytes_with(low) <= INNER_MAX
@@ -163,10 +177,6 @@ impl InnerBuilder {
     }
 
     /// Entries beneath what is in it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "asked by whoever fills nodes from a sorted input")
-    )]
     pub(crate) fn count(&self) -> u64 {
         self.children.iter().map(|(count, _)| count).sum()
     }

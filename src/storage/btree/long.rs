@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use super::build::PutImage;
 use super::{Sink, Source};
 use crate::limits::STORAGE_VALUE_BYTES;
 use crate::storage::slab::{
@@ -55,15 +56,7 @@ impl LongValue {
     /// Gives it slots, unless it has them.
     pub(super) fn store(&self, tree: u64, sink: &dyn Sink) -> Result<(), StorageError> {
         let (Some(bytes), None) = (&self.fresh, self.reference()) else { return Ok(()) };
-        let reference = if bytes.len() as u64 <= EXTENT {
-            sink.store_part(tree, bytes)?
-        } else {
-            let mut list = Vec::new();
-            for part in bytes.chunks(EXTENT as usize) {
-                list.extend_from_slice(&encode_reference(Some(sink.store_part(tree, part)?)));
-            }
-            sink.store_part(tree, &list)?
-        };
+        let reference = store_long(bytes, &mut |part| sink.store_part(tree, part))?;
         // Only the one checkpoint that is being written sets it.
         let _ = self.stored.set(reference);
         Ok(())
@@ -79,6 +72,18 @@ impl LongValue {
         parts.push(reference);
         Ok(parts)
     }
+}
+
+/// Puts the images of a long value and returns the one that its leaf refers to.
+pub(super) fn store_long(value: &[u8], put: PutImage<'_>) -> Result<Reference, StorageError> {
+    if value.len() as u64 <= EXTENT {
+        return put(value);
+    }
+    let mut list = Vec::new();
+    for part in value.chunks(EXTENT as usize) {
+        list.extend_from_slice(&encode_reference(Some(put(part)?)));
+    }
+    put(&list)
 }
 
 /// Reads a long value from the data file.

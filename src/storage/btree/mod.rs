@@ -13,6 +13,7 @@
 //! slot by the time of the next checkpoint is released by it. A node is noted even when it has none, because a
 //! checkpoint may be writing it at that moment.
 
+mod build;
 mod edit;
 mod encode;
 mod image;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(crate) use self::build::TreeBuilder;
 pub(crate) use self::edit::{Edit, Replaced};
 pub(crate) use self::image::decode;
 pub(crate) use self::long::{LongValue, read_long_value};

@@ -20,8 +20,9 @@ use bytes::Bytes;
 
 use self::tree::CountedTree;
 use super::{
-    Commit, CommitSequence, Condition, Cursor, Direction, DurableCallback, Engine, EntryBatch,
-    FillLimit, KeyRange, Operation, ReadMode, Snapshot, StorageError, TreeId, WriteBatch,
+    BulkLoad, Commit, CommitSequence, Condition, Cursor, Direction, Durability, DurableCallback,
+    Engine, EntryBatch, FillLimit, KeyRange, Operation, ReadMode, Snapshot, StorageError, TreeId,
+    WriteBatch,
 };
 
 /// An engine that keeps everything in memory.
@@ -97,10 +98,10 @@ impl MemoryEngine {
         check_conditions(&state.trees, batch.conditions())?;
         let changed = changed_trees(&state.trees, batch.operations())?;
         drop(state);
-        Ok(self.publish(changed, batch))
+        Ok(self.publish(changed, batch.durability()))
     }
 
-    fn publish(&self, changed: BTreeMap<TreeId, Option<Tree>>, batch: &WriteBatch) -> Commit {
+    fn publish(&self, changed: BTreeMap<TreeId, Option<Tree>>, durability: Durability) -> Commit {
         let mut replaced = Vec::with_capacity(changed.len());
         let sequence = {
             let mut state = self.write_state();
@@ -115,7 +116,7 @@ impl MemoryEngine {
         };
         // Freeing a large tree takes a while; it happens here, outside the lock.
         drop(replaced);
-        Commit { sequence, durability: batch.durability() }
+        Commit { sequence, durability }
     }
 }
 
@@ -143,6 +144,18 @@ impl Engine for MemoryEngine {
         }
     }
 
+    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
+        let state = self.read_state();
+        state.trees.get(&key_of(tree)).ok_or(StorageError::NoSuchTree(tree))?;
+        Ok(Box::new(MemoryLoad {
+            engine: self,
+            tree,
+            entries: CountedTree::new(),
+            last: None,
+            has_failed: false,
+        }))
+    }
+
     fn new_tree_id(&self) -> Result<TreeId, StorageError> {
         Ok(TreeId(self.next_tree.fetch_add(1, Ordering::Relaxed)))
     }
@@ -166,6 +179,61 @@ impl Engine for MemoryEngine {
     fn close(&self) -> Result<(), StorageError> {
         self.write_state().closed = true;
         Ok(())
+    }
+}
+
+/// A tree beside all others, until it is finished.
+struct MemoryLoad<'a> {
+    engine: &'a MemoryEngine,
+    tree: TreeId,
+    entries: CountedTree<Bytes>,
+    last: Option<Bytes>,
+    has_failed: bool,
+}
+
+impl MemoryLoad<'_> {
+    fn try_push(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        let mut batch = WriteBatch::new(Durability::Soft);
+        batch.put(self.tree, key.clone(), value.clone());
+        batch.check_lengths()?;
+        if self.has_failed {
+            return Err(StorageError::Closed);
+        }
+        if self.last.as_ref().is_some_and(|last| key <= *last) {
+            return Err(StorageError::NotAscending);
+        }
+        self.entries.insert(key.clone(), value);
+        self.last = Some(key);
+        Ok(())
+    }
+}
+
+impl BulkLoad for MemoryLoad<'_> {
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        let pushed = self.try_push(key, value);
+        self.has_failed |= pushed.is_err();
+        pushed
+    }
+
+    fn finish(self: Box<Self>, durability: Durability) -> Result<Commit, StorageError> {
+        let Self { engine, tree: name, entries, has_failed, .. } = *self;
+        let _shared = engine.structure.read().unwrap_or_else(PoisonError::into_inner);
+        let state = engine.read_state().clone();
+        let found = state.trees.get(&key_of(name)).ok_or(StorageError::NoSuchTree(name))?;
+        let writer = Arc::clone(&found.writer);
+        let _alone = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = engine.read_state().clone();
+        if state.closed || has_failed {
+            return Err(StorageError::Closed);
+        }
+        let found = state.trees.get(&key_of(name)).ok_or(StorageError::NoSuchTree(name))?;
+        if found.entries.len() > 0 {
+            return Err(StorageError::Conflict);
+        }
+        let loaded = Tree { entries, writer: Arc::clone(&writer) };
+        let changed = BTreeMap::from([(name, Some(loaded))]);
+        Ok(engine.publish(changed, durability))
     }
 }
 

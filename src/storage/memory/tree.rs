@@ -54,7 +54,6 @@ impl<V: Clone> CountedTree<V> {
         Self { root: Arc::new(Node::Leaf(Vec::new())), count: 0 }
     }
 
-    #[cfg(test)]
     pub(in crate::storage) fn len(&self) -> u64 {
         self.count
     }

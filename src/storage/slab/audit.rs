@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::class::{Class, EXTENT_GRAINS, Slots};
 use super::reference::Reference;
-use super::space::Space;
+use super::space::{ExtentRecord, Space};
 use super::{EXTENT, FILE, GRAIN};
 use crate::storage::StorageError;
 
@@ -42,6 +42,16 @@ impl Audit {
             (number, Extent { tree, class, live, noted: Slots::default() })
         });
         Self { extents: extents.collect(), end: space.end() }
+    }
+
+    /// Of what a load has put into extents.
+    pub(crate) fn of_records(records: &[(u64, ExtentRecord)]) -> Self {
+        let extents = records.iter().filter_map(|(number, record)| {
+            let (tree, class) = (record.tree, Class::new(record.class)?);
+            let (live, noted) = (Slots::from_bytes(&record.live), Slots::default());
+            Some((*number, Extent { tree, class, live, noted }))
+        });
+        Self { extents: extents.collect(), end: 0 }
     }
 
     /// A tree refers to this image.

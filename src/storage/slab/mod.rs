@@ -7,17 +7,20 @@
 
 mod audit;
 mod class;
+mod fill;
 mod reference;
 mod space;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
 pub(crate) use self::audit::Audit;
 pub(crate) use self::class::{EXTENT, GRAIN};
+pub(crate) use self::fill::{Filler, slot_cost};
 use self::reference::{NoSuperblock, VERSION, superblock_offset};
 pub(crate) use self::reference::{
     REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
@@ -35,6 +38,8 @@ const NEW_FILE: &str = "slab.data.new";
 pub(crate) struct Slab {
     file: Box<dyn DiskFile>,
     space: Mutex<Space>,
+    /// Whether a sync has failed.
+    syncs: Mutex<bool>,
 }
 
 /// Whether the directory has a data file.
@@ -62,7 +67,7 @@ impl Slab {
     pub(crate) fn open(disk: &dyn Disk) -> Result<(Self, Superblock), StorageError> {
         let file = disk.open(FILE).map_err(|error| StorageError::io(FILE, error))?;
         let superblock = newest_superblock(&*file)?;
-        Ok((Self { file, space: Mutex::new(Space::new()) }, superblock))
+        Ok((Self { file, space: Mutex::new(Space::new()), syncs: Mutex::default() }, superblock))
     }
 
     /// Makes safe what was read by [`Slab::open`]. The superblock was written by a process that may have ended before it
@@ -146,27 +151,73 @@ impl Slab {
     ) -> Result<(), StorageError> {
         superblock.extents = self.space().end();
         let write = || {
-            self.file.sync()?;
             let offset = superblock_offset(superblock.checkpoint);
-            self.file.write_at(offset, &superblock.encode())?;
-            self.file.sync()
+            self.file.write_at(offset, &superblock.encode())
         };
+        self.sync()?;
         write().map_err(|error| StorageError::io(FILE, error))?;
+        self.sync()?;
         self.space().seal(epoch);
         Ok(())
+    }
+
+    /// Makes everything safe that was written before. A system tells of a failure only once, and to whoever asks first;
+    /// therefore one after another asks, and after one failure all others fail.
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        let mut has_failed = self.syncs.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = match *has_failed {
+            true => Err(io::Error::other("an earlier sync has failed")),
+            false => self.file.sync(),
+        };
+        *has_failed = synced.is_err();
+        synced.map_err(|error| StorageError::io(FILE, error))
+    }
+
+    /// An extent for a load, which has it for itself until it is adopted or given back.
+    pub(crate) fn lend(&self) -> u64 {
+        self.space().lend()
+    }
+
+    /// Makes lent extents free. Nobody writes to them any more.
+    pub(crate) fn give_back(&self, extents: Vec<u64>) {
+        self.space().give_back(extents);
+    }
+
+    /// Writes an extent that is lent, from its start.
+    pub(crate) fn write_extent(&self, extent: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let written = self.file.write_at(extent * EXTENT, bytes);
+        written.map_err(|error| StorageError::io(FILE, error))
+    }
+
+    /// Lends extents that the log says were lent when it was written. The error names the broken rule.
+    pub(crate) fn lend_again(&self, extents: &[(u64, ExtentRecord)]) -> Result<(), StorageError> {
+        let length = self.file.length().map_err(|error| StorageError::io(FILE, error))?;
+        let mut space = self.space();
+        let ends = length.div_ceil(EXTENT);
+        let lent =
+            extents.iter().try_for_each(|(extent, record)| space.lend_again(*extent, record, ends));
+        lent.map_err(|problem| StorageError::corrupt(FILE, problem))
+    }
+
+    /// The checkpoint being written has what was put into these extents, which were lent.
+    pub(crate) fn adopt(&self, extents: &[(u64, ExtentRecord)]) -> Result<(), StorageError> {
+        let mut space = self.space();
+        let adopted = extents.iter().try_for_each(|(extent, record)| space.adopt(*extent, record));
+        adopted.map_err(|problem| StorageError::corrupt(FILE, problem))
     }
 
     /// Makes free what may be overwritten by now, and gives free extents back to the file system. Must not run beside
     /// the writing of a checkpoint, which could take such an extent again.
     pub(crate) fn reclaim(&self) -> Result<(), StorageError> {
-        let (freed, end) = {
-            let mut space = self.space();
-            (space.reclaim(), space.end())
-        };
+        let freed = self.space().reclaim();
         let give_back = || {
-            for extent in freed.into_iter().filter(|extent| *extent < end) {
+            for extent in &freed {
                 self.file.punch_hole(extent * EXTENT, EXTENT)?;
             }
+            // The lock is held until the file has been cut, since a load may take an extent there.
+            let mut space = self.space();
+            space.give_back(freed);
+            let end = space.end();
             if self.file.length()? > end * EXTENT {
                 self.file.set_length(end * EXTENT)?;
             }

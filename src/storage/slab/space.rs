@@ -25,6 +25,8 @@ pub(super) struct Space {
     extents: BTreeMap<u64, Extent>,
     /// Extents below [`Space::end`] that nobody has.
     free: BTreeSet<u64>,
+    /// Extents that are being filled by loads, or were and wait for the checkpoint that has them.
+    lent: BTreeSet<u64>,
     /// The first extent behind all others.
     end: u64,
     owners: HashMap<u64, Owner>,
@@ -62,6 +64,22 @@ pub(crate) struct ExtentRecord {
     pub(crate) live: [u8; 32],
 }
 
+impl Extent {
+    /// As a record says. The error names the broken rule.
+    fn from_record(number: u64, record: &ExtentRecord) -> Result<Self, String> {
+        let class = Class::new(record.class)
+            .ok_or_else(|| format!("extent {number} has the size class {}", record.class))?;
+        let live = Slots::from_bytes(&record.live);
+        if number == 0 || record.tree == META || live.is_empty() {
+            return Err(format!("extent {number} cannot have a record (rule 12)"));
+        }
+        if live.first_from(class.slots()).is_some() {
+            return Err(format!("extent {number} has slots behind its last one (rule 12)"));
+        }
+        Ok(Self { tree: record.tree, class, live, busy: live })
+    }
+}
+
 impl Space {
     /// Only the extent of the superblocks, which is never given out.
     pub(super) fn new() -> Self {
@@ -76,17 +94,13 @@ impl Space {
     /// Takes a slot for an image of so many bytes, in the foremost extent that has one: the last ones become empty.
     pub(super) fn take(&mut self, tree: u64, length: u64) -> Option<u64> {
         let class = Class::of(length)?;
-        let owner = self.owners.entry(tree).or_default();
-        let open = owner.open.entry(class).or_default();
-        let number = match open.first() {
+        let open = self.owners.get(&tree).and_then(|owner| owner.open.get(&class)?.first());
+        let number = match open {
             Some(number) => *number,
             None => {
-                let number = self.free.pop_first().unwrap_or(self.end);
-                self.end = self.end.max(number + 1);
+                let number = self.free_extent();
                 let (live, busy) = (Slots::default(), Slots::default());
-                self.extents.insert(number, Extent { tree, class, live, busy });
-                owner.extents.insert(number);
-                open.insert(number);
+                self.put(number, Extent { tree, class, live, busy }).ok()?;
                 number
             }
         };
@@ -94,8 +108,10 @@ impl Space {
         let slot = extent.busy.first_missing(class.slots())?;
         extent.busy.set(slot);
         extent.live.set(slot);
-        if extent.busy.count() == class.slots() {
-            open.remove(&number);
+        if extent.busy.count() == class.slots()
+            && let Some(owner) = self.owners.get_mut(&tree)
+        {
+            owner.open.entry(class).or_default().remove(&number);
         }
         self.changed.insert(number);
         Some(number * EXTENT_GRAINS + u64::from(slot) * class.grains())
@@ -155,7 +171,58 @@ impl Space {
         self.waiting.push_back((epoch, std::mem::take(&mut self.released)));
     }
 
-    /// Makes free what may be overwritten by now, and returns the extents that have become free.
+    /// An extent that nobody has, to be filled as a whole.
+    pub(super) fn lend(&mut self) -> u64 {
+        let number = self.free_extent();
+        self.lent.insert(number);
+        number
+    }
+
+    /// Makes extents free that nobody has: lent ones, or those that [`Space::reclaim`] returned.
+    pub(super) fn give_back(&mut self, extents: Vec<u64>) {
+        for number in extents {
+            self.lent.remove(&number);
+            self.free.insert(number);
+        }
+        while self.end > 1 && self.free.remove(&(self.end - 1)) {
+            self.end -= 1;
+        }
+    }
+
+    /// Lends an extent of the log, which lies before `ends`. The error names the broken rule.
+    pub(super) fn lend_again(
+        &mut self,
+        number: u64,
+        record: &ExtentRecord,
+        ends: u64,
+    ) -> Result<(), String> {
+        Extent::from_record(number, record)?;
+        if number >= ends {
+            return Err(format!(
+                "extent {number} of a load lies behind the end of the file (rule 14)"
+            ));
+        }
+        self.free.extend(self.end..=number);
+        self.end = self.end.max(number + 1);
+        if !self.free.remove(&number) {
+            return Err(format!("extent {number} of a load has another owner (rule 14)"));
+        }
+        self.lent.insert(number);
+        Ok(())
+    }
+
+    /// Puts in an extent that was lent, as the checkpoint being written is to have it.
+    pub(super) fn adopt(&mut self, number: u64, record: &ExtentRecord) -> Result<(), String> {
+        let extent = Extent::from_record(number, record)?;
+        if !self.lent.remove(&number) {
+            return Err(format!("extent {number} of a load was not lent to it (rule 14)"));
+        }
+        self.changed.insert(number);
+        self.put(number, extent)
+    }
+
+    /// Makes free what may be overwritten by now, and returns the extents that nobody has any more. They are to be
+    /// given back.
     pub(super) fn reclaim(&mut self) -> Vec<u64> {
         let mut freed = Vec::new();
         while let Some((epoch, _)) = self.waiting.front()
@@ -168,13 +235,16 @@ impl Space {
                 }
             }
         }
-        while self.end > 1 && self.free.remove(&(self.end - 1)) {
-            self.end -= 1;
-        }
         freed
     }
 
-    /// Whether the extent has become free with the slot.
+    fn free_extent(&mut self) -> u64 {
+        let number = self.free.pop_first().unwrap_or(self.end);
+        self.end = self.end.max(number + 1);
+        number
+    }
+
+    /// Whether nobody has the extent any more without the slot.
     fn make_free(&mut self, number: u64, slot: u16) -> bool {
         let Some(extent) = self.extents.get_mut(&number) else { return false };
         extent.busy.clear(slot);
@@ -191,24 +261,12 @@ impl Space {
             self.owners.remove(&tree);
         }
         self.extents.remove(&number);
-        self.free.insert(number);
         true
     }
 
     /// Puts in an extent that the meta tree has a record of. The error names the broken rule.
     pub(super) fn restore(&mut self, number: u64, record: &ExtentRecord) -> Result<(), String> {
-        let class = Class::new(record.class)
-            .ok_or_else(|| format!("extent {number} has the size class {}", record.class))?;
-        let live = Slots::from_bytes(&record.live);
-        if number == 0 || record.tree == META || live.is_empty() {
-            return Err(format!("extent {number} cannot have a record (rule 12)"));
-        }
-        if live.first_from(class.slots()).is_some() {
-            return Err(format!("extent {number} has slots behind its last one (rule 12)"));
-        }
-        let extent = Extent { tree: record.tree, class, live, busy: live };
-        let is_open = live.count() < class.slots();
-        self.put(number, extent, is_open)
+        self.put(number, Extent::from_record(number, record)?)
     }
 
     /// Notes an image of the meta tree, which has no records of its own extents.
@@ -221,7 +279,7 @@ impl Space {
         let slot = (grain / class.grains()) as u16;
         let (live, busy) = (Slots::default(), Slots::default());
         if !self.extents.contains_key(&number) {
-            self.put(number, Extent { tree: META, class, live, busy }, true)?;
+            self.put(number, Extent { tree: META, class, live, busy })?;
         }
         let extent = self.extents.get_mut(&number);
         let Some(extent) = extent.filter(|found| found.tree == META && found.class == class) else {
@@ -239,10 +297,10 @@ impl Space {
         Ok(())
     }
 
-    fn put(&mut self, number: u64, extent: Extent, is_open: bool) -> Result<(), String> {
+    fn put(&mut self, number: u64, extent: Extent) -> Result<(), String> {
         let owner = self.owners.entry(extent.tree).or_default();
         owner.extents.insert(number);
-        if is_open {
+        if extent.busy.count() < extent.class.slots() {
             owner.open.entry(extent.class).or_default().insert(number);
         }
         match self.extents.insert(number, extent) {

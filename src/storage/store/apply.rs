@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::pages::Pages;
-use super::{OpenTree, Shared, State, View, key_of};
+use super::{Event, OpenTree, Shared, State, View, key_of};
 use crate::storage::btree::{Edit, Tree};
 use crate::storage::slab::META;
 use crate::storage::wal::encode;
@@ -16,10 +16,16 @@ use crate::storage::{
 /// What a batch has made of the trees that it names.
 #[derive(Default)]
 struct Changed {
-    /// `None` for those that are gone.
-    trees: BTreeMap<TreeId, Option<OpenTree>>,
-    /// Those that were there before and were dropped, whether or not there is one of that name again.
-    dropped: Vec<u64>,
+    trees: BTreeMap<TreeId, ChangedTree>,
+}
+
+struct ChangedTree {
+    /// Whether it was there before.
+    existed: bool,
+    /// Whether that one was dropped, even if there is another one of its name again.
+    dropped: bool,
+    /// `None` when it is gone.
+    now: Option<OpenTree>,
 }
 
 impl Shared {
@@ -64,7 +70,8 @@ impl Shared {
         };
         self.check_conditions(&view, batch.conditions())?;
         let mut edit = Edit::new(&self.pages, view.epoch);
-        let changed = changed_trees(&view, batch.operations(), &mut edit)?;
+        let find = |name| view.trees.get(&key_of(name)).cloned();
+        let changed = changed_trees(find, batch.operations(), &mut edit)?;
         // What was seen must not be kept alive for longer than needed: it would make the next batch copy more.
         drop(view);
         let durability = batch.durability();
@@ -120,7 +127,10 @@ impl State {
         operations: &[Operation],
     ) -> Result<(), StorageError> {
         let mut edit = Edit::new(pages, self.view.epoch);
-        let changed = changed_trees(&self.view, operations, &mut edit)?;
+        // Taken out, so that nobody else has them and they are changed where they are. After an error nobody asks for
+        // them any more.
+        let find = |name| self.view.trees.remove(&key_of(name));
+        let changed = changed_trees(find, operations, &mut edit)?;
         self.put(changed, edit, sequence);
         Ok(())
     }
@@ -133,13 +143,17 @@ impl State {
         sequence: CommitSequence,
     ) -> Vec<Option<OpenTree>> {
         let (replaced, grown) = edit.finish(self.view.epoch);
-        self.replaced.extend(replaced);
-        self.dropped.extend(changed.dropped);
+        self.events.extend(replaced.into_iter().map(Event::Replaced));
         self.dirty += grown;
         self.view.sequence = sequence;
-        let exchange = |(name, new): (TreeId, Option<OpenTree>)| match new {
-            Some(new) => self.view.trees.insert(key_of(name), new),
-            None => self.view.trees.remove(&key_of(name)),
+        let exchange = |(name, tree): (TreeId, ChangedTree)| {
+            if tree.dropped {
+                self.events.push(Event::Dropped(name.0));
+            }
+            match tree.now {
+                Some(new) => self.view.trees.insert(key_of(name), new),
+                None => self.view.trees.remove(&key_of(name)),
+            }
         };
         changed.trees.into_iter().map(exchange).collect()
     }
@@ -165,28 +179,31 @@ fn tree_of(operation: &Operation) -> TreeId {
 }
 
 fn changed_trees(
-    view: &View,
+    mut find: impl FnMut(TreeId) -> Option<OpenTree>,
     operations: &[Operation],
     edit: &mut Edit<'_>,
 ) -> Result<Changed, StorageError> {
     let mut changed = Changed::default();
     for operation in operations {
         let name = tree_of(operation);
-        let found = || view.trees.get(&key_of(name)).cloned();
-        let tree = changed.trees.entry(name).or_insert_with(found);
-        match (operation, tree.as_mut()) {
+        let ChangedTree { existed, dropped, now } =
+            changed.trees.entry(name).or_insert_with(|| {
+                let now = find(name);
+                ChangedTree { existed: now.is_some(), dropped: false, now }
+            });
+        match (operation, now.as_mut()) {
             // This name belongs to the tree of all trees.
             (Operation::CreateTree(_), None) if name.0 == META => {
                 return Err(StorageError::TreeExists(name));
             }
             (Operation::CreateTree(_), None) => {
-                *tree = Some(OpenTree { tree: Tree::new(name.0), writer: Arc::default() });
+                *now = Some(OpenTree { tree: Tree::new(name.0), writer: Arc::default() });
             }
             (Operation::CreateTree(_), Some(_)) => return Err(StorageError::TreeExists(name)),
             (_, None) => return Err(StorageError::NoSuchTree(name)),
             (Operation::DropTree(_), Some(_)) => {
-                *tree = None;
-                changed.dropped.extend(view.tree(name).is_ok().then_some(name.0));
+                *now = None;
+                *dropped = *existed;
             }
             (Operation::Put { key, value, .. }, Some(tree)) => {
                 tree.tree.put(edit, key.clone(), value.clone())?;

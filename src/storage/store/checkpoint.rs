@@ -17,8 +17,8 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
-use super::{OpenTree, Shared, View, key_of};
-use crate::storage::btree::{Edit, Replaced, Tree};
+use super::{Event, OpenTree, Shared, View, key_of};
+use crate::storage::btree::{Edit, Tree};
 use crate::storage::encoding::Identity;
 use crate::storage::slab::{
     Epoch, ExtentRecord, REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
@@ -60,8 +60,7 @@ pub(super) enum MetaEntry {
 /// A state that is to be written.
 struct Frozen {
     view: View,
-    replaced: Vec<Replaced>,
-    dropped: Vec<u64>,
+    events: Vec<Event>,
     next_tree: u64,
 }
 
@@ -202,9 +201,8 @@ impl Shared {
         state.view.holder = Arc::new(Epoch);
         state.frozen = std::mem::take(&mut state.dirty);
         state.logged = 0;
-        let replaced = std::mem::take(&mut state.replaced);
-        let dropped = std::mem::take(&mut state.dropped);
-        Some(Frozen { view, replaced, dropped, next_tree })
+        let events = std::mem::take(&mut state.events);
+        Some(Frozen { view, events, next_tree })
     }
 
     fn write(&self, last: &mut Checkpoints, frozen: Frozen) -> Result<(), StorageError> {
@@ -213,11 +211,12 @@ impl Shared {
             self.wait_for_log(sequence)?;
         }
         let slab = &self.pages.slab;
-        for replaced in &frozen.replaced {
-            replaced.release(slab)?;
-        }
-        for tree in &frozen.dropped {
-            slab.release_tree(*tree);
+        for event in &frozen.events {
+            match event {
+                Event::Replaced(replaced) => replaced.release(slab)?,
+                Event::Dropped(tree) => slab.release_tree(*tree),
+                Event::Adopted(adoption) => slab.adopt(&adoption.extents)?,
+            }
         }
         let mut meta = last.meta.clone();
         let mut edit = Edit::new(&self.pages, last.number);

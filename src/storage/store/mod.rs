@@ -16,6 +16,9 @@
 mod apply;
 mod cache;
 mod checkpoint;
+mod load;
+#[cfg(test)]
+mod load_tests;
 mod numbers;
 mod open;
 mod pages;
@@ -36,6 +39,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::checkpoint::Checkpoints;
+use self::load::{Adoption, SlabLoad};
 use self::numbers::Counters;
 pub use self::numbers::StoreNumbers;
 use self::pages::Pages;
@@ -46,7 +50,8 @@ use super::memory::tree::CountedTree;
 use super::slab::Epoch;
 use super::wal::Log;
 use super::{
-    Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId, WriteBatch,
+    BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId,
+    WriteBatch,
 };
 use crate::limits::LOG_SEGMENT_BYTES;
 
@@ -113,8 +118,7 @@ struct Wanted {
 /// The current view, and what has become of the trees since the last checkpoint began.
 struct State {
     view: View,
-    replaced: Vec<Replaced>,
-    dropped: Vec<u64>,
+    events: Vec<Event>,
     /// Bytes of memory that changes take, since the last checkpoint began.
     dirty: usize,
     /// Those that the checkpoint being written has.
@@ -122,6 +126,16 @@ struct State {
     /// Bytes of commits since the last checkpoint began.
     logged: usize,
     closed: bool,
+}
+
+/// What has become of slots that the next checkpoint has to know, in the order of commits.
+enum Event {
+    /// Something is not needed any more.
+    Replaced(Replaced),
+    /// A tree is not needed any more, nor anything that it had.
+    Dropped(u64),
+    /// A tree has got what a load has put into the data file.
+    Adopted(Box<Adoption>),
 }
 
 /// What a snapshot sees.
@@ -148,8 +162,11 @@ fn key_of(tree: TreeId) -> Bytes {
 
 impl View {
     fn tree(&self, tree: TreeId) -> Result<&Tree, StorageError> {
-        let found = self.trees.get(&key_of(tree)).ok_or(StorageError::NoSuchTree(tree))?;
-        Ok(&found.tree)
+        Ok(&self.open_tree(tree)?.tree)
+    }
+
+    fn open_tree(&self, tree: TreeId) -> Result<&OpenTree, StorageError> {
+        self.trees.get(&key_of(tree)).ok_or(StorageError::NoSuchTree(tree))
     }
 }
 
@@ -220,6 +237,10 @@ impl Engine for SlabEngine {
 
     fn has_room(&self) -> bool {
         self.shared.has_room()
+    }
+
+    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
+        Ok(Box::new(SlabLoad::begin(&self.shared, tree)?))
     }
 
     fn new_tree_id(&self) -> Result<TreeId, StorageError> {

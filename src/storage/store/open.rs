@@ -15,7 +15,7 @@ use crate::storage::btree::{Part, Tree};
 use crate::storage::disk::{Disk, DiskLock};
 use crate::storage::memory::tree::CountedTree;
 use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists};
-use crate::storage::wal::{Log, LogEnd, LogOptions, has_segments, replay};
+use crate::storage::wal::{Log, LogEnd, LogOptions, Logged, has_segments, replay};
 use crate::storage::{CommitSequence, Operation, ReadMode, StorageError, TreeId};
 
 const LOCK: &str = "slab.lock";
@@ -97,13 +97,19 @@ impl Loaded {
         let Self { pages, superblock, state, next_tree, .. } = self;
         let is_first = superblock.checkpoint == 1;
         let contained = state.view.sequence;
-        replay(disk, &superblock.identity, contained, is_first, &mut |at, operations| {
-            for operation in &operations {
-                if let Operation::CreateTree(tree) = operation {
-                    *next_tree = (*next_tree).max(tree.0.saturating_add(1));
+        replay(disk, &superblock.identity, contained, is_first, &mut |at, logged| {
+            let applied = match logged {
+                Logged::Batch(operations) => {
+                    for operation in &operations {
+                        if let Operation::CreateTree(tree) = operation {
+                            *next_tree = (*next_tree).max(tree.0.saturating_add(1));
+                        }
+                    }
+                    state.apply_again(pages, at, &operations)
                 }
-            }
-            state.apply_again(pages, at, &operations).map_err(|error| match error {
+                Logged::Adoption(tree, bytes) => state.adopt_again(pages, at, tree, &bytes),
+            };
+            applied.map_err(|error| match error {
                 StorageError::NoSuchTree(_) | StorageError::TreeExists(_) => {
                     let problem = format!("{error} when commit {} names it (rule 13)", at.0);
                     StorageError::corrupt("the log", problem)
@@ -142,8 +148,7 @@ fn first_state(superblock: &Superblock, checkpoints: &Checkpoints) -> State {
     let sequence = CommitSequence(superblock.sequence);
     State {
         view: View { sequence, trees, epoch: 1, holder: Arc::new(Epoch) },
-        replaced: Vec::new(),
-        dropped: Vec::new(),
+        events: Vec::new(),
         dirty: 0,
         frozen: 0,
         logged: 0,

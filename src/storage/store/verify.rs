@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
-use super::Shared;
 use super::checkpoint::Checkpoints;
 use super::open::{Loaded, lock};
+use super::{Event, Shared};
 use crate::limits::VERIFY_CACHE_BYTES;
 use crate::storage::btree::{LongValue, Node, Part, Source, Tree, decode, read_long_value};
 use crate::storage::disk::Disk;
@@ -28,7 +28,7 @@ pub struct VerifyReport {
     pub trees: u64,
     /// Entries in them.
     pub entries: u64,
-    /// Nodes of them and of the meta tree.
+    /// Nodes of them, of the meta tree, and of trees that were loaded since.
     pub nodes: u64,
     /// Values that are kept outside of their leaves.
     pub long_values: u64,
@@ -67,6 +67,14 @@ pub fn verify_directory(disk: &dyn Disk) -> Result<VerifyReport, StorageError> {
     let mut loaded = Loaded::read(disk, VERIFY_CACHE_BYTES)?;
     let mut report = walk(&loaded.pages.slab, &loaded.checkpoints)?;
     let end = loaded.replay(disk)?;
+    for event in &loaded.state.events {
+        if let Event::Adopted(adoption) = event {
+            let slab = &loaded.pages.slab;
+            let mut audit = Audit::of_records(&adoption.extents);
+            walk_tree(slab, adoption.tree.0, &adoption.loaded(), &mut audit, &mut report)?;
+            audit.finish()?;
+        }
+    }
     report.last_sequence = end.last.0;
     report.log_segments = end.read.segments;
     report.log_groups = end.read.groups;

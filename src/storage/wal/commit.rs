@@ -1,5 +1,5 @@
-//! A commit as the log keeps it: its operations, one behind the other. `docs/storage-format.md` has the bytes.
-//! Knows batches; must not know groups, segments or files.
+//! A commit as the log keeps it: the operations of a batch, one behind the other, or the adoption of a loaded tree. `docs/storage-format.md` has the bytes.
+//! Knows batches; must not know groups, segments or files, nor what is in an adoption.
 
 use bytes::Bytes;
 
@@ -11,6 +11,16 @@ const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const CREATE_TREE: u8 = 3;
 const DROP_TREE: u8 = 4;
+const ADOPT: u8 = 5;
+
+/// What a commit does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Logged {
+    /// The operations of a batch, in order.
+    Batch(Vec<Operation>),
+    /// An empty tree gets what a bulk load has put into the data file; the bytes say what and where.
+    Adoption(TreeId, Bytes),
+}
 
 /// The operations of one batch, ready to be written. The lengths of keys and values were checked before.
 pub fn encode(operations: &[Operation]) -> Vec<u8> {
@@ -27,17 +37,36 @@ pub fn encode(operations: &[Operation]) -> Vec<u8> {
     bytes
 }
 
-/// The operations of the next commit; `None` when the bytes are not those of one.
-pub(super) fn decode(reader: &mut SharedReader) -> Option<Vec<Operation>> {
+/// An adoption, ready to be written.
+pub fn encode_adoption(tree: TreeId, what: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(21 + what.len());
+    bytes.extend_from_slice(&(17 + what.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&1_u32.to_le_bytes());
+    bytes.push(ADOPT);
+    bytes.extend_from_slice(&tree.0.to_le_bytes());
+    bytes.extend_from_slice(&(what.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(what);
+    bytes
+}
+
+/// The next commit; `None` when the bytes are not those of one.
+pub(super) fn decode(reader: &mut SharedReader) -> Option<Logged> {
     let length = reader.u32()? as usize;
     let mut body = SharedReader::new(reader.take(length)?);
     let count = body.u32()? as usize;
+    if count == 1 && body.peek() == Some(ADOPT) {
+        body.u8()?;
+        let tree = TreeId(body.u64()?);
+        let length = body.u32()? as usize;
+        let what = body.take(length)?;
+        return body.is_empty().then_some(Logged::Adoption(tree, what));
+    }
     // An operation takes nine bytes at least; a count that says otherwise must not make room for it.
     let mut operations = Vec::with_capacity(count.min(length / 9));
     for _ in 0..count {
         operations.push(decode_operation(&mut body)?);
     }
-    body.is_empty().then_some(operations)
+    body.is_empty().then_some(Logged::Batch(operations))
 }
 
 fn encode_operation(bytes: &mut Vec<u8>, operation: &Operation) {
@@ -93,7 +122,7 @@ fn length_hint(operations: &[Operation]) -> usize {
 }
 
 /// All commits of a group's body; `None` when it does not hold exactly so many.
-pub(super) fn decode_all(body: Bytes, count: u32) -> Option<Vec<Vec<Operation>>> {
+pub(super) fn decode_all(body: Bytes, count: u32) -> Option<Vec<Logged>> {
     let mut reader = SharedReader::new(body);
     let mut commits = Vec::new();
     for _ in 0..count {
@@ -118,13 +147,15 @@ mod tests {
         ];
         let mut body = encode(&operations);
         body.extend(encode(&[]));
-        let commits = decode_all(Bytes::from(body.clone()), 2).unwrap();
-        assert_eq!(commits, [operations, vec![]]);
-        assert!(decode_all(Bytes::from(body.clone()), 1).is_none(), "bytes are left");
-        assert!(decode_all(Bytes::from(body.clone()), 3).is_none(), "bytes are missing");
+        body.extend(encode_adoption(tree, b"something"));
+        let commits = decode_all(Bytes::from(body.clone()), 3).unwrap();
+        let adoption = Logged::Adoption(tree, Bytes::from("something"));
+        assert_eq!(commits, [Logged::Batch(operations), Logged::Batch(vec![]), adoption]);
+        assert!(decode_all(Bytes::from(body.clone()), 2).is_none(), "bytes are left");
+        assert!(decode_all(Bytes::from(body.clone()), 4).is_none(), "bytes are missing");
         for length in 0..200 {
             let cut = Bytes::from(body[..length].to_vec());
-            assert!(decode_all(cut, 2).is_none());
+            assert!(decode_all(cut, 3).is_none());
         }
     }
 }

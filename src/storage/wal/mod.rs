@@ -22,7 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use self::commit::encode;
+pub use self::commit::{Logged, encode, encode_adoption};
 pub use self::replay::{Replay, has_segments, replay};
 use self::writer::Writer;
 use super::disk::Disk;

@@ -3,17 +3,17 @@
 
 use bytes::Bytes;
 
-use super::commit::decode_all;
+use super::commit::{Logged, decode_all};
 use super::segment::{
     GROUP_HEADER, GroupHeader, NoHeader, SegmentHeader, VERSION, file_name, number_of,
 };
 use super::{LogEnd, LogRead, Segment};
 use crate::storage::disk::{Disk, DiskFile};
 use crate::storage::encoding::{BLOCK, Identity, checksum};
-use crate::storage::{CommitSequence, Operation, StorageError};
+use crate::storage::{CommitSequence, StorageError};
 
 /// What is done with each commit, in order.
-pub type Replay<'a> = &'a mut dyn FnMut(CommitSequence, Vec<Operation>) -> Result<(), StorageError>;
+pub type Replay<'a> = &'a mut dyn FnMut(CommitSequence, Logged) -> Result<(), StorageError>;
 
 /// Whether the directory has log segments.
 pub fn has_segments(disk: &dyn Disk) -> Result<bool, StorageError> {
@@ -65,10 +65,10 @@ pub fn replay(
             tail: (0, BLOCK as u64),
         };
         while let Some((first, commits)) = reader.next_group()? {
-            for (at, operations) in commits.into_iter().enumerate() {
+            for (at, logged) in commits.into_iter().enumerate() {
                 let sequence = CommitSequence(first + at as u64);
                 if sequence > contained {
-                    commit(sequence, operations)?;
+                    commit(sequence, logged)?;
                 }
             }
         }
@@ -192,7 +192,7 @@ impl SegmentFile {
 }
 
 /// The number of the first commit of a group, and all its commits.
-type Group = (u64, Vec<Vec<Operation>>);
+type Group = (u64, Vec<Logged>);
 
 struct SegmentReader<'a> {
     identity: &'a Identity,

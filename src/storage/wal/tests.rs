@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::segment::file_name;
-use super::{Log, LogOptions, encode, replay};
+use super::{Log, LogOptions, Logged, encode, replay};
 use crate::storage::disk::{CrashMode, Disk, FaultyDisk};
 use crate::storage::encoding::{BLOCK, Identity};
 use crate::storage::{CommitSequence, Operation, StorageError, TreeId};
@@ -35,7 +35,7 @@ fn open(disk: &FaultyDisk, contained: u64) -> Result<(Log, u64), StorageError> {
     let end =
         replay(disk, &IDENTITY, CommitSequence(contained), contained == 0, &mut |at, found| {
             assert_eq!(at.0, last + 1, "a commit is missing");
-            assert_eq!(found, operations(at.0));
+            assert_eq!(found, Logged::Batch(operations(at.0)));
             last += 1;
             Ok(())
         })?;

@@ -21,9 +21,6 @@ pub const TREE: TreeId = TreeId(1);
 /// Entries and bytes of one step of a scan.
 const STEP: FillLimit = FillLimit { entries: 1_024, bytes: 1 << 20 };
 
-/// Bytes of a batch of a load.
-const LOAD_BYTES: usize = 1 << 20;
-
 /// An open store.
 pub struct SlabStore {
     /// The engine itself, for workloads that only it has.
@@ -60,19 +57,12 @@ impl SlabStore {
 
 impl Store for SlabStore {
     fn bulk_load<'a>(&self, entries: &mut Entries<'a>) -> Result<(), Error> {
-        let mut last = self.engine.last_sequence();
-        let mut batch = WriteBatch::new(Durability::Soft);
+        let mut load = self.engine.bulk_load(TREE)?;
         for (key, value) in entries {
-            batch.put(TREE, Bytes::copy_from_slice(&key), Bytes::copy_from_slice(value));
-            if batch.bytes() >= LOAD_BYTES {
-                let full = std::mem::replace(&mut batch, WriteBatch::new(Durability::Soft));
-                last = self.engine.apply(full)?.sequence;
-            }
+            load.push(&key, value)?;
         }
-        if !batch.is_empty() {
-            last = self.engine.apply(batch)?.sequence;
-        }
-        Ok(self.engine.wait_durable(last)?)
+        let commit = load.finish(Durability::Hard)?;
+        Ok(self.engine.wait_durable(commit.sequence)?)
     }
 
     fn put_all<'a>(&self, entries: &mut Entries<'a>) -> Result<(), Error> {
