@@ -4,8 +4,8 @@
 # the packages of the driver applications are installed from their lock files.
 #
 #   scripts/test.sh             everything
-#   scripts/test.sh --quick     without the driver applications, the abuse and the simulated crashes
-#   scripts/test.sh --nightly   everything, with the abuse and the simulated crashes at full length
+#   scripts/test.sh --quick     without the driver applications, the abuse, the kills and the simulated crashes
+#   scripts/test.sh --nightly   everything, with the abuse, the kills and the simulated crashes at full length
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -119,6 +119,7 @@ stage "recorded answers" "$bin/replay"
 stage "storage workloads, small" "$bin/engines" all --smoke
 if [ "$mode" != quick ]; then
   stage "simulated crashes" simulation
+  stage "kills" "$bin/kill-loop" --cycles "$([ "$mode" = nightly ] && echo 1000 || echo 50)"
   stage "application in JavaScript" javascript
   stage "application in Python" python
   if [ "$mode" = nightly ]; then

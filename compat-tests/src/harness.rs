@@ -47,20 +47,31 @@ pub enum HarnessError {
     Silent(String),
 }
 
-/// A running server. Dropping it stops the process and removes its folder.
+/// A running server. Dropping it stops the process, and removes its folder if it has one of its own.
 pub struct Server {
     child: Child,
     address: SocketAddr,
     http: SocketAddr,
-    folder: TempDir,
+    log: PathBuf,
     started_in: Duration,
+    _folder: Option<TempDir>,
 }
 
 impl Server {
     /// Starts `binary` with two free ports on loopback, and waits for its first answer.
     pub fn start(binary: &Path) -> Result<Self, HarnessError> {
         let folder = TempDir::new().map_err(system("a folder for the server"))?;
-        let log = File::create(folder.path().join("log")).map_err(system("the server's log"))?;
+        let mut server = Self::spawn(binary, folder.path(), &[])?;
+        server._folder = Some(folder);
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    /// Starts `binary` with more arguments and `data` and `log` in a folder that stays, and does not wait for it.
+    /// The log is that of this start alone.
+    pub fn spawn(binary: &Path, folder: &Path, arguments: &[&str]) -> Result<Self, HarnessError> {
+        let path = folder.join("log");
+        let log = File::create(&path).map_err(system("the server's log"))?;
         let errors = log.try_clone().map_err(system("the server's log"))?;
         let (address, http) = free_addresses().map_err(system("a free port"))?;
         let began = Instant::now();
@@ -70,15 +81,15 @@ impl Server {
             .args(["--driver-port", &address.port().to_string()])
             .args(["--http-port", &http.port().to_string()])
             .arg("--directory")
-            .arg(folder.path().join("data"))
+            .arg(folder.join("data"))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
             .spawn()
             .map_err(system(&binary.display().to_string()))?;
-        let mut server = Self { child, address, http, folder, started_in: Duration::ZERO };
-        server.wait_until_ready(began)?;
-        Ok(server)
+        let started_in = began.elapsed();
+        Ok(Self { child, address, http, log: path, started_in, _folder: None })
     }
 
     /// Where drivers connect.
@@ -103,7 +114,7 @@ impl Server {
 
     /// The last lines the server wrote.
     pub fn log_tail(&self) -> String {
-        let text = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
     }
@@ -112,8 +123,7 @@ impl Server {
     /// `None` when it had to be killed.
     pub fn stop(&mut self) -> Result<Option<(ExitStatus, Duration)>, HarnessError> {
         let began = Instant::now();
-        let id = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &id]).status().map_err(system("kill"))?;
+        self.ask_to_stop()?;
         while began.elapsed() < STOP_LIMIT {
             if let Some(status) = self.child.try_wait().map_err(system("wait"))? {
                 return Ok(Some((status, began.elapsed())));
@@ -125,11 +135,26 @@ impl Server {
         Ok(None)
     }
 
-    fn wait_until_ready(&mut self, began: Instant) -> Result<(), HarnessError> {
+    /// Ends the process at once (SIGKILL), whatever it is doing.
+    pub fn kill(&mut self) -> Result<(), HarnessError> {
+        self.child.kill().map_err(system("kill"))?;
+        self.child.wait().map_err(system("wait")).map(drop)
+    }
+
+    /// Asks the process to end (SIGTERM) and does not wait for it.
+    pub fn ask_to_stop(&self) -> Result<(), HarnessError> {
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().map_err(system("kill")).map(drop)
+    }
+
+    /// Waits for the first answer of a process that was spawned.
+    pub fn wait_until_ready(&mut self) -> Result<(), HarnessError> {
+        let began = Instant::now();
+        let spawned_in = self.started_in;
         loop {
             let reason = match answers(self.address) {
                 Ok(()) => {
-                    self.started_in = began.elapsed();
+                    self.started_in = spawned_in + began.elapsed();
                     return Ok(());
                 }
                 Err(error) => error.to_string(),

@@ -6,6 +6,8 @@ pub mod compare;
 pub mod exchange;
 pub mod gaps;
 pub mod harness;
+pub mod kill_loop;
 pub mod player;
+pub mod random;
 pub mod script;
 pub mod wire;

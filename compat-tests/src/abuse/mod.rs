@@ -3,7 +3,6 @@
 
 mod load;
 mod noise;
-mod random;
 
 use std::io;
 use std::net::SocketAddr;

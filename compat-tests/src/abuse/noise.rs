@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::random::Random;
 use super::{AttackError, Ground};
+use crate::random::Random;
 use crate::script::{self, oracle_folder};
 use crate::wire::{MAGIC_V0_4, MAGIC_V1_0, PROTOCOL_JSON, frame};
 
