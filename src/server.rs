@@ -10,14 +10,16 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use photondb_protocol::handshake::scram::UserLookup;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use crate::auth::ADMIN;
 use crate::catalog::CatalogError;
 use crate::config::{Endpoint, QuicSettings, Settings};
 use crate::http::{self, HttpState};
@@ -25,6 +27,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::net::{self, Certificate, CertificateError, Doors};
 use crate::reql::Context;
+use crate::reql::system::ServerFacts;
 use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
@@ -142,13 +145,29 @@ fn open(
     let users = Arc::new(users);
     let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
     let doors = Doors::new(service, users, shutdown);
-    open_doors(settings, &doors)?;
+    let driver_port = open_doors(settings, &doors)?;
+    let mut http_port = None;
     if let Some(endpoint) = &settings.http {
         let (listeners, port) = listen(endpoint, "HTTP connections", open_tcp)?;
         http::serve(listeners, http_state);
         info!("Listening for HTTP connections on port {port}");
+        http_port = Some(port);
     }
+    tell_facts(settings, &doors, driver_port, http_port);
     Ok(doors)
+}
+
+/// Tells queries what the server is, now that its ports are open.
+fn tell_facts(settings: &Settings, doors: &Doors, driver_port: u16, http_port: Option<u16>) {
+    let admin = doors.users.credentials(ADMIN);
+    doors.service.context.set_facts(ServerFacts {
+        id: doors.service.identity.id.clone(),
+        cache_bytes: store::cache_of(&settings.storage),
+        driver_port,
+        http_port,
+        started: SystemTime::now(),
+        admin_has_password: admin.is_some_and(|admin| !admin.is_password(b"")),
+    });
 }
 
 /// Opens the data, and makes what a new server begins with.
@@ -212,7 +231,7 @@ fn open_tcp(address: SocketAddr) -> io::Result<(TcpListener, u16)> {
 }
 
 /// Opens the ports for drivers.
-fn open_doors(settings: &Settings, doors: &Arc<Doors>) -> Result<(), ServerError> {
+fn open_doors(settings: &Settings, doors: &Arc<Doors>) -> Result<u16, ServerError> {
     let purpose = "client driver connections";
     let (listeners, port) = listen(&settings.driver, purpose, open_tcp)?;
     for listener in listeners {
@@ -222,7 +241,7 @@ fn open_doors(settings: &Settings, doors: &Arc<Doors>) -> Result<(), ServerError
     if let Some(quic) = &settings.quic {
         open_quic(quic, doors)?;
     }
-    Ok(())
+    Ok(port)
 }
 
 fn open_quic(settings: &QuicSettings, doors: &Arc<Doors>) -> Result<(), ServerError> {

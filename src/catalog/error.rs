@@ -59,6 +59,22 @@ pub enum CatalogError {
         /// The name.
         table: String,
     },
+    /// A database cannot be given another's name.
+    #[error("Cannot rename database `{old}` to `{new}` because database `{new}` already exists.")]
+    DatabaseNotRenamed {
+        /// Its name.
+        old: String,
+        /// The name it was to have.
+        new: String,
+    },
+    /// A table cannot be given another's name.
+    #[error("Can't rename table `{old}` to `{new}` because table `{new}` already exists.")]
+    TableNotRenamed {
+        /// Its database and name.
+        old: String,
+        /// Those it was to have.
+        new: String,
+    },
     /// The table that was used does not exist any more.
     #[error("The table was dropped.")]
     TableGone,

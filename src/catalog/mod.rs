@@ -23,8 +23,8 @@ use uuid::Uuid;
 pub use error::{CatalogError, NameKind, SpecialAction};
 pub use indexes::{CompiledIndex, IndexFunctions, NoFunctions};
 pub use state::{
-    CatalogState, Database, DatabaseId, IndexDefinition, IndexEntry, TableConfig, TableEntry,
-    WriteAcks, WriteHook,
+    CatalogState, Database, DatabaseId, IndexDefinition, IndexEntry, ServerSettings, TableConfig,
+    TableEntry, WriteAcks, WriteHook,
 };
 pub use system::SYSTEM_DATABASE;
 
@@ -202,6 +202,67 @@ impl Catalog {
         self.sink.dropped(table.id);
     }
 
+    /// Gives a database another name.
+    pub fn rename_database(&self, old: &str, new: &str) -> Result<Changed<()>, CatalogError> {
+        check_name(NameKind::Database, new)?;
+        self.change(|state, batch| {
+            let found = state.ordinary_database(old, SpecialAction::Drop)?;
+            if state.has_database(new) {
+                let (old, new) = (old.to_owned(), new.to_owned());
+                return Err(CatalogError::DatabaseNotRenamed { old, new });
+            }
+            let renamed = Database { name: new.to_owned(), ..Database::clone(found) };
+            record::put_database(batch, found.id.0, &DatabaseRecord { name: new.to_owned() })?;
+            let mut next = state.without_database(old).with_database(renamed);
+            next.revision = state.revision + 1;
+            Ok((next, ()))
+        })
+    }
+
+    /// Gives a table another database, name or configuration. Its primary key stays.
+    pub fn configure_table(
+        &self,
+        table: TableId,
+        database: &str,
+        name: &str,
+        config: &TableConfig,
+    ) -> Result<Changed<Arc<TableEntry>>, CatalogError> {
+        check_name(NameKind::Table, name)?;
+        self.change(|state, batch| {
+            let found = state.table_by_id(table).ok_or(CatalogError::TableGone)?;
+            let from = state.database_of(found).ok_or(CatalogError::TableGone)?;
+            let to = state.ordinary_database(database, SpecialAction::CreateTable)?;
+            let moves = from.id != to.id || found.name != name;
+            if moves && to.tables.contains_key(name) {
+                return Err(CatalogError::TableNotRenamed {
+                    old: format!("{}.{}", from.name, found.name),
+                    new: format!("{database}.{name}"),
+                });
+            }
+            let changed = Arc::new(TableEntry {
+                name: name.to_owned(),
+                database: to.id,
+                config: config.clone(),
+                ..TableEntry::clone(found)
+            });
+            record::put_table(batch, table.0, &changed.record())?;
+            let mut left = Database::clone(from);
+            left.tables.remove(&found.name);
+            let mut next = state.with_database(left).with_table(Arc::clone(&changed));
+            next.revision = state.revision + 1;
+            Ok((next, changed))
+        })
+    }
+
+    /// Changes what is set for the server as a whole.
+    pub fn set_settings(&self, settings: &ServerSettings) -> Result<Changed<()>, CatalogError> {
+        self.change(|state, batch| {
+            record::put_settings(batch, settings)?;
+            let (revision, settings) = (state.revision + 1, settings.clone());
+            Ok((CatalogState { revision, settings, databases: state.databases.clone() }, ()))
+        })
+    }
+
     /// Sets the write hook of a table, or takes it away, and returns the table as it was.
     pub fn set_write_hook(
         &self,
@@ -272,7 +333,8 @@ impl Catalog {
         }
         let named =
             databases.into_values().map(|database| (database.name.clone(), database.into()));
-        Ok(CatalogState { revision: stored.revision, databases: named.collect() })
+        let (revision, settings) = (stored.revision, stored.settings);
+        Ok(CatalogState { revision, settings, databases: named.collect() })
     }
 
     /// A table under its name: with the values that are open already, or else opened.

@@ -5,6 +5,7 @@
 //! key                     value
 //! "format"                "1"
 //! "revision"              eight bytes, big-endian: grows with every change
+//! "settings"              ServerSettings as JSON; the defaults when it is not there
 //! "d" and 16 bytes of id  DatabaseRecord as JSON
 //! "t" and 16 bytes of id  TableRecord as JSON
 //! ```
@@ -17,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CatalogError, IndexDefinition, TableConfig, WriteHook};
+use super::{CatalogError, IndexDefinition, ServerSettings, TableConfig, WriteHook};
 use crate::storage::{
     Direction, Durability, KeyRange, ReadMode, Scanner, Snapshot, TreeId, WriteBatch,
 };
@@ -28,6 +29,7 @@ pub(super) const TREE: TreeId = TreeId(1);
 const FORMAT_KEY: &str = "format";
 const FORMAT: &[u8] = b"1";
 const REVISION_KEY: &str = "revision";
+const SETTINGS_KEY: &str = "settings";
 const DATABASE: u8 = b'd';
 const TABLE: u8 = b't';
 
@@ -63,6 +65,7 @@ pub(super) struct IndexRecord {
 /// All that is stored.
 pub(super) struct Stored {
     pub(super) revision: u64,
+    pub(super) settings: ServerSettings,
     pub(super) databases: Vec<(Uuid, DatabaseRecord)>,
     pub(super) tables: Vec<(Uuid, TableRecord)>,
 }
@@ -78,7 +81,13 @@ pub(super) fn read(snapshot: &dyn Snapshot) -> Result<Option<Stored>, CatalogErr
     }
     let revision = snapshot.get(TREE, REVISION_KEY.as_bytes(), WAIT)?;
     let revision = revision.as_deref().and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+    let settings = match snapshot.get(TREE, SETTINGS_KEY.as_bytes(), WAIT)? {
+        Some(stored) => serde_json::from_slice(&stored)
+            .map_err(|error| damaged(SETTINGS_KEY, &error.to_string()))?,
+        None => ServerSettings::default(),
+    };
     Ok(Some(Stored {
+        settings,
         revision: revision
             .map(u64::from_be_bytes)
             .ok_or_else(|| damaged(REVISION_KEY, "not eight bytes"))?,
@@ -103,6 +112,16 @@ pub(super) fn change(revision: u64) -> WriteBatch {
     batch.expect_value(TREE, REVISION_KEY, Some(revision_bytes(revision)));
     batch.put(TREE, REVISION_KEY, revision_bytes(revision + 1));
     batch
+}
+
+pub(super) fn put_settings(
+    batch: &mut WriteBatch,
+    settings: &ServerSettings,
+) -> Result<(), CatalogError> {
+    let json =
+        serde_json::to_vec(settings).map_err(|error| damaged(SETTINGS_KEY, &error.to_string()))?;
+    batch.put(TREE, SETTINGS_KEY, json);
+    Ok(())
 }
 
 pub(super) fn put_database(

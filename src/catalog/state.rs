@@ -120,10 +120,34 @@ pub enum WriteAcks {
     Single,
 }
 
+impl TableEntry {
+    /// A table that is in no catalog.
+    pub fn unlisted(id: TableId, name: &str, table: Arc<Table>) -> Self {
+        let (name, database) = (name.to_owned(), DatabaseId(Uuid::nil()));
+        let (config, indexes) = (TableConfig::default(), BTreeMap::new());
+        let primary_tree = crate::storage::TreeId(0);
+        Self { id, name, database, config, table, write_hook: None, indexes, primary_tree }
+    }
+}
+
+/// What is set for the server as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerSettings {
+    /// How long a server waits for another one, in seconds.
+    pub heartbeat_timeout_secs: f64,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self { heartbeat_timeout_secs: 10.0 }
+    }
+}
+
 /// All databases and tables at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct CatalogState {
     pub(super) revision: u64,
+    pub(super) settings: ServerSettings,
     pub(super) databases: BTreeMap<String, Arc<Database>>,
 }
 
@@ -134,6 +158,11 @@ impl CatalogState {
         names.push(SYSTEM_DATABASE.to_owned());
         names.sort_unstable();
         names
+    }
+
+    /// What is set for the server as a whole.
+    pub fn settings(&self) -> &ServerSettings {
+        &self.settings
     }
 
     /// Whether there is a database of that name, the one of system tables counted.
@@ -202,7 +231,7 @@ impl CatalogState {
     pub(super) fn with_database(&self, database: Database) -> Self {
         let mut databases = self.databases.clone();
         databases.insert(database.name.clone(), Arc::new(database));
-        Self { revision: self.revision + 1, databases }
+        self.next(databases)
     }
 
     /// The same catalog with one table put in the place of the one of its name.
@@ -221,7 +250,12 @@ impl CatalogState {
     pub(super) fn without_database(&self, name: &str) -> Self {
         let mut databases = self.databases.clone();
         databases.remove(name);
-        Self { revision: self.revision + 1, databases }
+        self.next(databases)
+    }
+
+    /// The catalog that comes after this one.
+    fn next(&self, databases: BTreeMap<String, Arc<Database>>) -> Self {
+        Self { revision: self.revision + 1, settings: self.settings.clone(), databases }
     }
 }
 

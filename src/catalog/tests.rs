@@ -346,3 +346,39 @@ fn indexes_of_a_catalog_opened_again_are_there_and_built_to_the_end() {
     let damaged = second.create_index(table.id, "c", &by_field(""));
     assert!(text(damaged).ends_with("no field"));
 }
+
+#[test]
+fn databases_and_tables_are_renamed_and_configured() {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let catalog = open(engine.clone());
+    let other = catalog.create_database("other").unwrap().value;
+    let table = create_table(&catalog, "test", "a");
+    create_table(&catalog, "test", "b");
+    insert(&table, 1.0);
+    catalog.create_index(table.id, "i", &by_field("id")).unwrap();
+    wait_until_built(&catalog, table.id, "i");
+    let config = TableConfig { durability: Durability::Soft, shards: 3, ..table.config.clone() };
+    let configure = |database, name| catalog.configure_table(table.id, database, name, &config);
+    let taken = "Can't rename table `test.a` to `test.b` because table `test.b` already exists.";
+    assert_eq!(text(configure("test", "b")), taken);
+    assert_eq!(text(configure("nope", "a")), "Database `nope` does not exist.");
+    let moved = configure("other", "c").unwrap().value;
+    assert!(Arc::ptr_eq(&moved.table, &table.table), "an open table stays the same");
+    assert_eq!(catalog.state().table_names("test").unwrap(), ["b"]);
+    let taken = "Cannot rename database `other` to `test` because database `test` already exists.";
+    assert_eq!(text(catalog.rename_database("other", "test")), taken);
+    let special = "Database `rethinkdb` is special; you can't delete it.";
+    assert_eq!(text(catalog.rename_database("rethinkdb", "x")), special);
+    catalog.rename_database("other", "third").unwrap();
+    let settings = ServerSettings { heartbeat_timeout_secs: 5.0 };
+    catalog.set_settings(&settings).unwrap();
+    drop(catalog);
+    let again = open(engine);
+    let state = again.state();
+    assert_eq!(state.database_names(), ["rethinkdb", "test", "third"]);
+    assert_eq!(state.database("third").unwrap().id, other.id);
+    let found = state.table("third", "c").unwrap();
+    assert_eq!((found.id, &found.config, count(found)), (table.id, &config, 1));
+    assert!(found.indexes["i"].index.is_ready());
+    assert_eq!(*state.settings(), settings);
+}

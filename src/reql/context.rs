@@ -1,6 +1,6 @@
 //! What queries know of the server around them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::changefeed::Hub;
@@ -9,6 +9,7 @@ use crate::storage::Engine;
 use super::http_client::HttpHost;
 use super::index_function::ReqlFunctions;
 use super::js::ScriptHost;
+use super::system::ServerFacts;
 
 /// The server, as a query sees it. One for the whole server, shared by all queries.
 pub struct Context {
@@ -22,6 +23,7 @@ pub struct Context {
     pub scripts: ScriptHost,
     /// What asks other servers.
     pub http: HttpHost,
+    facts: OnceLock<ServerFacts>,
 }
 
 impl Context {
@@ -29,7 +31,18 @@ impl Context {
     pub fn new(catalog: Arc<Catalog>, hub: Arc<Hub>, server_name: &str) -> Context {
         let scripts = ScriptHost::default();
         let http = HttpHost::default();
-        Context { catalog, hub, server_name: Arc::from(server_name), scripts, http }
+        let (server_name, facts) = (Arc::from(server_name), OnceLock::new());
+        Context { catalog, hub, server_name, scripts, http, facts }
+    }
+
+    /// What is known of the server only once it runs; nothing before.
+    pub fn facts(&self) -> Option<&ServerFacts> {
+        self.facts.get()
+    }
+
+    /// Tells what is known of the server now that it runs. Only the first word counts.
+    pub fn set_facts(&self, facts: ServerFacts) {
+        let _ = self.facts.set(facts);
     }
 
     /// A server over what the engine holds; a catalog is made in an engine that has none.

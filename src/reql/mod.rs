@@ -27,6 +27,7 @@ mod source;
 pub mod spec;
 mod stored_function;
 pub mod stream;
+pub mod system;
 pub mod terms;
 mod trace;
 pub mod value;

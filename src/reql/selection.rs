@@ -5,7 +5,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::catalog::{IndexEntry, TableEntry};
+use crate::catalog::{IndexEntry, SYSTEM_DATABASE, TableEntry};
 use crate::datum::Datum;
 use crate::storage::{Direction, KeyRange};
 use crate::table::{IndexRange, PrimaryKey, Table, key_range};
@@ -69,6 +69,11 @@ impl TableRef {
             )));
         }
         Ok(entry)
+    }
+
+    /// Whether it is one of database `rethinkdb`.
+    pub fn is_system(&self) -> bool {
+        *self.db == *SYSTEM_DATABASE
     }
 
     /// What is said when it was dropped.

@@ -98,6 +98,14 @@ fn cache_bytes(wanted: CacheSize, machine: Option<u64>) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
+/// Bytes of memory that the engine may take.
+pub fn cache_of(settings: &StorageSettings) -> u64 {
+    match settings {
+        StorageSettings::Slab(SlabSettings { cache: CacheSize::Bytes(bytes), .. }) => *bytes,
+        StorageSettings::Slab(_) | StorageSettings::Memory => automatic_cache(machine::memory()),
+    }
+}
+
 /// A part of what there is. A system that does not tell how much there is gets by with the least.
 fn automatic_cache(machine: Option<u64>) -> u64 {
     let part = machine.unwrap_or(0) / limits::CACHE_MACHINE_PART;

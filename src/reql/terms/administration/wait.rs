@@ -49,7 +49,12 @@ fn wait(args: &Args<'_>) -> Result<Val> {
             state.table_names(&database.name).map_err(catalog_error)?.len()
         }
         kind => {
-            Val::new(kind, target.at).into_table()?;
+            if Val::new(kind, target.at).into_table()?.is_system() {
+                return Err(Error::op_failed(
+                    "Database `rethinkdb` is special; the system tables in it are always available and don't need to be \
+                     waited on.",
+                ));
+            }
             1
         }
     };

@@ -2,11 +2,12 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::catalog::{CatalogError, Database, NameKind, is_valid_name};
+use crate::catalog::{CatalogError, NameKind, is_valid_name};
 use crate::datum::Datum;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::system::database_row;
 use crate::reql::terms::catalog_error;
 use crate::reql::value::Val;
 
@@ -40,7 +41,7 @@ fn db_create(args: &Args<'_>) -> Result<Val> {
     let created = args.env.context.catalog.create_database(&name).map_err(catalog_error)?;
     args.env.note_commit(created.commit);
     args.value(Datum::object([
-        ("config_changes", config_changes(Datum::Null, config(&created.value))),
+        ("config_changes", config_changes(Datum::Null, database_row(&created.value))),
         ("dbs_created", Datum::Number(1.0)),
     ]))
 }
@@ -51,7 +52,7 @@ fn db_drop(args: &Args<'_>) -> Result<Val> {
     args.env.note_commit(dropped.commit);
     let tables = dropped.value.tables().count();
     args.value(Datum::object([
-        ("config_changes", config_changes(config(&dropped.value), Datum::Null)),
+        ("config_changes", config_changes(database_row(&dropped.value), Datum::Null)),
         ("dbs_dropped", Datum::Number(1.0)),
         ("tables_dropped", Datum::Number(tables as f64)),
     ]))
@@ -72,13 +73,6 @@ fn database_name(args: &Args<'_>) -> Result<std::sync::Arc<str>> {
     }
     let error = CatalogError::InvalidName { kind: NameKind::Database, name: name.to_string() };
     Err(catalog_error(error).at(at))
-}
-
-fn config(database: &Database) -> Datum {
-    Datum::object([
-        ("id", Datum::from(database.id.0.to_string())),
-        ("name", Datum::string(&database.name)),
-    ])
 }
 
 /// `[{"new_val": ..., "old_val": ...}]`

@@ -54,6 +54,10 @@ fn changes(args: &Args<'_>) -> Result<Val> {
         ValKind::Table(TableVal { index: Some(TableIndex::Secondary { .. }), .. }) => {
             return Err(not_supported());
         }
+        ValKind::Table(slice) if slice.table.is_system() => return Err(no_system_feeds()),
+        ValKind::SingleSelection(single) if single.table.is_system() => {
+            return Err(no_system_feeds());
+        }
         ValKind::Table(slice) => {
             let range = slice.key_range()?;
             let interest = Interest::Range(range.clone());
@@ -95,6 +99,12 @@ fn point_feed(env: &Env, single: SingleSelection, options: Options) -> Result<Ch
 
 fn eager() -> Error {
     Error::logic("Cannot call `changes` on an eager stream.")
+}
+
+fn no_system_feeds() -> Error {
+    Error::op_failed(
+        "`changes` on tables of database `rethinkdb` is not supported by this server yet.",
+    )
 }
 
 fn not_supported() -> Error {

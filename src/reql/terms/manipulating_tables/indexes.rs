@@ -76,6 +76,11 @@ pub static INDEX_WAIT: TermSpec = TermSpec::on_tables(
 fn index_create(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
     let name = args.str(1)?;
+    if table.is_system() {
+        return Err(Error::op_failed(
+            "Database `rethinkdb` is special; you can't create secondary indexes on the tables in it.",
+        ));
+    }
     check_name(&table, &name)?;
     let (function, query) = match args.len() {
         2 => field_function(&name),

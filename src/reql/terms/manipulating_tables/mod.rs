@@ -6,6 +6,8 @@ mod tables;
 
 use crate::reql::spec::TermSpec;
 
+pub use tables::{check_replicas, shards};
+
 pub static ROWS: &[&TermSpec] = &[
     &changes::CHANGES,
     &indexes::INDEX_CREATE,

@@ -6,19 +6,16 @@ use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 
-use crate::catalog::{CatalogError, NameKind, TableConfig, TableEntry, WriteAcks, is_valid_name};
+use crate::catalog::{CatalogError, NameKind, TableConfig, is_valid_name};
 use crate::datum::Datum;
 use crate::limits::TABLE_SHARDS_MAX;
-use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::Database;
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
-use crate::reql::terms::{
-    catalog_error, config_changes, default_database, describe_write_hook, durability_of,
-};
+use crate::reql::system::table_row;
+use crate::reql::terms::{catalog_error, config_changes, default_database, durability_of};
 use crate::reql::value::Val;
-use crate::storage::Durability;
 
 pub static TABLE_CREATE: TermSpec = TermSpec {
     options: &[
@@ -57,7 +54,7 @@ pub static TABLE_LIST: TermSpec = TermSpec::on_tables(
 
 fn table_create(args: &Args<'_>) -> Result<Val> {
     let (database, name) = names(args)?;
-    let mut config = TableConfig { shards: shards(args)?, ..TableConfig::default() };
+    let mut config = TableConfig { shards: shards(args)?.unwrap_or(1), ..TableConfig::default() };
     if let Some(primary_key) = args.optarg_str("primary_key")? {
         config.primary_key = primary_key.to_string();
     }
@@ -74,7 +71,7 @@ fn table_create(args: &Args<'_>) -> Result<Val> {
         .create_table(&database.name, &name, &config)
         .map_err(catalog_error)?;
     args.env.note_commit(created.commit);
-    let new = describe(args.env, &database.name, &created.value);
+    let new = table_row(args.env, &database.name, &created.value);
     args.value(Datum::object([
         ("config_changes", config_changes(Datum::Null, new)),
         ("tables_created", Datum::Number(1.0)),
@@ -86,7 +83,7 @@ fn table_drop(args: &Args<'_>) -> Result<Val> {
     let dropped =
         args.env.context.catalog.drop_table(&database.name, &name).map_err(catalog_error)?;
     args.env.note_commit(dropped.commit);
-    let old = describe(args.env, &database.name, &dropped.value);
+    let old = table_row(args.env, &database.name, &dropped.value);
     args.value(Datum::object([
         ("config_changes", config_changes(old, Datum::Null)),
         ("tables_dropped", Datum::Number(1.0)),
@@ -118,21 +115,22 @@ fn names(args: &Args<'_>) -> Result<(Database, Arc<str>)> {
     Err(catalog_error(error).at(at))
 }
 
-fn shards(args: &Args<'_>) -> Result<u32> {
-    let Some(val) = args.optarg("shards")? else { return Ok(1) };
+/// How many shards are asked for, if that is said.
+pub fn shards(args: &Args<'_>) -> Result<Option<u32>> {
+    let Some(val) = args.optarg("shards")? else { return Ok(None) };
     let at = val.at;
     let shards = val.integer(args.env)?;
     if shards < 1 {
         return Err(Error::logic("Every table must have at least one shard.").at(at));
     }
     match u32::try_from(shards) {
-        Ok(shards) if shards <= TABLE_SHARDS_MAX => Ok(shards),
+        Ok(shards) if shards <= TABLE_SHARDS_MAX => Ok(Some(shards)),
         _ => Err(Error::op_failed(format!("Maximum number of shards is {TABLE_SHARDS_MAX}."))),
     }
 }
 
 /// One server, whose only tag is `default`, holds one replica: what asks for another is refused.
-fn check_replicas(args: &Args<'_>) -> Result<()> {
+pub fn check_replicas(args: &Args<'_>) -> Result<()> {
     if let Some(tags) = args.optarg_datum("nonvoting_replica_tags")?
         && let Some(tag) = tags.as_array()?.first()
     {
@@ -183,40 +181,4 @@ fn check_servers(tag: &str, replicas: i64) -> Result<()> {
         "Can't put {replicas} replicas on servers with the tag `{tag}` because there are only {servers} servers with \
          the tag `{tag}`. It's impossible to have more replicas of the data than there are servers."
     )))
-}
-
-/// A table as `config` shows it.
-fn describe(env: &Env, database: &str, table: &TableEntry) -> Datum {
-    let server = Datum::string(&env.context.server_name);
-    let shard = Datum::object([
-        ("nonvoting_replicas", Datum::array(vec![])),
-        ("primary_replica", server.clone()),
-        ("replicas", Datum::array(vec![server])),
-    ]);
-    let config = &table.config;
-    Datum::object([
-        ("db", database.into()),
-        ("durability", durability_name(config.durability).into()),
-        ("id", table.id.0.to_string().into()),
-        ("indexes", Datum::array(table.indexes.keys().map(|name| name.as_str().into()).collect())),
-        ("name", table.name.as_str().into()),
-        ("primary_key", config.primary_key.as_str().into()),
-        ("shards", Datum::array(vec![shard; config.shards as usize])),
-        ("write_acks", write_acks_name(config.write_acks).into()),
-        ("write_hook", describe_write_hook(table.write_hook.as_deref())),
-    ])
-}
-
-fn durability_name(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Hard => "hard",
-        Durability::Soft => "soft",
-    }
-}
-
-fn write_acks_name(acks: WriteAcks) -> &'static str {
-    match acks {
-        WriteAcks::Majority => "majority",
-        WriteAcks::Single => "single",
-    }
 }

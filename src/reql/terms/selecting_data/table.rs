@@ -2,11 +2,12 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::catalog::{CatalogError, NameKind, is_valid_name};
+use crate::catalog::{CatalogError, NameKind, SYSTEM_DATABASE, is_valid_name};
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{TableRef, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Effect, TermSpec};
+use crate::reql::system;
 use crate::reql::terms::{catalog_error, default_database};
 use crate::reql::value::{Val, ValKind};
 
@@ -29,6 +30,10 @@ fn table(args: &Args<'_>) -> Result<Val> {
     if !is_valid_name(&name) {
         let error = CatalogError::InvalidName { kind: NameKind::Table, name: name.to_string() };
         return Err(catalog_error(error).at(at));
+    }
+    if *database.name == *SYSTEM_DATABASE {
+        let table = system::open(args.env, &name)?;
+        return args.val(ValKind::Table(TableVal::whole(table)));
     }
     let state = args.env.context.catalog.state();
     let entry = state.table(&database.name, &name).map_err(catalog_error)?;

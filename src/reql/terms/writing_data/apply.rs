@@ -6,6 +6,7 @@ use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, SingleSelection, TableRef};
 use crate::reql::stream::BatchSpec;
+use crate::reql::system;
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Durability;
 use crate::table::{Decision, Document, PrimaryKey, WriteError};
@@ -78,6 +79,9 @@ impl<'a> Writer<'a> {
         replacer: Replacer<'_>,
         summary: &mut Summary,
     ) -> Result<()> {
+        if self.table.is_system() {
+            return self.write_system(keys, replacer, summary);
+        }
         let Some(hook) = &self.hook else {
             return write_keys(self.env, &self.table, keys, self.durability, replacer, summary);
         };
@@ -86,6 +90,54 @@ impl<'a> Writer<'a> {
             None => Ok(None),
         };
         write_keys(self.env, &self.table, keys, self.durability, &hooked, summary)
+    }
+
+    /// Rows of a system table stand for the server itself.
+    fn write_system(
+        &self,
+        keys: &[PrimaryKey],
+        replacer: Replacer<'_>,
+        summary: &mut Summary,
+    ) -> Result<()> {
+        let reader = self.env.reader(&self.table)?;
+        for (at, key) in keys.iter().enumerate() {
+            let found =
+                reader.get(key).map_err(|error| self.env.table_error(&self.table, error))?;
+            let old = match found {
+                Some(document) => self.env.decode(&self.table, &document)?,
+                None => Datum::Null,
+            };
+            let (fate, new) = match self.change_system(at, key, &old, replacer) {
+                Ok((fate, new)) => (fate, new),
+                Err(error) if must_end_the_query(&error) => return Err(error),
+                Err(error) => (Fate::Failed(error), old.clone()),
+            };
+            summary.add(self.env, fate, old, new);
+        }
+        Ok(())
+    }
+
+    fn change_system(
+        &self,
+        at: usize,
+        key: &PrimaryKey,
+        old: &Datum,
+        replacer: Replacer<'_>,
+    ) -> Result<(Fate, Datum)> {
+        let Some(new) = replacer(at, old)? else { return Ok((Fate::Skipped, Datum::Null)) };
+        let is_absent = matches!((old, &new), (Datum::Null, Datum::Null));
+        if is_absent || *old == new {
+            let fate = if is_absent { Fate::Skipped } else { Fate::Unchanged };
+            return Ok((fate, new));
+        }
+        replacement::check(self.table.table.primary_key(), key, old, &new)?;
+        system::write(self.env, &self.table, old, &new)?;
+        let fate = match (old, &new) {
+            (Datum::Null, _) => Fate::Inserted,
+            (_, Datum::Null) => Fate::Deleted,
+            _ => Fate::Replaced,
+        };
+        Ok((fate, new))
     }
 }
 

@@ -3,7 +3,7 @@
 use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
-use crate::reql::error::Result;
+use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::value::Val;
@@ -23,6 +23,9 @@ pub static SYNC: TermSpec = TermSpec {
 /// Every answer that waits for a commit waits for those before it, so the newest commit stands for all.
 fn sync(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
+    if table.is_system() {
+        return Err(Error::op_failed("Artificial tables don't support `sync()`."));
+    }
     let sequence = table.table.engine().last_sequence();
     args.env.note_commit(Commit { sequence, durability: Durability::Hard });
     args.value(Datum::object([("synced", Datum::Number(1.0))]))
