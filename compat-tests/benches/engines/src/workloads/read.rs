@@ -11,7 +11,7 @@ use crate::measure::{median, memory};
 use crate::stores::{See, View};
 
 /// Values read in one round.
-const READS: u64 = 1_000_000;
+const READS: u64 = 500_000;
 
 /// Reads between two looks at the clock.
 const BURST: u64 = 256;

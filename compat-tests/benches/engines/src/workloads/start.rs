@@ -22,12 +22,15 @@ const LOG: &str = "slab.log.";
 /// Commits between two looks at the log.
 const COMMITS: usize = 512;
 
+/// How many times the usual cache there must be, so that changed nodes do not bring about a checkpoint either.
+const ROOM: usize = 8;
+
 /// Every n-th one puts something new, the others change what is there.
 const NEW: u64 = 4;
 
 /// Writes single puts until the log has the wanted length and no checkpoint has come between, then waits to be killed.
 pub(super) fn write(task: &Task) -> Result<(), Error> {
-    let mut options = SlabOptions::new(*b"bench of engines", task.cache_bytes());
+    let mut options = SlabOptions::new(*b"bench of engines", ROOM * task.cache_bytes());
     options.checkpoint_log_bytes = usize::MAX;
     let store = SlabStore::open_with(task.directory(), options)?;
     let mut numbers = Numbers::new(5);
