@@ -185,11 +185,13 @@ impl Parent<'_> {
 fn start(arguments: &Arguments, role: Role, engine: Engine, store: &Path) -> Result<Child, Error> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments.for_child(role, engine, store).words());
-    Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?)
+    Ok(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?)
 }
 
 /// Waits for a child and reads what it printed.
 fn outcome(mut child: Child, role: Role, engine: Engine) -> Result<Vec<Line>, Error> {
+    // Waiting would close it, at which the child would think that there is no parent any more.
+    let _input = child.stdin.take();
     let mut text = String::new();
     if let Some(mut output) = child.stdout.take() {
         output.read_to_string(&mut text)?;

@@ -40,6 +40,7 @@ impl Task {
 
     /// Does it.
     pub fn run(&self, role: Role) -> Result<(), Error> {
+        end_with_parent();
         match role {
             Role::Load => load::bulk(self),
             Role::RandomLoad => load::random(self),
@@ -76,6 +77,14 @@ impl Task {
     fn lines(&self, workload: &str) -> Lines {
         Lines::new(workload, self.engine, self.data.value_bytes())
     }
+}
+
+/// Ends this process when its parent has ended: nothing is ever written to its input, but it is closed then.
+fn end_with_parent() {
+    std::thread::spawn(|| {
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        std::process::exit(1);
+    });
 }
 
 fn rate(things: u64, time: Duration) -> f64 {
