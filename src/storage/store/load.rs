@@ -240,7 +240,7 @@ impl Output {
 
     fn write(&mut self, shared: &Shared, extent: u64, bytes: Vec<u8>) -> Result<(), StorageError> {
         let Some(send) = &self.send else {
-            return shared.or_poison(shared.pages.slab.write_extent(extent, &bytes));
+            return shared.write_extent(extent, &bytes);
         };
         if send.send((extent, bytes)).is_ok() {
             return Ok(());
@@ -254,7 +254,7 @@ impl Output {
         if self.thread.is_some() {
             return self.stop();
         }
-        shared.or_poison(shared.pages.slab.sync())
+        shared.sync_extents()
     }
 
     /// Waits until everything has been written, and the thread has ended.
@@ -270,21 +270,29 @@ impl Output {
 impl Shared {
     /// The thread of a load.
     fn write_extents(&self, receive: &Receiver<FullExtent>) -> Result<(), StorageError> {
-        let slab = &self.pages.slab;
         let mut unsynced = 0;
-        let mut write = || {
-            while let Ok((extent, bytes)) = receive.recv() {
-                slab.write_extent(extent, &bytes)?;
-                unsynced += bytes.len();
-                // Not all at the end: what waits for the disk then also makes the log wait.
-                if unsynced >= LOAD_SYNC_BYTES {
-                    slab.sync()?;
-                    unsynced = 0;
-                }
+        while let Ok((extent, bytes)) = receive.recv() {
+            self.write_extent(extent, &bytes)?;
+            unsynced += bytes.len();
+            // Not all at the end: what waits for the disk then also makes the log wait.
+            if unsynced >= LOAD_SYNC_BYTES {
+                self.sync_extents()?;
+                unsynced = 0;
             }
-            slab.sync()
-        };
-        self.or_poison(write())
+        }
+        self.sync_extents()
+    }
+
+    // Something else may have failed since the load began: then nothing is written any more.
+
+    fn write_extent(&self, extent: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        self.log.check()?;
+        self.or_poison(self.pages.slab.write_extent(extent, bytes))
+    }
+
+    fn sync_extents(&self) -> Result<(), StorageError> {
+        self.log.check()?;
+        self.or_poison(self.pages.slab.sync())
     }
 
     /// After a write or sync that failed nothing is written any more.
