@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use super::damage;
-use super::model::{Known, Model};
-use super::workload::{Shape, any_direction, ask, compare, random_batch};
-use crate::storage::disk::{CrashMode, Disk, FaultyDisk, Tally};
+use super::model::{Entries, Known, Model};
+use super::workload::{Shape, any_direction, any_of, ask, compare, random_batch};
+use crate::storage::disk::{Call, CrashMode, Disk, FaultyDisk, Tally};
 use crate::storage::store::{SlabEngine, SlabOptions};
-use crate::storage::{Engine, Snapshot, StorageError, WriteBatch, verify_directory};
+use crate::storage::{
+    BulkLoad, Durability, Engine, Operation, Snapshot, StorageError, TreeId, WriteBatch,
+    verify_directory,
+};
 use crate::testing::Random;
 
 /// Crashes of a life at most, so that its disk does not become slow.
@@ -21,6 +24,13 @@ pub(super) struct Life {
     pub(super) shape: Shape,
     /// Steps between two crashes at most.
     steps: u64,
+}
+
+/// A tree that is being filled.
+struct Load<'a> {
+    tree: TreeId,
+    entries: Entries,
+    filled: Box<dyn BulkLoad + 'a>,
 }
 
 /// How a step has ended.
@@ -159,6 +169,7 @@ impl Life {
     /// Works with a store until something fails, or for a while.
     fn work(&mut self, engine: &SlabEngine) {
         let mut kept: Vec<(Arc<dyn Snapshot>, Model)> = Vec::new();
+        let mut load = None;
         for _ in 0..self.random.below(self.steps + 1) {
             let step = match self.random.below(20) {
                 0..12 => self.write(engine),
@@ -186,12 +197,19 @@ impl Life {
                     let (snapshot, model) = kept.swap_remove(at);
                     self.ask(engine, &*snapshot, &model)
                 }
+                18 => match load.take() {
+                    None => self.begin_load(engine, &mut load),
+                    Some(load) => self.end_load(engine, load),
+                },
                 _ => {
                     let model = self.known.now().clone();
                     self.ask(engine, &*engine.snapshot().expect("it is open"), &model)
                 }
             };
             if matches!(step, Step::Over) {
+                if let Some(load) = load {
+                    self.end_load_after_failure(engine, load);
+                }
                 return;
             }
         }
@@ -218,6 +236,59 @@ impl Life {
                 assert!(!refused || outcome.is_err(), "a condition that does not hold");
                 self.judge(engine, outcome)
             }
+        }
+    }
+
+    /// Fills a tree with sorted entries, which nobody sees yet.
+    fn begin_load<'a>(&mut self, engine: &'a SlabEngine, load: &mut Option<Load<'a>>) -> Step {
+        self.disk.set_phase("loading");
+        let names = self.known.now().names();
+        let Some(tree) = any_of(&mut self.random, &names) else { return Step::Done };
+        let entries = self.shape.entries(&mut self.random);
+        let begun = engine.bulk_load(tree).and_then(|mut filled| {
+            entries.iter().try_for_each(|(key, value)| filled.push(key, value))?;
+            Ok(Load { tree, entries, filled })
+        });
+        match begun {
+            Ok(begun) => {
+                *load = Some(begun);
+                self.judge(engine, Ok(()))
+            }
+            Err(error) => self.judge(engine, Err(error)),
+        }
+    }
+
+    /// Makes what was loaded visible, or gives it up.
+    fn end_load(&mut self, engine: &SlabEngine, load: Load<'_>) -> Step {
+        self.disk.set_phase("loading");
+        if self.random.once_in(4) {
+            drop(load);
+            return self.judge(engine, Ok(()));
+        }
+        let Load { tree, entries, filled } = load;
+        let found = self.known.now().get(tree).map(Entries::is_empty);
+        match filled.finish(Durability::Soft) {
+            Ok(commit) => {
+                assert_eq!(found, Some(true), "loaded into what was not empty");
+                let put = |(key, value)| Operation::Put { tree, key, value };
+                let operations: Vec<_> = entries.into_iter().map(put).collect();
+                self.known.commit(commit.sequence.0, &operations);
+                self.disk.note("bulk load", "");
+                self.judge(engine, Ok(()))
+            }
+            Err(StorageError::Conflict) if found == Some(false) => self.judge(engine, Ok(())),
+            Err(StorageError::NoSuchTree(_)) if found.is_none() => self.judge(engine, Ok(())),
+            Err(error) => self.judge(engine, Err(error)),
+        }
+    }
+
+    /// A load that was under way when something failed does not go on writing.
+    fn end_load_after_failure(&mut self, engine: &SlabEngine, load: Load<'_>) {
+        let is_broken = self.disk.failed().is_some_and(Call::must_not_fail);
+        if is_broken && !self.disk.has_stopped() {
+            assert!(load.filled.finish(Durability::Hard).is_err(), "it goes on");
+            assert_eq!(self.disk.late_writes(), 0, "a load goes on writing");
+            assert_eq!(engine.last_sequence().0, self.known.last());
         }
     }
 

@@ -29,6 +29,10 @@ const MANY_CRASHES: u64 = 20_000;
 /// Events that a simulation must have mixed: the event, the file, and what the engine was about, where it matters.
 const MUST_HAPPEN: &[(&str, Option<&str>, Option<&str>)] = &[
     ("kill", None, None),
+    ("bulk load", None, None),
+    ("stop of the machine", Some("slab.data"), Some("loading")),
+    ("failed sync", Some("slab.data"), Some("loading")),
+    ("full disk", Some("slab.data"), Some("loading")),
     ("stop of the machine", Some("slab.data"), Some("checkpoint")),
     ("stop of the machine", Some("slab.log"), Some("waiting")),
     ("stop of the machine", Some("directory"), None),

@@ -94,6 +94,12 @@ impl Shape {
         Bytes::from(value)
     }
 
+    /// Entries for a whole tree.
+    pub(super) fn entries(&self, random: &mut Random) -> Entries {
+        let most = self.batch * 8;
+        (0..random.below(most)).map(|_| (self.key(random), self.value(random))).collect()
+    }
+
     fn range(&self, random: &mut Random) -> KeyRange {
         let mut bound = || match random.below(3) {
             0 => Bound::Unbounded,
@@ -163,7 +169,7 @@ fn add_conditions(
     refused
 }
 
-fn any_of(random: &mut Random, trees: &[TreeId]) -> Option<TreeId> {
+pub(super) fn any_of(random: &mut Random, trees: &[TreeId]) -> Option<TreeId> {
     trees.get(random.below(trees.len().max(1) as u64) as usize).copied()
 }
 
