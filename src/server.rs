@@ -2,6 +2,8 @@
 
 mod directory;
 mod machine;
+#[cfg(test)]
+mod restart_tests;
 mod storage_metrics;
 mod store;
 mod users;
