@@ -8,11 +8,12 @@ use crate::storage::slab::{REFERENCE_BYTES, Reference, encode_reference};
 
 /// Bytes of a node before its prefix.
 pub(super) const NODE_HEADER: usize = 16;
-/// Bytes of a key of a leaf that stand in its table of heads.
+/// Bytes of a key of a leaf that stand in its table.
 pub(super) const HEAD: usize = 4;
-/// Bytes of an entry of a leaf beside its value and what its key has behind the prefix and the head: head, offset,
-/// length.
-pub(super) const LEAF_ENTRY_BYTES: usize = HEAD + 2 + 2;
+/// Bytes that the table of a leaf has for an entry.
+pub(super) const ROW: usize = HEAD + 2;
+/// Bytes of an entry of a leaf beside its value and what its key has behind the prefix and the head.
+pub(super) const LEAF_ENTRY_BYTES: usize = ROW + 2;
 /// Bytes of a child beside its low key.
 pub(super) const INNER_ENTRY_BYTES: usize = 2 + 8 + REFERENCE_BYTES;
 /// What stands in a leaf for a long value.
@@ -124,16 +125,13 @@ impl LeafBuilder {
         let bytes = count * LEAF_ENTRY_BYTES + self.values.len() + self.keys.bytes();
         let mut image = header(LEAF, 0, tree, count, prefix, NODE_HEADER + bytes)?;
         let suffix = |index| self.keys.get(index)?.get(prefix.len()..);
-        for index in 0..count {
-            let mut head = [0; HEAD];
-            head.iter_mut().zip(suffix(index)?).for_each(|(to, from)| *to = *from);
-            image.extend_from_slice(&head);
-        }
-        let mut at = image.len() + 2 * count;
+        let mut at = image.len() + ROW * count;
         let mut start = 0;
         for (index, (end, _)) in self.ends.iter().enumerate() {
+            let suffix = suffix(index)?;
+            image.extend_from_slice(&head(suffix).to_le_bytes());
             image.extend_from_slice(&u16::try_from(at).ok()?.to_le_bytes());
-            at += 2 + suffix(index)?.len().saturating_sub(HEAD) + (end - start);
+            at += 2 + suffix.len().saturating_sub(HEAD) + (end - start);
             start = *end;
         }
         start = 0;
@@ -338,6 +336,13 @@ impl Keys {
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len());
     }
+}
+
+/// The first bytes of a key behind the prefix as a number that sorts as they do; zeros stand for what is missing.
+pub(super) fn head(suffix: &[u8]) -> u32 {
+    let mut head = [0; HEAD];
+    head.iter_mut().zip(suffix).for_each(|(to, from)| *to = *from);
+    u32::from_be_bytes(head)
 }
 
 /// How many bytes both begin with.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::encode::{HEAD, INNER, INNER_ENTRY_BYTES, IS_LONG, LEAF, LONG_VALUE_BYTES, NODE_HEADER};
+use super::encode::{
+    HEAD, INNER, INNER_ENTRY_BYTES, IS_LONG, LEAF, LONG_VALUE_BYTES, NODE_HEADER, ROW, head,
+};
 use super::long::LongValue;
 use super::node::{Body, Child, Entry, Inner, Leaf, Link, Node, Value};
 use crate::storage::slab::{Reference, decode_reference};
@@ -14,13 +16,16 @@ use crate::storage::slab::{Reference, decode_reference};
 /// Entries of a tree that cannot be: a slot has fewer than so many, and so has a disk.
 const MOST_ENTRIES: u64 = 1 << 60;
 
+/// Rows of a leaf's table that a search looks at together: about a line of the processor's cache.
+const BLOCK: usize = 10;
+
 /// A stored leaf, read where it lies. Its shape was checked when it was decoded.
 #[derive(Debug, Clone)]
 pub(super) struct LeafImage {
     bytes: Bytes,
     count: usize,
-    /// Where the prefix ends, and the heads begin.
-    heads: usize,
+    /// Where the prefix ends, and the table begins.
+    table: usize,
 }
 
 /// An entry of a leaf as it lies there.
@@ -55,8 +60,8 @@ pub(crate) fn decode(bytes: &Bytes, tree: u64, level: Option<u8>) -> Result<Node
     }
     let body = match (header.kind, header.level) {
         (LEAF, 0) => {
-            let heads = NODE_HEADER + header.prefix;
-            let image = LeafImage { bytes: bytes.clone(), count: header.count, heads };
+            let table = NODE_HEADER + header.prefix;
+            let image = LeafImage { bytes: bytes.clone(), count: header.count, table };
             image.check().ok_or("the entries of a leaf are not in order (rule 5)")?;
             Body::Image(image)
         }
@@ -98,31 +103,26 @@ impl LeafImage {
 
     /// The bytes with which every key begins.
     pub(super) fn prefix(&self) -> &[u8] {
-        self.bytes.get(NODE_HEADER..self.heads).unwrap_or_default()
+        self.bytes.get(NODE_HEADER..self.table).unwrap_or_default()
     }
 
-    /// The first bytes of every key behind the prefix, filled up with zeros.
-    fn heads(&self) -> &[[u8; HEAD]] {
-        let heads = self.bytes.get(self.heads..self.heads + HEAD * self.count);
-        heads.unwrap_or_default().as_chunks().0
-    }
-
-    fn number(&self, at: usize) -> Option<u16> {
-        let bytes = self.bytes.get(at..)?.first_chunk::<2>()?;
-        Some(u16::from_le_bytes(*bytes))
+    fn table(&self) -> &[[u8; ROW]] {
+        let table = self.bytes.get(self.table..self.table + ROW * self.count);
+        table.unwrap_or_default().as_chunks().0
     }
 
     /// Where an entry begins, and where the one before it ends.
     fn offset(&self, index: usize) -> Option<usize> {
-        if index >= self.count {
-            return (index == self.count).then_some(self.bytes.len());
+        if index == self.count {
+            return Some(self.bytes.len());
         }
-        self.number(self.heads + HEAD * self.count + 2 * index).map(usize::from)
+        let [.., low, high] = *self.table().get(index)?;
+        Some(usize::from(u16::from_le_bytes([low, high])))
     }
 
     fn entry(&self, index: usize) -> Option<Raw<'_>> {
         let (at, end) = (self.offset(index)?, self.offset(index + 1)?);
-        let length = self.number(at)?;
+        let length = u16::from_le_bytes(*self.bytes.get(at..)?.first_chunk()?);
         let is_long = length & IS_LONG != 0;
         let length = usize::from(length & !IS_LONG);
         let start = at + 2 + length.saturating_sub(HEAD);
@@ -139,8 +139,8 @@ impl LeafImage {
     /// Appends a key without the prefix.
     pub(super) fn append_suffix(&self, index: usize, key: &mut Vec<u8>) -> Option<()> {
         let entry = self.entry(index)?;
-        let head = self.heads().get(index)?;
-        key.extend_from_slice(head.get(..entry.length).unwrap_or(head));
+        let head = head_of(self.table().get(index)?).to_be_bytes();
+        key.extend_from_slice(head.get(..entry.length).unwrap_or(&head));
         key.extend_from_slice(entry.rest);
         Some(())
     }
@@ -162,13 +162,14 @@ impl LeafImage {
             Ordering::Greater => return Err(self.count),
             Ordering::Equal => key.get(prefix.len()..).unwrap_or_default(),
         };
-        let mut head = [0; HEAD];
-        head.iter_mut().zip(suffix).for_each(|(to, from)| *to = *from);
-        let number = u32::from_be_bytes(head);
-        let heads = self.heads();
-        let mut low = heads.partition_point(|head| u32::from_be_bytes(*head) < number);
-        let same = heads.get(low..).unwrap_or_default();
-        let mut high = low + same.partition_point(|other| *other == head);
+        let (table, head) = (self.table(), head(suffix));
+        // The rows that are looked at do not depend on one another: the processor fetches them all at once.
+        let is_less = |row: &&[u8; ROW]| head_of(row) < head;
+        let block = table.iter().step_by(BLOCK).filter(is_less).count().saturating_sub(1) * BLOCK;
+        let rows = table.get(block..).unwrap_or_default();
+        let mut low = block + rows.iter().take(BLOCK).filter(is_less).count();
+        let rows = table.get(low..).unwrap_or_default();
+        let mut high = low + rows.partition_point(|row| head_of(row) == head);
         // Mostly there is one with this head at most, and only its entry is looked at.
         let key = (suffix.get(HEAD..).unwrap_or_default(), suffix.len());
         while low < high {
@@ -208,13 +209,15 @@ impl LeafImage {
 
     /// `Some` when the entries lie one behind another up to the end, and their keys ascend.
     fn check(&self) -> Option<()> {
-        let mut at = self.heads + (HEAD + 2) * self.count;
+        let mut at = self.table + ROW * self.count;
         let mut before = None;
-        for (index, head) in self.heads().iter().enumerate() {
+        for (index, row) in self.table().iter().enumerate() {
             let entry = (self.offset(index)? == at).then(|| self.entry(index))??;
-            let unused = head.get(entry.length..).unwrap_or_default();
+            let head = head_of(row);
+            let bytes = head.to_be_bytes();
+            let unused = bytes.get(entry.length..).unwrap_or_default();
             // As the whole keys, because what is missing in a head is zero, the least there is.
-            let key = Some((u32::from_be_bytes(*head), entry.rest, entry.length));
+            let key = Some((head, entry.rest, entry.length));
             if unused.iter().any(|byte| *byte != 0) || before >= key {
                 return None;
             }
@@ -225,6 +228,11 @@ impl LeafImage {
         }
         (at == self.bytes.len() && self.count > 0).then_some(())
     }
+}
+
+fn head_of(row: &[u8; ROW]) -> u32 {
+    let [a, b, c, d, ..] = *row;
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// Length and reference of a long value.
