@@ -133,6 +133,9 @@ fn compare(random: &mut Random, snapshot: &dyn Snapshot, model: &Model) {
         let key = random_key(random);
         let found = snapshot.get(*tree, &key, WAIT).unwrap();
         assert_eq!(found.as_deref(), entries.get(&key).map(Vec::as_slice));
+        let mut seen = None;
+        let there = snapshot.read(*tree, &key, WAIT, &mut |value| seen = Some(value.to_vec()));
+        assert_eq!((there.unwrap(), seen.as_ref()), (seen.is_some(), entries.get(&key)));
     }
 }
 

@@ -144,6 +144,19 @@ pub trait Snapshot: Send + Sync {
     /// The value of a key.
     fn get(&self, tree: TreeId, key: &[u8], mode: ReadMode) -> Result<Option<Bytes>, StorageError>;
 
+    /// Shows the value of a key where it lies, which saves a copy, and says whether there is one. While it is shown it
+    /// is kept in memory.
+    fn read(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        mode: ReadMode,
+        see: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool, StorageError> {
+        let value = self.get(tree, key, mode)?;
+        Ok(value.map(|value| see(&value)).is_some())
+    }
+
     /// A cursor before the first entry of the range in that direction. It owns what it reads and outlives this value;
     /// it holds no lock between its calls.
     fn cursor(

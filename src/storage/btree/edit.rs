@@ -9,8 +9,11 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::encode::{INNER_MAX, LEAF_MAX, common};
+use super::inner::{Child, Inner};
+use super::link::Link;
 use super::long::{LongValue, SHORT_VALUE};
-use super::node::{Body, Child, Entry, Inner, Leaf, Link, Node, Value};
+use super::node::{Body, Entry, Fresh, Leaf, Node, Value};
+use super::page::shared;
 use super::read::Reading;
 use super::{Source, Tree};
 use crate::storage::slab::{Reference, Slab};
@@ -69,12 +72,23 @@ impl<'a> Edit<'a> {
         (replaced, self.grown)
     }
 
-    fn note(&mut self, node: &Node) {
-        if node.born == self.epoch {
-            self.young.push(Arc::clone(&node.stored));
+    fn note(&mut self, fresh: &Fresh) {
+        let stored = Arc::clone(&fresh.stored);
+        if fresh.born == self.epoch {
+            self.young.push(stored);
         } else {
-            self.replaced.push(Replaced::Node(Arc::clone(&node.stored)));
+            self.replaced.push(Replaced::Node(stored));
         }
+    }
+
+    /// A link to a copy that can be changed, which has no slot.
+    fn copy(&mut self, node: &Node) -> Link {
+        let mut copy = node.clone();
+        if let Body::Image(image) = &copy.body {
+            copy.body = Body::Leaf(image.to_leaf());
+        }
+        self.grown += copy.weight();
+        Link::memory(Fresh::new(copy, self.epoch))
     }
 
     /// The node behind a link, as one that can be changed and that nobody else sees.
@@ -85,45 +99,36 @@ impl<'a> Edit<'a> {
         level: Option<u8>,
     ) -> Result<&'l mut Node, StorageError> {
         match link {
-            Link::Stored(reference) => {
+            Link::Stored(place) => {
                 let mode = ReadMode::MayBlock;
-                let loaded = Reading { tree, source: self.source, mode }.load(*reference, level)?;
-                self.replaced.push(Replaced::Slot(*reference));
-                let mut copy = Node::clone(&loaded);
-                copy.born = self.epoch;
-                self.grown += copy.weight();
-                *link = Link::Memory(Arc::new(copy));
+                let loaded = Reading { tree, source: self.source, mode }.load(place, level)?;
+                self.replaced.push(Replaced::Slot(place.reference()));
+                *link = self.copy(loaded.node()?);
             }
-            Link::Memory(node) => {
-                let is_shared = Arc::get_mut(node).is_none();
-                if is_shared || node.stored.get().is_some() {
-                    self.note(node);
-                    self.grown += node.weight();
-                    let mut copy = Node::clone(node);
-                    copy.born = self.epoch;
-                    *node = Arc::new(copy);
+            Link::Memory(fresh) => {
+                let is_shared = Arc::get_mut(fresh).is_none();
+                if is_shared || fresh.stored.get().is_some() {
+                    self.note(fresh);
+                    *link = self.copy(&fresh.node);
                 }
             }
         }
-        let node = match link {
-            Link::Memory(node) => Arc::get_mut(node),
+        let fresh = match link {
+            Link::Memory(fresh) => Arc::get_mut(fresh),
             Link::Stored(_) => None,
         };
         // It was made just now, or was found to have no other owner.
-        let node = node.ok_or_else(|| StorageError::corrupt("memory", "a new node is shared"))?;
-        if let Body::Image(image) = &node.body {
-            node.body = Body::Leaf(image.to_leaf());
-        }
-        Ok(node)
+        let fresh = fresh.ok_or_else(|| StorageError::corrupt("memory", "a new node is shared"))?;
+        Ok(&mut fresh.node)
     }
 
     /// The tree does without the node behind a link, but not without what is beneath it.
     fn discard(&mut self, link: &mut Link) {
         match link {
-            Link::Stored(reference) => self.replaced.push(Replaced::Slot(*reference)),
-            Link::Memory(node) => {
-                if Arc::get_mut(node).is_none() || node.stored.get().is_some() {
-                    self.note(node);
+            Link::Stored(place) => self.replaced.push(Replaced::Slot(place.reference())),
+            Link::Memory(fresh) => {
+                if Arc::get_mut(fresh).is_none() || fresh.stored.get().is_some() {
+                    self.note(fresh);
                 }
             }
         }
@@ -144,7 +149,7 @@ impl Tree {
         key: Bytes,
         value: Bytes,
     ) -> Result<(), StorageError> {
-        edit.grown += key.len() + value.len() + size_of::<Entry>();
+        edit.grown += shared(key.len()) + shared(value.len()) + size_of::<Entry>();
         let value = if value.len() > SHORT_VALUE {
             Value::Long(Arc::new(LongValue::fresh(value)))
         } else {
@@ -153,19 +158,19 @@ impl Tree {
         let entry = Entry { key, value };
         let Some(root) = &mut self.root else {
             let leaf = Leaf::from_entries(vec![entry]);
-            let node = Node::new(0, edit.epoch, Body::Leaf(leaf));
-            self.root = Some(Link::Memory(Arc::new(node)));
+            let node = Node::new(Body::Leaf(leaf));
+            self.root = Some(Link::memory(Fresh::new(node, edit.epoch)));
             self.count = 1;
             return Ok(());
         };
         let (level, is_new, split) = put(edit, self.name, root, None, entry)?;
         self.count += u64::from(is_new);
         if let Some(right) = split {
-            let (low, count) = (Bytes::new(), self.count - right.count);
-            let left = Child { low, count, link: root.clone() };
-            let inner = Inner::from_children(vec![left, right]);
-            let node = Node::new(level + 1, edit.epoch, Body::Inner(inner));
-            *root = Link::Memory(Arc::new(node));
+            let mut inner = Inner::new(level + 1, 2, self.count - right.count, root.clone());
+            inner.push(&right.low, right.count, right.link);
+            inner.order();
+            let node = Node::new(Body::Inner(Box::new(inner)));
+            *root = Link::memory(Fresh::new(node, edit.epoch));
         }
         Ok(())
     }
@@ -194,10 +199,10 @@ impl Tree {
 }
 
 fn only_child(link: &Link) -> Option<Link> {
-    let Link::Memory(node) = link else { return None };
-    match &node.body {
-        Body::Inner(inner) => match inner.children.as_slice() {
-            [only] => Some(only.link.clone()),
+    let Link::Memory(fresh) = link else { return None };
+    match &fresh.node.body {
+        Body::Inner(inner) => match inner.links() {
+            [only] => Some(only.clone()),
             _ => None,
         },
         Body::Leaf(_) | Body::Image(_) => None,
@@ -233,20 +238,20 @@ fn put(
         },
         Body::Inner(inner) => {
             let at = inner.child_of(&entry.key);
-            let below = Some(node.level.saturating_sub(1));
-            let child = inner.children.get_mut(at).ok_or_else(wrong_node)?;
-            let (_, is_new, split) = put(edit, tree, &mut child.link, below, entry)?;
-            child.count += u64::from(is_new);
+            let below = Some(inner.level().saturating_sub(1));
+            let link = inner.link_mut(at).ok_or_else(wrong_node)?;
+            let (_, is_new, split) = put(edit, tree, link, below, entry)?;
+            if is_new {
+                inner.add(at, 1);
+            }
             if let Some(right) = split {
-                child.count -= right.count;
-                at_end = at + 1 == inner.children.len();
-                inner.bytes += right.bytes();
-                inner.children.insert(at + 1, right);
+                at_end = at + 1 == inner.len();
+                inner.insert_half(at + 1, right);
             }
             is_new
         }
     };
-    Ok((node.level, is_new, cut(node, at_end, edit.epoch)))
+    Ok((node.level(), is_new, cut(node, at_end, edit.epoch)))
 }
 
 /// Cuts a node that is too large and returns its right half. Keys that come in order leave full nodes behind them.
@@ -259,18 +264,15 @@ fn cut(node: &mut Node, at_end: bool, epoch: u64) -> Option<Child> {
             *leaf = Leaf::from_entries(std::mem::take(&mut leaf.entries));
             (low, right.len() as u64, Body::Leaf(Leaf::from_entries(right)))
         }
-        Body::Inner(inner) if inner.bytes > INNER_MAX && inner.children.len() > INNER_CHILDREN => {
-            let at = middle(inner.children.iter().map(Child::bytes), inner.bytes, at_end);
-            let mut right = inner.children.split_off(at);
-            let low = std::mem::take(&mut right.first_mut()?.low);
-            *inner = Inner::from_children(std::mem::take(&mut inner.children));
-            let count = right.iter().map(|child| child.count).sum();
-            (low, count, Body::Inner(Inner::from_children(right)))
+        Body::Inner(inner) if inner.image_bytes() > INNER_MAX && inner.len() > INNER_CHILDREN => {
+            let bytes = (0..inner.len()).map(|at| inner.child_bytes(at));
+            let (low, right) = inner.split_off(middle(bytes, inner.image_bytes(), at_end));
+            (low, right.count(), Body::Inner(Box::new(right)))
         }
         Body::Leaf(_) | Body::Inner(_) | Body::Image(_) => return None,
     };
-    let right = Node::new(node.level, epoch, body);
-    Some(Child { low, count, link: Link::Memory(Arc::new(right)) })
+    let right = Fresh::new(Node::new(body), epoch);
+    Some(Child { low, count, link: Link::memory(right) })
 }
 
 /// Where to cut so that both sides have something, and about the same number of bytes.
@@ -301,7 +303,6 @@ fn delete(
     key: &[u8],
 ) -> Result<(), StorageError> {
     let node = edit.writable(tree, link, level)?;
-    let below = node.level.saturating_sub(1);
     match &mut node.body {
         Body::Image(_) => Err(wrong_node()),
         Body::Leaf(leaf) => {
@@ -313,17 +314,14 @@ fn delete(
             Ok(())
         }
         Body::Inner(inner) => {
+            let below = inner.level().saturating_sub(1);
             let at = inner.child_of(key);
-            let child = inner.children.get_mut(at).ok_or_else(wrong_node)?;
-            delete(edit, tree, &mut child.link, Some(below), key)?;
-            child.count -= 1;
-            if child.count == 0 {
-                edit.discard(&mut child.link);
-                inner.children.remove(at);
-                if let Some(first) = inner.children.first_mut() {
-                    first.low = Bytes::new();
-                }
-                *inner = Inner::from_children(std::mem::take(&mut inner.children));
+            let link = inner.link_mut(at).ok_or_else(wrong_node)?;
+            delete(edit, tree, link, Some(below), key)?;
+            inner.subtract(at, 1);
+            if inner.child_count(at) == 0 {
+                let mut empty = inner.remove(at).ok_or_else(wrong_node)?;
+                edit.discard(&mut empty.link);
                 return Ok(());
             }
             join(edit, tree, inner, at, below)
@@ -341,38 +339,30 @@ fn join(
 ) -> Result<(), StorageError> {
     let max = if level == 0 { LEAF_MAX } else { INNER_MAX };
     let reading = Reading { tree, source: edit.source, mode: ReadMode::MayBlock };
-    let bytes =
-        |child: &Child| reading.with(&child.link, Some(level), |node| Ok(node.image_bytes()));
+    let bytes = |link: &Link| reading.with(link, Some(level), |node| Ok(node.image_bytes()));
     let left_at = at.saturating_sub(1);
-    let [left, right, ..] = inner.children.get(left_at..).unwrap_or_default() else {
+    let [left, right, ..] = inner.links().get(left_at..).unwrap_or_default() else {
         return Ok(());
     };
     let changed = if left_at == at { left } else { right };
     if bytes(changed)? >= max / 4 || bytes(left)? + bytes(right)? > max / 4 * 3 {
         return Ok(());
     }
-    let mut right = inner.children.remove(left_at + 1);
+    let mut right = inner.remove(left_at + 1).ok_or_else(wrong_node)?;
     let taken = edit.writable(tree, &mut right.link, Some(level))?;
     let more = std::mem::replace(&mut taken.body, Body::Leaf(Leaf::default()));
-    let left = inner.children.get_mut(left_at).ok_or_else(wrong_node)?;
-    let node = edit.writable(tree, &mut left.link, Some(level))?;
+    let left = inner.link_mut(left_at).ok_or_else(wrong_node)?;
+    let node = edit.writable(tree, left, Some(level))?;
     match (&mut node.body, more) {
         (Body::Leaf(leaf), Body::Leaf(more)) => {
             leaf.entries.extend(more.entries);
             *leaf = Leaf::from_entries(std::mem::take(&mut leaf.entries));
         }
-        (Body::Inner(below), Body::Inner(mut more)) => {
-            if let Some(first) = more.children.first_mut() {
-                first.low = right.low;
-            }
-            below.children.extend(more.children);
-            *below = Inner::from_children(std::mem::take(&mut below.children));
-        }
+        (Body::Inner(below), Body::Inner(more)) => below.append(&right.low, *more),
         // Both have the level that was asked for, and the level decides.
         _ => return Err(wrong_node()),
     }
-    left.count += right.count;
-    *inner = Inner::from_children(std::mem::take(&mut inner.children));
+    inner.add(left_at, right.count);
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 
-use super::node::{Child, Entry, Value};
+use super::inner::Inner;
+use super::node::{Entry, Value};
 use crate::storage::slab::{REFERENCE_BYTES, Reference, encode_reference};
 
 /// Bytes of a node before its prefix.
@@ -242,16 +243,12 @@ pub(super) fn encode_leaf(tree: u64, entries: &[Entry]) -> Option<Bytes> {
 }
 
 /// The image of an inner node whose children have these references.
-pub(super) fn encode_inner(
-    tree: u64,
-    level: u8,
-    children: &[(&Child, Reference)],
-) -> Option<Bytes> {
+pub(super) fn encode_inner(tree: u64, inner: &Inner, children: &[Reference]) -> Option<Bytes> {
     let mut builder = InnerBuilder::new();
-    for (child, reference) in children {
-        builder.push(&child.low, child.count, *reference);
+    for (at, reference) in children.iter().enumerate() {
+        builder.push(inner.low(at), inner.child_count(at), *reference);
     }
-    builder.finish(tree, level)
+    builder.finish(tree, inner.level())
 }
 
 /// What every node begins with, in memory for so many bytes.

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::encode::{
-    HEAD, INNER, INNER_ENTRY_BYTES, IS_LONG, LEAF, LONG_VALUE_BYTES, NODE_HEADER, ROW, head,
+    HEAD, INNER, INNER_ENTRY_BYTES, IS_LONG, LEAF, LONG_VALUE_BYTES, NODE_HEADER, ROW, Stored, head,
 };
+use super::inner::Inner;
+use super::link::Link;
 use super::long::LongValue;
-use super::node::{Body, Child, Entry, Inner, Leaf, Link, Node, Value};
+use super::node::{Body, Entry, Leaf, Node, Value};
+use super::page::shared;
 use crate::storage::slab::{Reference, decode_reference};
 
 /// Entries of a tree that cannot be: a slot has fewer than so many, and so has a disk.
@@ -23,9 +26,11 @@ const BLOCK: usize = 10;
 #[derive(Debug, Clone)]
 pub(super) struct LeafImage {
     bytes: Bytes,
-    count: usize,
+    count: u16,
     /// Where the prefix ends, and the table begins.
-    table: usize,
+    table: u16,
+    /// Whether no two keys have the same head.
+    tells_apart: bool,
 }
 
 /// An entry of a leaf as it lies there.
@@ -60,18 +65,17 @@ pub(crate) fn decode(bytes: &Bytes, tree: u64, level: Option<u8>) -> Result<Node
     }
     let body = match (header.kind, header.level) {
         (LEAF, 0) => {
-            let table = NODE_HEADER + header.prefix;
-            let image = LeafImage { bytes: bytes.clone(), count: header.count, table };
-            image.check().ok_or("the entries of a leaf are not in order (rule 5)")?;
+            let image = LeafImage::new(bytes, &header);
+            let image = image.ok_or("the entries of a leaf are not in order (rule 5)")?;
             Body::Image(image)
         }
         (INNER, 1..) => {
             let inner = decode_inner(bytes, &header).ok_or("a damaged inner node (rule 5)")?;
-            Body::Inner(inner)
+            Body::Inner(Box::new(inner))
         }
         _ => return Err("a node of no kind (rule 5)"),
     };
-    Ok(Node::new(header.level, 0, body))
+    Ok(Node::new(body))
 }
 
 impl Header {
@@ -89,8 +93,16 @@ impl Header {
 }
 
 impl LeafImage {
+    fn new(bytes: &Bytes, header: &Header) -> Option<Self> {
+        let count = u16::try_from(header.count).ok()?;
+        let table = u16::try_from(NODE_HEADER + header.prefix).ok()?;
+        let mut image = Self { bytes: bytes.clone(), count, table, tells_apart: true };
+        image.tells_apart = image.check()?;
+        Some(image)
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.count
+        usize::from(self.count)
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -98,22 +110,22 @@ impl LeafImage {
     }
 
     pub(super) fn weight(&self) -> usize {
-        self.bytes.len() + size_of::<Node>()
+        shared(self.bytes.len())
     }
 
     /// The bytes with which every key begins.
     pub(super) fn prefix(&self) -> &[u8] {
-        self.bytes.get(NODE_HEADER..self.table).unwrap_or_default()
+        self.bytes.get(NODE_HEADER..usize::from(self.table)).unwrap_or_default()
     }
 
     fn table(&self) -> &[[u8; ROW]] {
-        let table = self.bytes.get(self.table..self.table + ROW * self.count);
-        table.unwrap_or_default().as_chunks().0
+        let start = usize::from(self.table);
+        self.bytes.get(start..start + ROW * self.len()).unwrap_or_default().as_chunks().0
     }
 
     /// Where an entry begins, and where the one before it ends.
     fn offset(&self, index: usize) -> Option<usize> {
-        if index == self.count {
+        if index == self.len() {
             return Some(self.bytes.len());
         }
         let [.., low, high] = *self.table().get(index)?;
@@ -145,13 +157,28 @@ impl LeafImage {
         Some(())
     }
 
-    pub(super) fn value(&self, index: usize) -> Option<Value> {
+    /// A value where it lies.
+    pub(super) fn stored(&self, index: usize) -> Option<Stored<'_>> {
         let entry = self.entry(index)?;
-        if !entry.is_long {
-            return Some(Value::Short(self.bytes.slice(entry.start..entry.end)));
+        let bytes = self.bytes.get(entry.start..entry.end)?;
+        if entry.is_long {
+            return long_value(bytes).map(|(length, reference)| Stored::Long(length, reference));
         }
-        let (length, reference) = long_value(self.bytes.get(entry.start..entry.end)?)?;
-        Some(Value::Long(Arc::new(LongValue::stored(length, reference))))
+        Some(Stored::Short(bytes))
+    }
+
+    /// A part of the image as bytes that keep all of it alive.
+    pub(super) fn share(&self, part: &[u8]) -> Bytes {
+        self.bytes.slice_ref(part)
+    }
+
+    fn value(&self, index: usize) -> Option<Value> {
+        Some(match self.stored(index)? {
+            Stored::Short(value) => Value::Short(self.share(value)),
+            Stored::Long(length, reference) => {
+                Value::Long(Arc::new(LongValue::stored(length, reference)))
+            }
+        })
     }
 
     pub(super) fn position(&self, key: &[u8]) -> Result<usize, usize> {
@@ -159,7 +186,7 @@ impl LeafImage {
         let begin = key.get(..prefix.len()).unwrap_or(key);
         let suffix = match begin.cmp(prefix) {
             Ordering::Less => return Err(0),
-            Ordering::Greater => return Err(self.count),
+            Ordering::Greater => return Err(self.len()),
             Ordering::Equal => key.get(prefix.len()..).unwrap_or_default(),
         };
         let (table, head) = (self.table(), head(suffix));
@@ -169,8 +196,11 @@ impl LeafImage {
         let rows = table.get(block..).unwrap_or_default();
         let mut low = block + rows.iter().take(BLOCK).filter(is_less).count();
         let rows = table.get(low..).unwrap_or_default();
-        let mut high = low + rows.partition_point(|row| head_of(row) == head);
-        // Mostly there is one with this head at most, and only its entry is looked at.
+        let mut high = low;
+        if rows.first().is_some_and(|row| head_of(row) == head) {
+            let others = || rows.partition_point(|row| head_of(row) == head);
+            high += if self.tells_apart { 1 } else { others() };
+        }
         let key = (suffix.get(HEAD..).unwrap_or_default(), suffix.len());
         while low < high {
             let middle = low.midpoint(high);
@@ -187,9 +217,10 @@ impl LeafImage {
     /// The leaf in the form in which it can be changed. Its keys share one piece of memory.
     pub(super) fn to_leaf(&self) -> Leaf {
         let prefix = self.prefix();
-        let mut keys = Vec::with_capacity(self.bytes.len() + prefix.len() * self.count);
-        let mut ends = Vec::with_capacity(self.count);
-        for index in 0..self.count {
+        let lengths = (0..self.len()).filter_map(|index| Some(self.entry(index)?.length));
+        let mut keys = Vec::with_capacity(lengths.map(|length| prefix.len() + length).sum());
+        let mut ends = Vec::with_capacity(self.len());
+        for index in 0..self.len() {
             keys.extend_from_slice(prefix);
             // What has no shape was not decoded.
             let _ = self.append_suffix(index, &mut keys);
@@ -197,7 +228,7 @@ impl LeafImage {
         }
         let keys = Bytes::from(keys);
         let mut start = 0;
-        let mut entries = Vec::with_capacity(self.count + 1);
+        let mut entries = Vec::with_capacity(self.len() + 1);
         for (index, end) in ends.into_iter().enumerate() {
             if let Some(value) = self.value(index) {
                 entries.push(Entry { key: keys.slice(start..end), value });
@@ -207,10 +238,11 @@ impl LeafImage {
         Leaf::from_entries(entries)
     }
 
-    /// `Some` when the entries lie one behind another up to the end, and their keys ascend.
-    fn check(&self) -> Option<()> {
-        let mut at = self.table + ROW * self.count;
-        let mut before = None;
+    /// `Some` when the entries lie one behind another up to the end, and their keys ascend; whether no two of them have
+    /// the same head.
+    fn check(&self) -> Option<bool> {
+        let mut at = usize::from(self.table) + ROW * self.len();
+        let (mut before, mut tells_apart) = (None, true);
         for (index, row) in self.table().iter().enumerate() {
             let entry = (self.offset(index)? == at).then(|| self.entry(index))??;
             let head = head_of(row);
@@ -224,9 +256,10 @@ impl LeafImage {
             if entry.is_long {
                 long_value(self.bytes.get(entry.start..entry.end)?)?;
             }
+            tells_apart &= before.is_none_or(|(other, ..)| other != head);
             (at, before) = (entry.end, key);
         }
-        (at == self.bytes.len() && self.count > 0).then_some(())
+        (at == self.bytes.len() && self.count > 0).then_some(tells_apart)
     }
 }
 
@@ -242,47 +275,42 @@ fn long_value(bytes: &[u8]) -> Option<(u64, Reference)> {
     Some((u64::from_le_bytes(*length), decode_reference(reference.first_chunk()?)?))
 }
 
-fn decode_inner(bytes: &Bytes, header: &Header) -> Option<Inner> {
+fn decode_inner(bytes: &[u8], header: &Header) -> Option<Inner> {
     let (prefix, mut rest) = bytes.get(NODE_HEADER..)?.split_at_checked(header.prefix)?;
-    let mut lows = Vec::with_capacity(bytes.len());
-    let mut children = Vec::with_capacity(header.count);
-    let mut total = 0_u64;
-    for index in 0..header.count {
+    let mut inner: Option<Inner> = None;
+    let mut low = prefix.to_vec();
+    for _ in 0..header.count {
         let (entry, behind) = rest.split_first_chunk::<INNER_ENTRY_BYTES>()?;
         let (length, entry) = entry.split_first_chunk::<2>()?;
         let (count, reference) = entry.split_first_chunk::<8>()?;
-        let reference = decode_reference(reference.first_chunk()?)?;
+        let link = Link::stored(decode_reference(reference.first_chunk()?)?);
         let length = usize::from(u16::from_le_bytes(*length));
         let (suffix, behind) = behind.split_at_checked(length)?;
-        let start = lows.len();
-        if index > 0 {
-            lows.extend_from_slice(prefix);
-        }
-        lows.extend_from_slice(suffix);
         let count = u64::from_le_bytes(*count);
-        total = total.checked_add(count).filter(|total| *total < MOST_ENTRIES && count > 0)?;
-        children.push((start, lows.len(), count, reference));
+        let total = inner.as_ref().map_or(0, Inner::count).checked_add(count)?;
+        if total >= MOST_ENTRIES || count == 0 {
+            return None;
+        }
+        match &mut inner {
+            None if !suffix.is_empty() => return None,
+            None => inner = Some(Inner::new(header.level, header.count, count, link)),
+            Some(inner) => {
+                low.truncate(prefix.len());
+                low.extend_from_slice(suffix);
+                inner.push(&low, count, link);
+            }
+        }
         rest = behind;
     }
-    let is_first_empty = children.first().is_some_and(|(start, end, ..)| start == end);
-    if !rest.is_empty() || !is_first_empty {
-        return None;
-    }
-    let lows = Bytes::from(lows);
-    let child = |(start, end, count, reference)| {
-        let low = lows.slice(start..end);
-        Child { low, count, link: Link::Stored(reference) }
-    };
-    let children: Vec<_> = children.into_iter().map(child).collect();
-    let ascends = children.get(1..)?.is_sorted_by(|a, b| a.low < b.low);
-    ascends.then(|| Inner::from_children(children))
+    let mut inner = inner.filter(|_| rest.is_empty())?;
+    inner.order().then_some(inner)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::encode::{InnerBuilder, LEAF_MAX, LeafBuilder, Stored};
+    use super::super::encode::{InnerBuilder, LEAF_MAX, LeafBuilder};
     use super::*;
     use crate::limits::STORAGE_KEY_BYTES;
     use crate::testing::Random;
@@ -430,8 +458,7 @@ mod tests {
             assert_eq!((node.len(), node.count()), (children.len(), total));
             let Body::Inner(inner) = node.body else { panic!("not an inner node") };
             for (index, (low, count)) in children.iter().enumerate() {
-                let child = &inner.children[index];
-                assert_eq!((&child.low[..], child.count), (&low[..], *count));
+                assert_eq!((inner.low(index), inner.child_count(index)), (&low[..], *count));
                 assert_eq!(inner.child_of(low), index);
             }
         }

@@ -17,23 +17,25 @@ mod build;
 mod edit;
 mod encode;
 mod image;
+mod inner;
+mod link;
 mod long;
 mod node;
+mod page;
 mod read;
 mod store;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub(crate) use self::build::TreeBuilder;
 pub(crate) use self::edit::{Edit, Replaced};
 pub(crate) use self::image::decode;
+use self::link::Link;
+pub(crate) use self::link::Place;
 pub(crate) use self::long::{LongValue, read_long_value};
-use self::node::Link;
-pub(crate) use self::node::Node;
+pub(crate) use self::page::{Held, Page};
 pub(crate) use self::store::Part;
 use super::slab::Reference;
 use super::{ReadMode, StorageError};
@@ -44,10 +46,10 @@ pub(crate) trait Source {
     fn node(
         &self,
         tree: u64,
-        reference: Reference,
+        place: &Place,
         level: Option<u8>,
         mode: ReadMode,
-    ) -> Result<Arc<Node>, StorageError>;
+    ) -> Result<Held, StorageError>;
 
     /// A value that is kept outside of its leaf and is in the data file.
     fn long_value(
@@ -84,7 +86,7 @@ impl Tree {
 
     /// A tree as a checkpoint left it.
     pub(crate) fn stored(name: u64, root: Option<Reference>, count: u64) -> Self {
-        Self { name, root: root.map(Link::Stored), count }
+        Self { name, root: root.map(Link::stored), count }
     }
 
     /// Entries.

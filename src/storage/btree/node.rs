@@ -4,19 +4,16 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::encode::{HEAD, INNER_ENTRY_BYTES, LEAF_ENTRY_BYTES, LONG_VALUE_BYTES, NODE_HEADER};
+use super::encode::{HEAD, LEAF_ENTRY_BYTES, LONG_VALUE_BYTES, NODE_HEADER};
 use super::image::LeafImage;
+use super::inner::Inner;
 use super::long::LongValue;
+use super::page::{allocated, shared};
 use crate::storage::slab::Reference;
 
-/// A node. Never changed once others can see it, but for the slot that a checkpoint gives it.
-#[derive(Debug)]
+/// A node. Never changed once others can see it.
+#[derive(Debug, Clone)]
 pub(crate) struct Node {
-    pub(super) level: u8,
-    /// The epoch in which it was made, if it was made in memory: see [`super::Edit`].
-    pub(super) born: u64,
-    /// Where a checkpoint has put it.
-    pub(super) stored: Arc<OnceLock<Reference>>,
     pub(super) body: Body,
 }
 
@@ -26,7 +23,17 @@ pub(super) enum Body {
     Image(LeafImage),
     /// A leaf that is being changed.
     Leaf(Leaf),
-    Inner(Inner),
+    Inner(Box<Inner>),
+}
+
+/// A node that was made in memory. Never changed once others can see it, but for the slot that a checkpoint gives it.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    pub(super) node: Node,
+    /// The epoch in which it was made: see [`super::Edit`].
+    pub(super) born: u64,
+    /// Where a checkpoint has put it.
+    pub(super) stored: Arc<OnceLock<Reference>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -48,47 +55,31 @@ pub(super) enum Value {
     Long(Arc<LongValue>),
 }
 
-#[derive(Debug, Clone, Default)]
-pub(super) struct Inner {
-    pub(super) children: Vec<Child>,
-    /// What the image would have at most.
-    pub(super) bytes: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Child {
-    /// Not greater than any key beneath it and greater than all before it; of a first child it says nothing.
-    pub(super) low: Bytes,
-    /// Entries beneath it.
-    pub(super) count: u64,
-    pub(super) link: Link,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Link {
-    Stored(Reference),
-    Memory(Arc<Node>),
-}
-
-impl Clone for Node {
-    /// A copy to be changed: it has no slot, whatever becomes of this one.
-    fn clone(&self) -> Self {
-        let stored = Arc::default();
-        Self { level: self.level, born: self.born, stored, body: self.body.clone() }
+impl Fresh {
+    pub(super) fn new(node: Node, born: u64) -> Self {
+        Self { node, born, stored: Arc::default() }
     }
 }
 
 impl Node {
-    pub(super) fn new(level: u8, born: u64, body: Body) -> Self {
-        Self { level, born, stored: Arc::default(), body }
+    pub(super) fn new(body: Body) -> Self {
+        Self { body }
     }
 
-    /// Bytes that it takes in memory, roughly.
+    /// 0 for a leaf, one more than its children for an inner node.
+    pub(super) fn level(&self) -> u8 {
+        match &self.body {
+            Body::Image(_) | Body::Leaf(_) => 0,
+            Body::Inner(inner) => inner.level(),
+        }
+    }
+
+    /// Bytes that it takes in memory, beside what is in place in whatever holds it.
     pub(crate) fn weight(&self) -> usize {
         match &self.body {
             Body::Image(image) => image.weight(),
-            Body::Leaf(leaf) => leaf.bytes + leaf.entries.len() * size_of::<Entry>(),
-            Body::Inner(inner) => inner.bytes + inner.children.len() * size_of::<Child>(),
+            Body::Leaf(leaf) => leaf.weight(),
+            Body::Inner(inner) => inner.weight(),
         }
     }
 
@@ -97,7 +88,7 @@ impl Node {
         match &self.body {
             Body::Image(image) => image.bytes(),
             Body::Leaf(leaf) => leaf.bytes,
-            Body::Inner(inner) => inner.bytes,
+            Body::Inner(inner) => inner.image_bytes(),
         }
     }
 
@@ -106,7 +97,7 @@ impl Node {
         match &self.body {
             Body::Image(image) => image.len(),
             Body::Leaf(leaf) => leaf.entries.len(),
-            Body::Inner(inner) => inner.children.len(),
+            Body::Inner(inner) => inner.len(),
         }
     }
 
@@ -115,7 +106,7 @@ impl Node {
         match &self.body {
             Body::Image(image) => image.len() as u64,
             Body::Leaf(leaf) => leaf.entries.len() as u64,
-            Body::Inner(inner) => inner.children.iter().map(|child| child.count).sum(),
+            Body::Inner(inner) => inner.count(),
         }
     }
 }
@@ -130,6 +121,17 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Bytes of memory beside the entry itself. A long value is not counted: it is as large as it was before.
+    fn weight(&self) -> usize {
+        let value = match &self.value {
+            Value::Short(value) => shared(value.len()),
+            Value::Long(_) => 0,
+        };
+        shared(self.key.len()) + value
+    }
+}
+
 impl Leaf {
     pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
         // A prefix saves its length with every key, but for what is in the head of the only one.
@@ -137,26 +139,13 @@ impl Leaf {
         Self { entries, bytes }
     }
 
+    /// What the entries take, the keys and values as if each were on its own.
+    fn weight(&self) -> usize {
+        let entries = allocated(self.entries.capacity() * size_of::<Entry>());
+        entries + self.entries.iter().map(Entry::weight).sum::<usize>()
+    }
+
     pub(super) fn position(&self, key: &[u8]) -> Result<usize, usize> {
         self.entries.binary_search_by(|entry| entry.key.as_ref().cmp(key))
-    }
-}
-
-impl Child {
-    pub(super) fn bytes(&self) -> usize {
-        INNER_ENTRY_BYTES + self.low.len()
-    }
-}
-
-impl Inner {
-    pub(super) fn from_children(children: Vec<Child>) -> Self {
-        let bytes = NODE_HEADER + children.iter().map(Child::bytes).sum::<usize>();
-        Self { children, bytes }
-    }
-
-    /// The index of the child that has `key` if any does. There is always at least one child.
-    pub(super) fn child_of(&self, key: &[u8]) -> usize {
-        let after_first = self.children.get(1..).unwrap_or_default();
-        after_first.partition_point(|child| child.low.as_ref() <= key)
     }
 }

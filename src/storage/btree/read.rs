@@ -1,19 +1,24 @@
 //! Reading a tree: single keys, ranks, and entries from a rank on. Takes no lock. Must not know how trees change.
 //!
-//! Recursion goes from a node to a child, whose level is one less, which [`Source::node`] checks: it ends.
+//! A walk goes from a node to a child, whose level is one less, which [`Source::node`] checks: it ends.
 
 use std::ops::{Bound, ControlFlow};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::node::{Body, Inner, Link, Node, Value};
-use super::{Source, Tree};
-use crate::storage::slab::Reference;
+use super::encode::Stored;
+use super::inner::Inner;
+use super::link::{Link, Place};
+use super::node::{Body, Node, Value};
+use super::{Held, Source, Tree};
 use crate::storage::{KeyRange, ReadMode, StorageError};
 
 /// Takes entries until it breaks.
 pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], Bytes) -> ControlFlow<()>;
+
+/// A value of a leaf is copied up to so many bytes: it costs less than to count one more reference to the leaf, which
+/// is in another place, and lets the leaf go when the cache does.
+const COPIED: usize = 512;
 
 /// What a walk needs at every node.
 #[derive(Clone, Copy)]
@@ -32,23 +37,69 @@ impl Reading<'_> {
         then: impl FnOnce(&Node) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         match link {
-            Link::Memory(node) => then(node),
-            Link::Stored(reference) => then(&*self.load(*reference, level)?),
+            Link::Memory(fresh) => then(&fresh.node),
+            Link::Stored(place) => then(self.load(place, level)?.node()?),
         }
     }
 
-    pub(super) fn load(
-        &self,
-        reference: Reference,
-        level: Option<u8>,
-    ) -> Result<Arc<Node>, StorageError> {
-        self.source.node(self.tree, reference, level, self.mode)
+    pub(super) fn load(&self, place: &Place, level: Option<u8>) -> Result<Held, StorageError> {
+        self.source.node(self.tree, place, level, self.mode)
     }
 
-    fn value(&self, value: Value) -> Result<Bytes, StorageError> {
-        match value {
-            Value::Short(bytes) => Ok(bytes),
-            Value::Long(long) => long.read(self.source, self.mode),
+    /// Does something with the leaf that has a key if any does, and before that with the inner nodes on the way and
+    /// the index of the child where it goes on.
+    fn descend<T>(
+        &self,
+        root: &Link,
+        key: &[u8],
+        mut pass: impl FnMut(&Inner, usize),
+        then: impl FnOnce(&Node) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let mut step = |inner: &Inner| {
+            let at = inner.child_of(key);
+            pass(inner, at);
+            at
+        };
+        let (mut link, mut level) = (root, None);
+        let place = loop {
+            match link {
+                Link::Stored(place) => break place,
+                Link::Memory(fresh) => {
+                    let Body::Inner(inner) = &fresh.node.body else { return then(&fresh.node) };
+                    link = inner.link(step(inner)).ok_or_else(lost)?;
+                    level = Some(fresh.node.level().saturating_sub(1));
+                }
+            }
+        };
+        let mut held = self.load(place, level)?;
+        loop {
+            let node = held.node()?;
+            let Body::Inner(inner) = &node.body else { return then(node) };
+            // What is stored has no links to memory.
+            let Some(Link::Stored(place)) = inner.link(step(inner)) else { return Err(lost()) };
+            held = self.load(place, Some(node.level().saturating_sub(1)))?;
+        }
+    }
+
+    /// The value at an index of a leaf, if there is one, as bytes that outlive the leaf.
+    fn value(&self, leaf: &Node, index: usize) -> Result<Option<Bytes>, StorageError> {
+        match &leaf.body {
+            Body::Inner(_) => Ok(None),
+            Body::Leaf(leaf) => match leaf.entries.get(index).map(|entry| &entry.value) {
+                None => Ok(None),
+                Some(Value::Short(value)) => Ok(Some(value.clone())),
+                Some(Value::Long(long)) => long.read(self.source, self.mode).map(Some),
+            },
+            Body::Image(image) => match image.stored(index) {
+                None => Ok(None),
+                Some(Stored::Short(value)) if value.len() <= COPIED => {
+                    Ok(Some(Bytes::copy_from_slice(value)))
+                }
+                Some(Stored::Short(value)) => Ok(Some(image.share(value))),
+                Some(Stored::Long(length, reference)) => {
+                    self.source.long_value(reference, length, self.mode).map(Some)
+                }
+            },
         }
     }
 }
@@ -63,7 +114,33 @@ impl Tree {
     ) -> Result<Option<Bytes>, StorageError> {
         let Some(root) = &self.root else { return Ok(None) };
         let reading = Reading { tree: self.name, source, mode };
-        reading.with(root, None, |node| get(&reading, node, key))
+        reading.descend(root, key, ignore, |leaf| match position(leaf, key) {
+            Ok(at) => reading.value(leaf, at),
+            Err(_) => Ok(None),
+        })
+    }
+
+    /// Shows the value of a key where it lies, and says whether there is one.
+    pub(crate) fn read(
+        &self,
+        source: &dyn Source,
+        key: &[u8],
+        mode: ReadMode,
+        see: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool, StorageError> {
+        let Some(root) = &self.root else { return Ok(false) };
+        let reading = Reading { tree: self.name, source, mode };
+        reading.descend(root, key, ignore, |leaf| {
+            let Ok(at) = position(leaf, key) else { return Ok(false) };
+            if let Body::Image(image) = &leaf.body
+                && let Some(Stored::Short(value)) = image.stored(at)
+            {
+                see(value);
+                return Ok(true);
+            }
+            let value = reading.value(leaf, at)?;
+            Ok(value.map(|value| see(&value)).is_some())
+        })
     }
 
     /// Whether the tree has the key. A long value is not read for it.
@@ -75,7 +152,7 @@ impl Tree {
     ) -> Result<bool, StorageError> {
         let Some(root) = &self.root else { return Ok(false) };
         let reading = Reading { tree: self.name, source, mode };
-        reading.with(root, None, |node| has(&reading, node, key))
+        reading.descend(root, key, ignore, |leaf| Ok(position(leaf, key).is_ok()))
     }
 
     /// The ranks of the entries in a range: from the first value on, up to but without the second.
@@ -87,18 +164,15 @@ impl Tree {
     ) -> Result<(u64, u64), StorageError> {
         let Some(root) = &self.root else { return Ok((0, 0)) };
         let reading = Reading { tree: self.name, source, mode };
-        let rank = |key: &[u8], with: bool| {
-            reading.with(root, None, |node| rank(&reading, node, key, with))
-        };
         let start = match &range.start {
             Bound::Unbounded => 0,
-            Bound::Included(key) => rank(key, false)?,
-            Bound::Excluded(key) => rank(key, true)?,
+            Bound::Included(key) => rank(&reading, root, key, false)?,
+            Bound::Excluded(key) => rank(&reading, root, key, true)?,
         };
         let end = match &range.end {
             Bound::Unbounded => self.count,
-            Bound::Included(key) => rank(key, true)?,
-            Bound::Excluded(key) => rank(key, false)?,
+            Bound::Included(key) => rank(&reading, root, key, true)?,
+            Bound::Excluded(key) => rank(&reading, root, key, false)?,
         };
         Ok((start, end.max(start)))
     }
@@ -126,113 +200,85 @@ impl Tree {
     ) -> Result<(), StorageError> {
         let Some(root) = &self.root else { return Ok(()) };
         let reading = Reading { tree: self.name, source, mode };
-        let skip = self.count.saturating_sub(rank);
-        reading.with(root, None, |node| visit_down(&reading, node, skip, visit)).map(drop)
+        let end = rank.min(self.count);
+        reading.with(root, None, |node| visit_down(&reading, node, end, visit)).map(drop)
     }
 }
 
-fn get(reading: &Reading<'_>, node: &Node, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-    let value = match &node.body {
-        Body::Inner(inner) => {
-            return in_child(reading, node, inner, key, |child| get(reading, child, key));
-        }
-        Body::Image(image) => image.position(key).ok().and_then(|at| image.value(at)),
-        Body::Leaf(leaf) => {
-            let found = leaf.position(key).ok().and_then(|at| leaf.entries.get(at));
-            found.map(|entry| entry.value.clone())
-        }
-    };
-    value.map(|value| reading.value(value)).transpose()
-}
+fn ignore(_: &Inner, _: usize) {}
 
-fn has(reading: &Reading<'_>, node: &Node, key: &[u8]) -> Result<bool, StorageError> {
-    match &node.body {
-        Body::Inner(inner) => in_child(reading, node, inner, key, |child| has(reading, child, key)),
-        Body::Image(image) => Ok(image.position(key).is_ok()),
-        Body::Leaf(leaf) => Ok(leaf.position(key).is_ok()),
-    }
-}
-
-fn in_child<T: Default>(
-    reading: &Reading<'_>,
-    node: &Node,
-    inner: &Inner,
-    key: &[u8],
-    then: impl FnOnce(&Node) -> Result<T, StorageError>,
-) -> Result<T, StorageError> {
-    match inner.children.get(inner.child_of(key)) {
-        Some(child) => reading.with(&child.link, Some(node.level.saturating_sub(1)), then),
-        None => Ok(T::default()),
+/// The index of a key in a leaf, or where it would be.
+fn position(leaf: &Node, key: &[u8]) -> Result<usize, usize> {
+    match &leaf.body {
+        Body::Image(image) => image.position(key),
+        Body::Leaf(leaf) => leaf.position(key),
+        Body::Inner(_) => Err(0),
     }
 }
 
 /// The number of entries before `key`, or up to and with it.
-fn rank(reading: &Reading<'_>, node: &Node, key: &[u8], with: bool) -> Result<u64, StorageError> {
-    let position = match &node.body {
-        Body::Inner(inner) => {
-            let at = inner.child_of(key);
-            let before = inner.children.iter().take(at).map(|child| child.count).sum::<u64>();
-            return Ok(before
-                + in_child(reading, node, inner, key, |child| rank(reading, child, key, with))?);
-        }
-        Body::Image(image) => image.position(key),
-        Body::Leaf(leaf) => leaf.position(key),
-    };
-    Ok(match position {
-        Ok(at) => (at + usize::from(with)) as u64,
-        Err(at) => at as u64,
-    })
+fn rank(reading: &Reading<'_>, root: &Link, key: &[u8], with: bool) -> Result<u64, StorageError> {
+    let mut before = 0;
+    let in_leaf = reading.descend(
+        root,
+        key,
+        |inner, at| before += inner.before(at),
+        |leaf| {
+            Ok(match position(leaf, key) {
+                Ok(at) => at + usize::from(with),
+                Err(at) => at,
+            })
+        },
+    )?;
+    Ok(before + in_leaf as u64)
 }
 
+/// Visits the entries of a subtree from the one on that has so many before it.
 fn visit_up(
     reading: &Reading<'_>,
     node: &Node,
-    mut skip: u64,
+    mut rank: u64,
     visit: Visit<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
     let Body::Inner(inner) = &node.body else {
-        let first = usize::try_from(skip).unwrap_or(usize::MAX);
+        let first = usize::try_from(rank).unwrap_or(usize::MAX);
         return visit_leaf(reading, node, first..node.len(), visit);
     };
-    for child in &inner.children {
-        if skip >= child.count {
-            skip -= child.count;
-            continue;
-        }
-        let level = Some(node.level.saturating_sub(1));
-        let flow = reading
-            .with(&child.link, level, |child| visit_up(reading, child, skip, &mut *visit))?;
+    let level = Some(node.level().saturating_sub(1));
+    let first = inner.child_at(rank);
+    rank -= inner.before(first).min(rank);
+    for link in inner.links().iter().skip(first) {
+        let flow =
+            reading.with(link, level, |child| visit_up(reading, child, rank, &mut *visit))?;
         if flow.is_break() {
             return Ok(flow);
         }
-        skip = 0;
+        rank = 0;
     }
     Ok(ControlFlow::Continue(()))
 }
 
+/// Visits the first `end` entries of a subtree, downward.
 fn visit_down(
     reading: &Reading<'_>,
     node: &Node,
-    mut skip: u64,
+    end: u64,
     visit: Visit<'_>,
 ) -> Result<ControlFlow<()>, StorageError> {
     let Body::Inner(inner) = &node.body else {
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let end = node.len().saturating_sub(skip);
+        let end = usize::try_from(end).unwrap_or(usize::MAX).min(node.len());
         return visit_leaf(reading, node, (0..end).rev(), visit);
     };
-    for child in inner.children.iter().rev() {
-        if skip >= child.count {
-            skip -= child.count;
-            continue;
-        }
-        let level = Some(node.level.saturating_sub(1));
-        let flow = reading
-            .with(&child.link, level, |child| visit_down(reading, child, skip, &mut *visit))?;
+    let Some(before_end) = end.checked_sub(1) else { return Ok(ControlFlow::Continue(())) };
+    let level = Some(node.level().saturating_sub(1));
+    for at in (0..=inner.child_at(before_end)).rev() {
+        let end = end.min(inner.before(at + 1)) - inner.before(at);
+        let Some(link) = inner.link(at) else { continue };
+        let flow =
+            reading.with(link, level, |child| visit_down(reading, child, end, &mut *visit))?;
         if flow.is_break() {
             return Ok(flow);
         }
-        skip = 0;
     }
     Ok(ControlFlow::Continue(()))
 }
@@ -246,8 +292,9 @@ fn visit_leaf(
     match &node.body {
         Body::Inner(_) => {}
         Body::Leaf(leaf) => {
-            for entry in indexes.filter_map(|index| leaf.entries.get(index)) {
-                let value = reading.value(entry.value.clone())?;
+            for index in indexes {
+                let Some(entry) = leaf.entries.get(index) else { break };
+                let Some(value) = reading.value(node, index)? else { break };
                 if visit(&entry.key, value).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -258,16 +305,17 @@ fn visit_leaf(
             let prefix = key.len();
             for index in indexes {
                 key.truncate(prefix);
-                let (Some(()), Some(value)) =
-                    (image.append_suffix(index, &mut key), image.value(index))
-                else {
-                    break;
-                };
-                if visit(&key, reading.value(value)?).is_break() {
+                let Some(()) = image.append_suffix(index, &mut key) else { break };
+                let Some(value) = reading.value(node, index)? else { break };
+                if visit(&key, value).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+fn lost() -> StorageError {
+    StorageError::corrupt("memory", "an inner node does not have the child that it should")
 }

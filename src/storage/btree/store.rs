@@ -1,13 +1,11 @@
 //! What a checkpoint does with a tree: giving slots to what has none, and letting go of what has been stored; and the
 //! walk through everything that checks the rules. Must not know what else a checkpoint consists of.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-
 use super::encode::{encode_inner, encode_leaf};
+use super::inner::Inner;
+use super::link::Link;
 use super::long::LongValue;
-use super::node::{Body, Inner, Link, Node, Value};
+use super::node::{Body, Fresh, Node, Value};
 use super::read::Reading;
 use super::{Sink, Source, Tree};
 use crate::storage::slab::Reference;
@@ -31,8 +29,8 @@ impl Tree {
     pub(crate) fn store(&self, sink: &dyn Sink) -> Result<Option<Reference>, StorageError> {
         match &self.root {
             None => Ok(None),
-            Some(Link::Stored(reference)) => Ok(Some(*reference)),
-            Some(Link::Memory(node)) => store(self.name, node, sink).map(Some),
+            Some(Link::Stored(place)) => Ok(Some(place.reference())),
+            Some(Link::Memory(fresh)) => store(self.name, fresh, sink).map(Some),
         }
     }
 
@@ -63,11 +61,11 @@ impl Tree {
     }
 }
 
-fn store(tree: u64, node: &Node, sink: &dyn Sink) -> Result<Reference, StorageError> {
-    if let Some(reference) = node.stored.get() {
+fn store(tree: u64, fresh: &Fresh, sink: &dyn Sink) -> Result<Reference, StorageError> {
+    if let Some(reference) = fresh.stored.get() {
         return Ok(*reference);
     }
-    let image = match &node.body {
+    let image = match &fresh.node.body {
         Body::Image(_) => None,
         Body::Leaf(leaf) => {
             for entry in &leaf.entries {
@@ -79,15 +77,14 @@ fn store(tree: u64, node: &Node, sink: &dyn Sink) -> Result<Reference, StorageEr
         }
         Body::Inner(inner) => {
             let children = store_children(tree, inner, sink)?;
-            let children: Vec<_> = inner.children.iter().zip(children).collect();
-            encode_inner(tree, node.level, &children)
+            encode_inner(tree, inner, &children)
         }
     };
     let place = || format!("tree {tree} in memory");
     let image = image.ok_or_else(|| StorageError::corrupt(place(), "a node has no image"))?;
     let reference = sink.store_node(tree, image)?;
     // Only the one checkpoint that is being written sets it.
-    let _ = node.stored.set(reference);
+    let _ = fresh.stored.set(reference);
     Ok(reference)
 }
 
@@ -97,34 +94,35 @@ fn store_children(
     sink: &dyn Sink,
 ) -> Result<Vec<Reference>, StorageError> {
     let store = |link: &Link| match link {
-        Link::Stored(reference) => Ok(*reference),
-        Link::Memory(node) => store(tree, node, sink),
+        Link::Stored(place) => Ok(place.reference()),
+        Link::Memory(fresh) => store(tree, fresh, sink),
     };
-    inner.children.iter().map(|child| store(&child.link)).collect()
+    inner.links().iter().map(store).collect()
 }
 
 /// The link to be put in place of this one, if there is a better one.
 fn settled(link: &Link) -> Option<Link> {
-    let Link::Memory(node) = link else { return None };
-    if let Some(reference) = node.stored.get() {
-        return Some(Link::Stored(*reference));
+    let Link::Memory(fresh) = link else { return None };
+    if let Some(reference) = fresh.stored.get() {
+        return Some(Link::stored(*reference));
     }
-    let Body::Inner(inner) = &node.body else { return None };
-    let new: Vec<_> = inner.children.iter().map(|child| settled(&child.link)).collect();
+    let Body::Inner(inner) = &fresh.node.body else { return None };
+    let new: Vec<_> = inner.links().iter().map(settled).collect();
     if new.iter().all(Option::is_none) {
         return None;
     }
-    let mut copy = Node::clone(node);
-    if let Body::Inner(inner) = &mut copy.body {
-        for (child, new) in inner.children.iter_mut().zip(new) {
-            child.link = new.unwrap_or_else(|| child.link.clone());
+    let mut copy = inner.clone();
+    for (link, new) in copy.links_mut().iter_mut().zip(new) {
+        if let Some(new) = new {
+            *link = new;
         }
     }
-    Some(Link::Memory(Arc::new(copy)))
+    let copy = Node::new(Body::Inner(copy));
+    Some(Link::memory(Fresh::new(copy, fresh.born)))
 }
 
 /// What all keys beneath a node are not less than, and what they are less than.
-type Bounds<'a> = (Option<&'a Bytes>, Option<&'a Bytes>);
+type Bounds<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 /// Checks a subtree and returns how many entries it has.
 fn verify(
@@ -134,12 +132,12 @@ fn verify(
     (from, to): Bounds<'_>,
     found: &mut dyn FnMut(Part<'_>) -> Result<(), StorageError>,
 ) -> Result<u64, StorageError> {
-    if let Link::Stored(reference) = link {
-        found(Part::Node(*reference))?;
+    if let Link::Stored(place) = link {
+        found(Part::Node(place.reference()))?;
     }
     let wrong = |problem: &str| {
         let place = match link {
-            Link::Stored(reference) => format!("slab.data, grain {}", reference.grain),
+            Link::Stored(place) => format!("slab.data, grain {}", place.reference().grain),
             Link::Memory(_) => "memory".to_owned(),
         };
         Err(StorageError::corrupt(format!("tree {}, {place}", reading.tree), problem))
@@ -155,8 +153,8 @@ fn verify(
                 return wrong("keys are not in order (rule 5)");
             }
             for entry in &leaf.entries {
-                if from.is_some_and(|from| entry.key < *from)
-                    || to.is_some_and(|to| entry.key >= *to)
+                if from.is_some_and(|from| entry.key.as_ref() < from)
+                    || to.is_some_and(|to| entry.key.as_ref() >= to)
                 {
                     return wrong("a key lies outside of its leaf (rule 5)");
                 }
@@ -166,12 +164,12 @@ fn verify(
             }
             return Ok(leaf.entries.len() as u64);
         };
-        let below = Some(node.level.saturating_sub(1));
-        for (at, child) in inner.children.iter().enumerate() {
-            let low = if at == 0 { from } else { Some(&child.low) };
-            let high = inner.children.get(at + 1).map(|next| &next.low).or(to);
-            let count = verify(reading, &child.link, below, (low, high), found)?;
-            if count != child.count {
+        let below = Some(node.level().saturating_sub(1));
+        for (at, link) in inner.links().iter().enumerate() {
+            let low = if at == 0 { from } else { Some(inner.low(at)) };
+            let high = if at + 1 < inner.len() { Some(inner.low(at + 1)) } else { to };
+            let count = verify(reading, link, below, (low, high), found)?;
+            if count != inner.child_count(at) {
                 return wrong("the count of a child is wrong (rule 6)");
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Edit, Node, Part, Replaced, Sink, Source, Tree, decode, read_long_value};
+use super::{Edit, Held, Page, Part, Place, Replaced, Sink, Source, Tree, decode, read_long_value};
 use crate::storage::disk::MemoryDisk;
 use crate::storage::slab::{Epoch, Reference, Slab, Superblock, create};
 use crate::storage::{KeyRange, ReadMode, StorageError};
@@ -21,17 +21,18 @@ impl Source for Store {
     fn node(
         &self,
         tree: u64,
-        reference: Reference,
+        place: &Place,
         level: Option<u8>,
         mode: ReadMode,
-    ) -> Result<Arc<Node>, StorageError> {
+    ) -> Result<Held, StorageError> {
         if mode == ReadMode::CachedOnly {
             return Err(StorageError::NotResident);
         }
+        let reference = place.reference();
         let image = self.0.read(reference)?;
-        decode(&image, tree, level)
-            .map(Arc::new)
-            .map_err(|problem| StorageError::corrupt("a node", problem))
+        let node = decode(&image, tree, level)
+            .map_err(|problem| StorageError::corrupt("a node", problem))?;
+        Ok(Held::from(Page::node(reference, node)))
     }
 
     fn long_value(

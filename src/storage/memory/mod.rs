@@ -275,6 +275,16 @@ impl Snapshot for MemorySnapshot {
         Ok(self.tree(tree)?.get(key).cloned())
     }
 
+    fn read(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        _mode: ReadMode,
+        see: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool, StorageError> {
+        Ok(self.tree(tree)?.get(key).map(|value| see(value)).is_some())
+    }
+
     fn cursor(
         &self,
         tree: TreeId,

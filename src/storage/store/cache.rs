@@ -1,17 +1,19 @@
 //! The page cache: what was read from the data file, within a budget of bytes that is never exceeded.
-//! Must not know trees, nor how to read what it does not have.
+//! Must not know what a page holds, nor how to read what it does not have.
+//!
+//! A page is found by the number of its frame, which whoever found it before has kept as a hint. The hint is checked
+//! against the page's own word of what it is. Where it leads elsewhere, the directory has the number.
 //!
 //! Two queues, as in S3-FIFO: what comes in waits in a short one, and moves to the long one only when it was asked for
 //! again by the time it gets to the front. A scan passes through the short queue and leaves the long one as it was.
 //! What left the short queue is remembered for a while, and goes to the long one directly when it comes back.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bytes::Bytes;
-
-use crate::storage::btree::Node;
+use super::frames::Frames;
+use crate::storage::btree::{Held, Page, Place};
 use crate::storage::slab::Reference;
 
 /// The most shards, and the least bytes of one.
@@ -21,33 +23,28 @@ const SHARD_BYTES: usize = 1024 * 1024;
 const SHORT_PART: usize = 10;
 /// Part of a shard's budget that one page may take at most.
 const LARGEST_PART: usize = 4;
-/// Bytes that the cache itself needs for an entry, in the map and a queue, and for what it remembers of others.
-const ENTRY_BYTES: usize = 128;
-/// Times that an entry is seen to have been asked for.
+/// Bytes that the cache itself needs for a page: 57 in the directory and 16 in a queue, when they have just grown, 16
+/// for the frame, 8 where free frames are kept, 36 for what it remembers of others.
+const ENTRY_BYTES: usize = 136;
+/// Times that a page is seen to have been asked for.
 const MOST_HITS: u8 = 3;
-
-/// What is kept of an image.
-#[derive(Debug, Clone)]
-pub(super) enum Page {
-    /// A node.
-    Node(Arc<Node>),
-    /// A long value, under the reference that its leaf has.
-    Value(Bytes),
-}
 
 /// Pages by reference.
 pub(super) struct Cache {
+    frames: Frames,
     shards: Vec<RwLock<Shard>>,
 }
 
 #[derive(Default)]
 struct Shard {
     budget: usize,
-    pages: HashMap<u64, Entry>,
+    directory: HashMap<u64, Entry, BuildHasherDefault<GrainHasher>>,
     short: Queue,
     long: Queue,
     remembered: VecDeque<u64>,
-    is_remembered: HashSet<u64>,
+    is_remembered: HashSet<u64, BuildHasherDefault<GrainHasher>>,
+    /// Frames with nothing in them.
+    free: Vec<u32>,
 }
 
 #[derive(Default)]
@@ -56,56 +53,67 @@ struct Queue {
     bytes: usize,
 }
 
+/// What the directory has for a grain. The frame is empty when the last page was too large.
 struct Entry {
-    page: Page,
-    /// Of the image: a slot may have been written anew.
-    sum: u64,
-    bytes: usize,
-    hits: AtomicU8,
+    frame: u32,
     is_long: bool,
-}
-
-impl Page {
-    fn bytes(&self) -> usize {
-        ENTRY_BYTES
-            + match self {
-                Self::Node(node) => node.weight(),
-                Self::Value(value) => value.len(),
-            }
-    }
+    bytes: usize,
 }
 
 impl Cache {
     pub(super) fn new(budget: usize) -> Self {
         let shards = (budget / SHARD_BYTES).clamp(1, SHARDS);
         let shard = || RwLock::new(Shard { budget: budget / shards, ..Shard::default() });
-        Self { shards: (0..shards).map(|_| shard()).collect() }
+        Self { frames: Frames::new(), shards: (0..shards).map(|_| shard()).collect() }
     }
 
-    pub(super) fn get(&self, reference: Reference) -> Option<Page> {
-        let shard = self.shard(reference)?.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = shard.pages.get(&reference.grain).filter(|entry| entry.sum == reference.sum)?;
-        let hits = entry.hits.load(Ordering::Relaxed);
-        if hits < MOST_HITS {
-            entry.hits.store(hits + 1, Ordering::Relaxed);
+    /// The page of an image. Notes in the place where it was.
+    pub(super) fn get(&self, place: &Place) -> Option<Held> {
+        let reference = place.reference();
+        if let Some(held) = self.look(place.hint(), reference) {
+            return Some(held);
         }
-        Some(entry.page.clone())
+        let frame = {
+            let shard = self.shard(reference)?.read().unwrap_or_else(PoisonError::into_inner);
+            shard.directory.get(&reference.grain)?.frame
+        };
+        // By now another page may be there.
+        let held = self.look(frame, reference)?;
+        place.set_hint(frame);
+        Some(held)
     }
 
-    pub(super) fn insert(&self, reference: Reference, page: Page) {
-        let Some(shard) = self.shard(reference) else { return };
-        shard.write().unwrap_or_else(PoisonError::into_inner).insert(reference, page);
+    fn look(&self, frame: u32, reference: Reference) -> Option<Held> {
+        let held = Held::new(self.frames.load(frame)?);
+        let page = held.page().filter(|page| page.is_of(reference))?;
+        let hits = page.hits();
+        if hits < MOST_HITS {
+            page.set_hits(hits + 1);
+        }
+        Some(held)
+    }
+
+    /// Keeps a page, if it is not too large, and notes in its place where it is.
+    pub(super) fn insert(&self, place: &Place, page: &Arc<Page>) {
+        let Some(shard) = self.shard(place.reference()) else { return };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = shard.insert(&self.frames, page) {
+            place.set_hint(frame);
+        }
     }
 
     /// Bytes of everything that is held.
     pub(super) fn bytes(&self) -> usize {
-        let bytes =
-            |shard: &RwLock<Shard>| shard.read().unwrap_or_else(PoisonError::into_inner).bytes();
+        let bytes = |shard: &RwLock<Shard>| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.bytes()
+        };
         self.shards.iter().map(bytes).sum()
     }
 
     fn shard(&self, reference: Reference) -> Option<&RwLock<Shard>> {
-        let spread = reference.grain.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        // Bits that the directory does not go by.
+        let spread = spread(reference.grain) >> 48;
         self.shards.get(usize::try_from(spread).ok()? % self.shards.len().max(1))
     }
 }
@@ -115,57 +123,53 @@ impl Shard {
         self.short.bytes + self.long.bytes
     }
 
-    fn insert(&mut self, reference: Reference, page: Page) {
-        let bytes = page.bytes();
+    /// Puts a page in and returns its frame.
+    fn insert(&mut self, frames: &Frames, page: &Arc<Page>) -> Option<u32> {
+        let bytes = page.weight() + ENTRY_BYTES;
         let is_too_large = bytes > self.budget / LARGEST_PART;
-        if let Some(old) = self.pages.get_mut(&reference.grain) {
-            // In its place in the queue, or as nothing there when it is too large now.
-            let queue = if old.is_long { &mut self.long } else { &mut self.short };
-            queue.bytes -= old.bytes;
-            old.bytes = if is_too_large { 0 } else { bytes };
-            queue.bytes += old.bytes;
-            if is_too_large {
-                old.page = Page::Value(Bytes::new());
-            } else {
-                old.page = page;
-            }
-            // A checksum that the reference does not have keeps the empty page from being found.
-            old.sum = if is_too_large { !reference.sum } else { reference.sum };
-            old.hits = AtomicU8::new(0);
-            self.evict(0);
-            return;
+        if let Some(entry) = self.directory.get_mut(&page.grain()) {
+            // The slot was written anew. The new page takes the place in the queue of the old one, or nothing does.
+            let queue = if entry.is_long { &mut self.long } else { &mut self.short };
+            queue.bytes -= entry.bytes;
+            entry.bytes = if is_too_large { 0 } else { bytes };
+            queue.bytes += entry.bytes;
+            let frame = entry.frame;
+            frames.swap(frame, (!is_too_large).then(|| Arc::clone(page)));
+            self.evict(frames, 0);
+            return (!is_too_large).then_some(frame);
         }
         if is_too_large {
-            return;
+            return None;
         }
-        self.evict(bytes);
-        let is_long = self.is_remembered.contains(&reference.grain);
+        self.evict(frames, bytes);
+        let is_long = self.is_remembered.contains(&page.grain());
+        let frame = self.free.pop().or_else(|| frames.make())?;
+        frames.swap(frame, Some(Arc::clone(page)));
         let queue = if is_long { &mut self.long } else { &mut self.short };
-        queue.grains.push_back(reference.grain);
+        queue.grains.push_back(page.grain());
         queue.bytes += bytes;
-        let (sum, hits) = (reference.sum, AtomicU8::new(0));
-        self.pages.insert(reference.grain, Entry { page, sum, bytes, hits, is_long });
+        self.directory.insert(page.grain(), Entry { frame, is_long, bytes });
+        Some(frame)
     }
 
     /// Makes room for so many bytes.
-    fn evict(&mut self, bytes: usize) {
+    fn evict(&mut self, frames: &Frames, bytes: usize) {
         while self.bytes() + bytes > self.budget {
             let takes_short =
                 self.short.bytes > self.budget / SHORT_PART || self.long.grains.is_empty();
             let queue = if takes_short { &mut self.short } else { &mut self.long };
             let Some(grain) = queue.grains.pop_front() else { return };
-            let Some(entry) = self.pages.get_mut(&grain) else { continue };
+            let Some(entry) = self.directory.get_mut(&grain) else { continue };
             queue.bytes -= entry.bytes;
-            let hits = entry.hits.load(Ordering::Relaxed);
-            if hits > 0 {
-                // Once more through the long queue.
-                *entry.hits.get_mut() = if takes_short { 0 } else { hits - 1 };
+            if is_wanted_again(frames, entry.frame, takes_short) {
                 entry.is_long = true;
                 self.long.bytes += entry.bytes;
                 self.long.grains.push_back(grain);
                 continue;
             }
-            self.pages.remove(&grain);
+            frames.swap(entry.frame, None);
+            self.free.push(entry.frame);
+            self.directory.remove(&grain);
             if takes_short {
                 self.remember(grain);
             }
@@ -176,7 +180,7 @@ impl Shard {
         if self.is_remembered.insert(grain) {
             self.remembered.push_back(grain);
         }
-        while self.remembered.len() > self.pages.len()
+        while self.remembered.len() > self.directory.len()
             && let Some(forgotten) = self.remembered.pop_front()
         {
             self.is_remembered.remove(&forgotten);
@@ -184,8 +188,45 @@ impl Shard {
     }
 }
 
+/// Whether a page goes once more through the long queue. From the short one it begins there anew.
+fn is_wanted_again(frames: &Frames, frame: u32, was_short: bool) -> bool {
+    let Some(held) = frames.load(frame) else { return false };
+    let Some(page) = held.as_deref() else { return false };
+    let hits = page.hits();
+    page.set_hits(if was_short { 0 } else { hits.saturating_sub(1) });
+    hits > 0
+}
+
+/// Grains are multiples of what a slot has. Both halves of the result depend on all of their bits.
+fn spread(grain: u64) -> u64 {
+    let product = grain.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ (product >> 32)
+}
+
+/// Hashes a grain.
+#[derive(Default)]
+struct GrainHasher(u64);
+
+impl Hasher for GrainHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, grain: u64) {
+        self.0 = spread(self.0 ^ grain);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::testing::Random;
 
@@ -193,8 +234,13 @@ mod tests {
         Reference { grain, length: 1, sum }
     }
 
-    fn page(bytes: usize) -> Page {
-        Page::Value(Bytes::from(vec![0; bytes]))
+    fn put(cache: &Cache, reference: Reference, bytes: usize) {
+        let page = Page::value(reference, Bytes::from(vec![0; bytes]));
+        cache.insert(&Place::new(reference), &Arc::new(page));
+    }
+
+    fn has(cache: &Cache, reference: Reference) -> bool {
+        cache.get(&Place::new(reference)).is_some()
     }
 
     #[test]
@@ -205,9 +251,9 @@ mod tests {
             for _ in 0..5_000 {
                 let at = reference(random.below(500), random.below(3));
                 if random.once_in(2) {
-                    drop(cache.get(at));
+                    has(&cache, at);
                 } else {
-                    cache.insert(at, page(random.below(30_000) as usize));
+                    put(&cache, at, random.below(30_000) as usize);
                 }
                 assert!(cache.bytes() <= budget);
             }
@@ -215,15 +261,82 @@ mod tests {
         }
     }
 
+    /// What is held is what was counted, and what was counted is what is found.
+    #[test]
+    fn readers_beside_each_other_stay_within_the_budget() {
+        let (cache, budget) = (Cache::new(2 << 20), 2 << 20);
+        let bytes = |grain: u64| (grain * 37 % 9_000) as usize;
+        std::thread::scope(|scope| {
+            for reader in 0..4 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    let mut random = Random::seeded(reader);
+                    let places: Vec<_> =
+                        (1..1_000).map(|grain| Place::new(reference(grain, 5))).collect();
+                    for _ in 0..20_000 {
+                        let place = &places[random.below(999) as usize];
+                        let reference = place.reference();
+                        if let Some(held) = cache.get(place) {
+                            let value = held.page().unwrap().as_value().unwrap();
+                            assert_eq!(value.len(), bytes(reference.grain));
+                        } else {
+                            let value = Bytes::from(vec![1; bytes(reference.grain)]);
+                            cache.insert(place, &Arc::new(Page::value(reference, value)));
+                        }
+                        assert!(cache.bytes() <= budget);
+                    }
+                });
+            }
+        });
+        let held: Vec<_> =
+            (1..1_000).filter_map(|grain| cache.get(&Place::new(reference(grain, 5)))).collect();
+        let weights: usize =
+            held.iter().map(|held| held.page().unwrap().weight() + ENTRY_BYTES).sum();
+        assert_eq!(weights, cache.bytes());
+        assert!(weights > budget * 9 / 10, "{weights}");
+    }
+
     #[test]
     fn a_slot_that_was_written_anew_is_not_taken_for_the_old_one() {
         let cache = Cache::new(1 << 20);
-        cache.insert(reference(1, 1), page(100));
-        assert!(cache.get(reference(1, 1)).is_some() && cache.get(reference(1, 2)).is_none());
-        cache.insert(reference(1, 2), page(100));
-        assert!(cache.get(reference(1, 2)).is_some() && cache.get(reference(1, 1)).is_none());
-        cache.insert(reference(1, 3), page(1 << 20));
-        assert!((1..4).all(|sum| cache.get(reference(1, sum)).is_none()));
+        let [old, new] = [1, 2].map(|sum| Place::new(reference(1, sum)));
+        put(&cache, reference(1, 1), 100);
+        assert!(cache.get(&old).is_some() && cache.get(&new).is_none());
+        put(&cache, reference(1, 2), 100);
+        // The hint of the old one leads to the frame that the new one has now.
+        assert!(cache.get(&new).is_some() && cache.get(&old).is_none());
+        assert_eq!(old.hint(), new.hint());
+        put(&cache, reference(1, 3), 1 << 20);
+        assert!((1..4).all(|sum| !has(&cache, reference(1, sum))));
+    }
+
+    #[test]
+    fn a_hint_to_a_frame_that_another_page_has_now_is_not_believed() {
+        let cache = Cache::new(20_000);
+        let place = Place::new(reference(1, 7));
+        put(&cache, place.reference(), 4_000);
+        let length = |place: &Place| Some(cache.get(place)?.page()?.as_value()?.len());
+        assert_eq!(length(&place), Some(4_000));
+        let hint = place.hint();
+        // Others are asked for as well, so that this one has to go in the end.
+        let taken = (2..100).any(|taker| {
+            put(&cache, reference(taker, 7), 3_000);
+            assert!(has(&cache, reference(taker, 7)));
+            let found = cache.frames.load(hint).unwrap();
+            found.as_ref().is_some_and(|page| page.grain() != 1)
+        });
+        assert!(taken);
+        assert_eq!((length(&place), place.hint()), (None, hint));
+        // Back, in another frame: the hint is wrong, the directory is not, and the hint is mended.
+        put(&cache, place.reference(), 4_000);
+        place.set_hint(hint);
+        assert_eq!(length(&place), Some(4_000));
+        for wrong in [u32::MAX, hint, hint + 1] {
+            place.set_hint(wrong);
+            assert_eq!(length(&place), Some(4_000));
+            let found = cache.frames.load(place.hint()).unwrap();
+            assert_eq!(found.as_ref().unwrap().grain(), 1);
+        }
     }
 
     #[test]
@@ -232,15 +345,34 @@ mod tests {
         let hot = 0..300;
         for _ in 0..3 {
             for grain in hot.clone() {
-                if cache.get(reference(grain, 0)).is_none() {
-                    cache.insert(reference(grain, 0), page(1_000));
+                if !has(&cache, reference(grain, 0)) {
+                    put(&cache, reference(grain, 0), 1_000);
                 }
             }
         }
         for grain in 1_000..20_000 {
-            cache.insert(reference(grain, 0), page(1_000));
+            put(&cache, reference(grain, 0), 1_000);
         }
-        let kept = hot.filter(|grain| cache.get(reference(*grain, 0)).is_some()).count();
+        let kept = hot.filter(|grain| has(&cache, reference(*grain, 0))).count();
         assert!(kept > 250, "{kept} of 300");
+    }
+
+    /// A slot has a fixed number of grains, so that what is to be told apart may have low bits in common.
+    #[test]
+    fn shards_and_directories_are_filled_evenly() {
+        let shards = 16_u64;
+        for step in [1, 2, 16, 256] {
+            let mut counts = vec![0; 16];
+            let mut buckets = HashSet::new();
+            for grain in (0..4_096).map(|at| 256 + at * step) {
+                let shard = (spread(grain) >> 48) % shards;
+                counts[shard as usize] += 1;
+                if shard == 3 {
+                    buckets.insert(spread(grain) % 512);
+                }
+            }
+            assert!(counts.iter().all(|count| (100..500).contains(count)), "{step}: {counts:?}");
+            assert!(buckets.len() > 120, "{step}: {}", buckets.len());
+        }
     }
 }

@@ -16,6 +16,7 @@
 mod apply;
 mod cache;
 mod checkpoint;
+mod frames;
 mod load;
 #[cfg(test)]
 mod load_tests;
@@ -166,7 +167,7 @@ impl View {
     }
 
     fn open_tree(&self, tree: TreeId) -> Result<&OpenTree, StorageError> {
-        self.trees.get(&key_of(tree)).ok_or(StorageError::NoSuchTree(tree))
+        self.trees.get(&tree.0.to_be_bytes()).ok_or(StorageError::NoSuchTree(tree))
     }
 }
 

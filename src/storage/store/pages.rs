@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cache::{Cache, Page};
-use crate::storage::btree::{Node, Sink, Source, decode, read_long_value};
+use super::cache::Cache;
+use crate::storage::btree::{Held, Page, Place, Sink, Source, decode, read_long_value};
 use crate::storage::slab::{GRAIN, Reference, Slab};
 use crate::storage::{ReadMode, StorageError};
 
@@ -29,12 +29,15 @@ impl Source for Pages {
     fn node(
         &self,
         tree: u64,
-        reference: Reference,
+        place: &Place,
         level: Option<u8>,
         mode: ReadMode,
-    ) -> Result<Arc<Node>, StorageError> {
-        if let Some(Page::Node(node)) = self.cache.get(reference) {
-            return Ok(node);
+    ) -> Result<Held, StorageError> {
+        let reference = place.reference();
+        if let Some(held) = self.cache.get(place)
+            && held.has_level(level)
+        {
+            return Ok(held);
         }
         if mode == ReadMode::CachedOnly {
             return Err(StorageError::NotResident);
@@ -44,9 +47,9 @@ impl Source for Pages {
             let place = format!("slab.data at {}", reference.grain.saturating_mul(GRAIN));
             StorageError::corrupt(place, problem)
         })?;
-        let node = Arc::new(node);
-        self.cache.insert(reference, Page::Node(Arc::clone(&node)));
-        Ok(node)
+        let page = Arc::new(Page::node(reference, node));
+        self.cache.insert(place, &page);
+        Ok(Held::from(page))
     }
 
     fn long_value(
@@ -55,14 +58,17 @@ impl Source for Pages {
         length: u64,
         mode: ReadMode,
     ) -> Result<Bytes, StorageError> {
-        if let Some(Page::Value(value)) = self.cache.get(reference) {
-            return Ok(value);
+        let place = Place::new(reference);
+        if let Some(held) = self.cache.get(&place)
+            && let Some(value) = held.page().and_then(Page::as_value)
+        {
+            return Ok(value.clone());
         }
         if mode == ReadMode::CachedOnly {
             return Err(StorageError::NotResident);
         }
         let value = read_long_value(&self.slab, reference, length)?;
-        self.cache.insert(reference, Page::Value(value.clone()));
+        self.cache.insert(&place, &Arc::new(Page::value(reference, value.clone())));
         Ok(value)
     }
 }
@@ -72,7 +78,8 @@ impl Sink for Pages {
         let reference = self.slab.store(tree, &image)?;
         // What was changed lately is likely to be read soon.
         if let Ok(node) = decode(&image, tree, None) {
-            self.cache.insert(reference, Page::Node(Arc::new(node)));
+            let page = Page::node(reference, node);
+            self.cache.insert(&Place::new(reference), &Arc::new(page));
         }
         Ok(reference)
     }

@@ -48,6 +48,16 @@ impl Snapshot for SlabSnapshot {
         self.view.tree(tree)?.get(&self.shared.pages, key, mode)
     }
 
+    fn read(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        mode: ReadMode,
+        see: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool, StorageError> {
+        self.view.tree(tree)?.read(&self.shared.pages, key, mode, see)
+    }
+
     fn cursor(
         &self,
         tree: TreeId,

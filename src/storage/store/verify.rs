@@ -1,7 +1,7 @@
 //! The walk through everything that a checkpoint refers to, of a store that is open and of one that is not.
 //! Must not know how to repair; nothing here writes.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 
@@ -9,7 +9,9 @@ use super::checkpoint::Checkpoints;
 use super::open::{Loaded, lock};
 use super::{Event, Shared};
 use crate::limits::VERIFY_CACHE_BYTES;
-use crate::storage::btree::{LongValue, Node, Part, Source, Tree, decode, read_long_value};
+use crate::storage::btree::{
+    Held, LongValue, Page, Part, Place, Source, Tree, decode, read_long_value,
+};
 use crate::storage::disk::Disk;
 use crate::storage::slab::{Audit, EXTENT, GRAIN, META, Reference, Slab, exists};
 use crate::storage::wal::has_segments;
@@ -165,15 +167,17 @@ impl Source for Uncached<'_> {
     fn node(
         &self,
         tree: u64,
-        reference: Reference,
+        place: &Place,
         level: Option<u8>,
         _mode: ReadMode,
-    ) -> Result<Arc<Node>, StorageError> {
+    ) -> Result<Held, StorageError> {
+        let reference = place.reference();
         let image = self.0.read(reference)?;
-        decode(&image, tree, level).map(Arc::new).map_err(|problem| {
+        let node = decode(&image, tree, level).map_err(|problem| {
             let place = format!("slab.data at {}", reference.grain.saturating_mul(GRAIN));
             StorageError::corrupt(place, problem)
-        })
+        })?;
+        Ok(Held::from(Page::node(reference, node)))
     }
 
     fn long_value(
@@ -188,6 +192,8 @@ impl Source for Uncached<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use std::collections::BTreeMap;
 
     use super::*;
