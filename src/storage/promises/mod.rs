@@ -24,12 +24,13 @@ const TREES: [TreeId; 3] = [TreeId(1), TreeId(2), TreeId(3)];
 /// Commits of the course of events.
 const COMMITS: u64 = 18;
 
+/// Room enough that checkpoints are written only where the course of events asks for them.
 fn options() -> SlabOptions {
     SlabOptions {
         flush_interval: None,
         log_segment_bytes: 12_288,
         checkpoint_log_bytes: usize::MAX,
-        ..SlabOptions::new([7; 16], 100_000)
+        ..SlabOptions::new([7; 16], 400_000)
     }
 }
 
