@@ -49,6 +49,28 @@ pub const LOG_GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of commits that may wait to be written to the log before a writer has to wait.
 pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
+/// How long a commit may be in the log alone, in seconds: a server that has become idle writes a checkpoint then, gives
+/// back log and space, and starts quickly.
+pub const CHECKPOINT_SECONDS: u64 = 20;
+
+/// How long what a checkpoint has freed and a snapshot held may stay before it is looked at again, in seconds.
+pub const TIDY_SECONDS: u64 = 1;
+
+/// Bytes that a checkpoint writes before it waits until they are safe: what the log's next sync may find before it in
+/// the queue of the disk.
+pub const CHECKPOINT_SYNC_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Nodes that are looked at while a checkpoint that has been written holds the lock of a tree's writers: less than a
+/// millisecond.
+pub const SETTLE_NODES: usize = 2_048;
+
+/// Times the bytes after which a checkpoint begins that the log may have before writers wait for the checkpoint.
+pub const LOG_WAIT_FACTOR: usize = 4;
+
+/// A log segment of which so much is not needed any more, and no less than half, is followed by another after a
+/// checkpoint, so that it can be removed.
+pub const LOG_ROTATE_BYTES: u64 = 1024 * 1024;
+
 /// Extents that a bulk load may have built and not written: enough that building and writing go on beside each other.
 pub const LOAD_QUEUE_EXTENTS: usize = 8;
 

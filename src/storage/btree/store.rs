@@ -36,8 +36,21 @@ impl Tree {
 
     /// The same tree, with references in place of the nodes that have been stored.
     pub(crate) fn settle(&self) -> Self {
-        let root = self.root.as_ref().map(|root| settled(root).unwrap_or_else(|| root.clone()));
-        Self { name: self.name, root, count: self.count }
+        self.settle_some(&[], usize::MAX).0
+    }
+
+    /// The same for the part of the tree that begins at a key, as far as that means to look at so many nodes, which
+    /// must be more than the tree has levels; and the key to go on from, if that was not all.
+    pub(crate) fn settle_some(&self, from: &[u8], nodes: usize) -> (Self, Option<Bytes>) {
+        let Some(root) = &self.root else { return (self.clone(), None) };
+        let mut left = nodes;
+        let (settled, stop) = settled(root, Some(from), &mut left);
+        let root = Some(settled.unwrap_or_else(|| root.clone()));
+        let next = match stop {
+            Stop::No | Stop::Before => None,
+            Stop::At(key) => Some(key),
+        };
+        (Self { name: self.name, root, count: self.count }, next)
     }
 
     /// Walks through the whole tree, hands out what it refers to, and checks rules 4 to 6.
@@ -100,25 +113,54 @@ fn store_children(
     inner.links().iter().map(store).collect()
 }
 
+/// Where settling a part of a tree has ended early.
+enum Stop {
+    /// Nowhere.
+    No,
+    /// Before the first child of the node.
+    Before,
+    /// At the child with this low key.
+    At(Bytes),
+}
+
 /// The link to be put in place of this one, if there is a better one.
-fn settled(link: &Link) -> Option<Link> {
-    let Link::Memory(fresh) = link else { return None };
+fn settled(link: &Link, from: Option<&[u8]>, left: &mut usize) -> (Option<Link>, Stop) {
+    let Link::Memory(fresh) = link else { return (None, Stop::No) };
     if let Some(reference) = fresh.stored.get() {
-        return Some(Link::stored(*reference));
+        return (Some(Link::stored(*reference)), Stop::No);
     }
-    let Body::Inner(inner) = &fresh.node.body else { return None };
-    let new: Vec<_> = inner.links().iter().map(settled).collect();
-    if new.iter().all(Option::is_none) {
-        return None;
+    let Body::Inner(inner) = &fresh.node.body else { return (None, Stop::No) };
+    let first = from.map_or(0, |from| inner.child_of(from));
+    let mut new = Vec::new();
+    let mut stop = Stop::No;
+    for (at, link) in inner.links().iter().enumerate().skip(first) {
+        let stopped = if *left == 0 {
+            Stop::Before
+        } else {
+            *left -= 1;
+            let from = if at == first { from } else { None };
+            let (link, stopped) = settled(link, from, left);
+            new.extend(link.map(|link| (at, link)));
+            stopped
+        };
+        stop = match stopped {
+            Stop::No => continue,
+            Stop::Before if at > 0 => Stop::At(Bytes::copy_from_slice(inner.low(at))),
+            other => other,
+        };
+        break;
+    }
+    if new.is_empty() {
+        return (None, stop);
     }
     let mut copy = inner.clone();
-    for (link, new) in copy.links_mut().iter_mut().zip(new) {
-        if let Some(new) = new {
+    for (at, new) in new {
+        if let Some(link) = copy.link_mut(at) {
             *link = new;
         }
     }
     let copy = Node::new(Body::Inner(copy));
-    Some(Link::memory(Fresh::new(copy, fresh.born)))
+    (Some(Link::memory(Fresh::new(copy, fresh.born))), stop)
 }
 
 /// What all keys beneath a node are not less than, and what they are less than.

@@ -14,6 +14,7 @@ mod space;
 mod tests;
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -30,6 +31,7 @@ pub(crate) use self::space::{Epoch, ExtentRecord, META};
 use super::StorageError;
 use super::disk::{Disk, DiskFile};
 use super::encoding::{BLOCK, checksum};
+use crate::limits::CHECKPOINT_SYNC_BYTES;
 
 const FILE: &str = "slab.data";
 const NEW_FILE: &str = "slab.data.new";
@@ -40,6 +42,8 @@ pub(crate) struct Slab {
     space: Mutex<Space>,
     /// Whether a sync has failed.
     syncs: Mutex<bool>,
+    /// Bytes that were stored since the last one, roughly.
+    unsynced: AtomicU64,
 }
 
 /// Whether the directory has a data file.
@@ -67,7 +71,15 @@ impl Slab {
     pub(crate) fn open(disk: &dyn Disk) -> Result<(Self, Superblock), StorageError> {
         let file = disk.open(FILE).map_err(|error| StorageError::io(FILE, error))?;
         let superblock = newest_superblock(&*file)?;
-        Ok((Self { file, space: Mutex::new(Space::new()), syncs: Mutex::default() }, superblock))
+        Ok((
+            Self {
+                file,
+                space: Mutex::new(Space::new()),
+                syncs: Mutex::default(),
+                unsynced: AtomicU64::new(0),
+            },
+            superblock,
+        ))
     }
 
     /// Makes safe what was read by [`Slab::open`]. The superblock was written by a process that may have ended before it
@@ -120,6 +132,10 @@ impl Slab {
         };
         let written = self.file.write_at(grain * GRAIN, image);
         written.map_err(|error| StorageError::io(FILE, error))?;
+        let unsynced = self.unsynced.fetch_add(image.len() as u64, Ordering::Relaxed);
+        if unsynced + image.len() as u64 >= CHECKPOINT_SYNC_BYTES {
+            self.sync()?;
+        }
         Ok(Reference { grain, length: image.len() as u32, sum: checksum(image) })
     }
 
@@ -170,6 +186,7 @@ impl Slab {
             false => self.file.sync(),
         };
         *has_failed = synced.is_err();
+        self.unsynced.store(0, Ordering::Relaxed);
         synced.map_err(|error| StorageError::io(FILE, error))
     }
 
@@ -229,6 +246,11 @@ impl Slab {
     /// The length that the file has with the extents in use.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.space().end() * EXTENT
+    }
+
+    /// Whether something waits to be free that a snapshot may hold.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.space().has_waiting()
     }
 
     /// Puts in what the meta tree says of an extent.

@@ -238,6 +238,11 @@ impl Space {
         freed
     }
 
+    /// Whether slots wait for somebody who may read them.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     fn free_extent(&mut self) -> u64 {
         let number = self.free.pop_first().unwrap_or(self.end);
         self.end = self.end.max(number + 1);

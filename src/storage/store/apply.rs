@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::pages::Pages;
 use super::{Event, OpenTree, Shared, State, View, key_of};
@@ -93,9 +94,12 @@ impl Shared {
     ) -> Result<CommitSequence, StorageError> {
         let mut state = self.write_state();
         let (sequence, length) = log(self)?;
-        state.logged += length;
+        let is_first = state.note_logged(length);
         let old = state.put(changed, edit, sequence);
         drop(state);
+        if is_first {
+            self.begin_interval();
+        }
         // Freeing what is in memory of a large tree takes a while; it happens here, outside the lock.
         drop(old);
         Ok(sequence)
@@ -119,6 +123,16 @@ impl Shared {
 }
 
 impl State {
+    /// Notes a commit of so many bytes. Whether it is the first since a checkpoint began.
+    pub(super) fn note_logged(&mut self, bytes: usize) -> bool {
+        self.logged += bytes;
+        let is_first = self.since.is_none();
+        if is_first {
+            self.since = Some(Instant::now());
+        }
+        is_first
+    }
+
     /// Applies a commit of the log while the store is being opened.
     pub(super) fn apply_again(
         &mut self,

@@ -13,11 +13,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::{Event, OpenTree, Shared, View, key_of};
+use crate::limits::{LOG_WAIT_FACTOR, SETTLE_NODES, TIDY_SECONDS};
 use crate::storage::btree::{Edit, Tree};
 use crate::storage::encoding::Identity;
 use crate::storage::slab::{
@@ -55,6 +57,14 @@ pub(super) struct TreeRecord {
 pub(super) enum MetaEntry {
     Tree(u64, TreeRecord),
     Extent(u64, ExtentRecord),
+}
+
+/// What the thread does next.
+enum Task {
+    Stop,
+    Checkpoint,
+    /// See [`Shared::tidy`].
+    Tidy,
 }
 
 /// A state that is to be written.
@@ -147,7 +157,10 @@ impl Shared {
     fn is_full(&self) -> bool {
         let most = self.options.cache_bytes / MEMORY_PARTS * WAIT_PARTS;
         let state = self.read_state();
-        !state.closed && state.dirty + state.frozen > most
+        let logged = state.logged / LOG_WAIT_FACTOR;
+        let is_full =
+            state.dirty + state.frozen > most || logged > self.options.checkpoint_log_bytes;
+        !state.closed && is_full
     }
 
     pub(super) fn want_checkpoint_if_due(&self) {
@@ -171,22 +184,75 @@ impl Shared {
     /// The thread: writes checkpoints when they are wanted.
     pub(super) fn run_checkpoints(&self) {
         loop {
-            {
-                let mut wanted = self.wanted();
-                while !wanted.checkpoint && !self.stops.load(Ordering::Acquire) {
-                    wanted = self.wake.wait(wanted).unwrap_or_else(PoisonError::into_inner);
-                }
-                wanted.checkpoint = false;
-            }
-            if self.stops.load(Ordering::Acquire) {
-                return;
-            }
-            if let Err(error) = self.checkpoint() {
+            let outcome = match self.next_task() {
+                Task::Stop => return,
+                Task::Checkpoint => self.checkpoint(),
+                Task::Tidy => self.tidy(),
+            };
+            if let Err(error) = outcome {
                 tracing::error!("the storage engine stopped writing: {error}");
                 let _wanted = self.wanted();
                 self.done.notify_all();
                 return;
             }
+        }
+    }
+
+    /// Waits until the thread has something to do.
+    fn next_task(&self) -> Task {
+        let mut wanted = self.wanted();
+        loop {
+            if self.stops.load(Ordering::Acquire) {
+                return Task::Stop;
+            }
+            let now = Instant::now();
+            let since = self.read_state().since;
+            let due = since.map(|since| since + self.options.checkpoint_interval);
+            if wanted.checkpoint || due.is_some_and(|due| due <= now) {
+                wanted.checkpoint = false;
+                return Task::Checkpoint;
+            }
+            if wanted.tidy_at.is_some_and(|at| at <= now) {
+                wanted.tidy_at = None;
+                return Task::Tidy;
+            }
+            wanted = match due.into_iter().chain(wanted.tidy_at).min() {
+                Some(next) => {
+                    let woken = self.wake.wait_timeout(wanted, next - now);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.wake.wait(wanted).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Makes free what could not be made free by the checkpoint that did without it.
+    fn tidy(&self) -> Result<(), StorageError> {
+        let _last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        self.log.check()?;
+        let reclaimed = self.pages.slab.reclaim();
+        if let Err(error) = &reclaimed {
+            self.log.poison(&error.to_string());
+        }
+        self.tidy_later();
+        reclaimed
+    }
+
+    /// Looks again soon when there is something left that a snapshot holds.
+    fn tidy_later(&self) {
+        if self.has_threads() && self.pages.slab.has_waiting() {
+            let at = Instant::now() + Duration::from_secs(TIDY_SECONDS);
+            self.wanted().tidy_at = Some(at);
+            self.wake.notify_one();
+        }
+    }
+
+    /// To be called once a commit is visible that was the first since a checkpoint began: the thread has to know when
+    /// the next one is due.
+    pub(super) fn begin_interval(&self) {
+        if self.has_threads() {
+            let _wanted = self.wanted();
+            self.wake.notify_one();
         }
     }
 
@@ -201,6 +267,7 @@ impl Shared {
         state.view.holder = Arc::new(Epoch);
         state.frozen = std::mem::take(&mut state.dirty);
         state.logged = 0;
+        state.since = None;
         let events = std::mem::take(&mut state.events);
         Some(Frozen { view, events, next_tree })
     }
@@ -254,7 +321,9 @@ impl Shared {
         self.log.cut(sequence)?;
         self.settle(&frozen.view);
         drop(frozen);
-        slab.reclaim()
+        slab.reclaim()?;
+        self.tidy_later();
+        Ok(())
     }
 
     /// Stores the trees of a view and puts their records into the meta tree where they have changed.
@@ -286,23 +355,38 @@ impl Shared {
         receive.recv().unwrap_or(Err(StorageError::Closed))
     }
 
-    /// Puts references in place of the nodes that were stored, tree by tree, as a batch that changes nothing.
+    /// Puts references in place of the nodes that were stored, tree by tree, in steps that are brief: each is like a
+    /// batch that changes nothing.
     fn settle(&self, written: &View) {
         for (name, tree) in open_trees(written) {
-            if tree.tree.is_stored() {
-                continue;
+            let mut next = (!tree.tree.is_stored()).then(Bytes::new);
+            while let Some(from) = next {
+                let (old, rest) = self.settle_some(name, &tree.writer, &from);
+                // Whatever nobody else has is freed here, with no lock held.
+                drop(old);
+                next = rest;
             }
-            let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
-            let _writer = tree.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = self.read_state().view.trees.get(&key_of(name)).cloned();
-            // It may have been dropped, and even made anew, in which case its writer is another.
-            let Some(found) = found.filter(|found| Arc::ptr_eq(&found.writer, &tree.writer)) else {
-                continue;
-            };
-            let settled = OpenTree { tree: found.tree.settle(), writer: found.writer };
-            let old = self.write_state().view.trees.insert(key_of(name), settled);
-            drop(old);
         }
+    }
+
+    /// One step: the tree as it was before, and where to go on.
+    fn settle_some(
+        &self,
+        name: TreeId,
+        writer: &Arc<Mutex<()>>,
+        from: &[u8],
+    ) -> (Option<OpenTree>, Option<Bytes>) {
+        let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
+        let _alone = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.read_state().view.trees.get(&key_of(name)).cloned();
+        // It may have been dropped, and even made anew, in which case its writer is another.
+        let Some(found) = found.filter(|found| Arc::ptr_eq(&found.writer, writer)) else {
+            return (None, None);
+        };
+        let (tree, next) = found.tree.settle_some(from, SETTLE_NODES);
+        let settled = OpenTree { tree, writer: Arc::clone(writer) };
+        drop(self.write_state().view.trees.insert(key_of(name), settled));
+        (Some(found), next)
     }
 }
 

@@ -161,8 +161,12 @@ impl Shared {
             state.check_adoption(&adoption)?;
             let length = record.len();
             let sequence = self.log.append(record, durability == Durability::Hard)?;
-            state.logged += length;
+            let is_first = state.note_logged(length);
             state.adopt(adoption, sequence);
+            drop(state);
+            if is_first {
+                self.begin_interval();
+            }
             sequence
         };
         self.want_checkpoint_if_due();

@@ -35,7 +35,7 @@ use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -54,7 +54,7 @@ use super::{
     BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId,
     WriteBatch,
 };
-use crate::limits::LOG_SEGMENT_BYTES;
+use crate::limits::{CHECKPOINT_SECONDS, LOG_SEGMENT_BYTES};
 
 /// How a store works.
 #[derive(Debug, Clone)]
@@ -70,6 +70,8 @@ pub struct SlabOptions {
     pub log_segment_bytes: u64,
     /// Bytes of commits after which a checkpoint begins: what a start has to read again.
     pub checkpoint_log_bytes: usize,
+    /// How long a commit may be in the log alone before a checkpoint begins.
+    pub checkpoint_interval: Duration,
 }
 
 impl SlabOptions {
@@ -81,6 +83,7 @@ impl SlabOptions {
             flush_interval: Some(Duration::from_secs(1)),
             log_segment_bytes: LOG_SEGMENT_BYTES,
             checkpoint_log_bytes: 2 * LOG_SEGMENT_BYTES as usize,
+            checkpoint_interval: Duration::from_secs(CHECKPOINT_SECONDS),
         }
     }
 }
@@ -114,6 +117,8 @@ struct Shared {
 #[derive(Default)]
 struct Wanted {
     checkpoint: bool,
+    /// When to look again for what can be made free.
+    tidy_at: Option<Instant>,
 }
 
 /// The current view, and what has become of the trees since the last checkpoint began.
@@ -126,6 +131,8 @@ struct State {
     frozen: usize,
     /// Bytes of commits since the last checkpoint began.
     logged: usize,
+    /// When the first commit came since then.
+    since: Option<Instant>,
     closed: bool,
 }
 

@@ -152,6 +152,7 @@ fn first_state(superblock: &Superblock, checkpoints: &Checkpoints) -> State {
         dirty: 0,
         frozen: 0,
         logged: 0,
+        since: None,
         closed: false,
     }
 }

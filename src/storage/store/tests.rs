@@ -243,3 +243,40 @@ fn no_slot_is_lost_between_writers_and_checkpoints() {
     assert!(counts.into_iter().all(|count| count > 450));
     engine.close().unwrap();
 }
+
+/// Nobody writes any more, and yet what was deleted leaves the disk, and the log with it.
+#[test]
+fn an_idle_store_gives_back_log_and_space() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FileDisk::new(directory.path()));
+    let options = SlabOptions {
+        flush_interval: Some(Duration::from_millis(5)),
+        checkpoint_interval: Duration::from_millis(200),
+        ..SlabOptions::new([7; 16], 64 << 20)
+    };
+    let engine = SlabEngine::open(disk, options).unwrap();
+    let used = || {
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        entries.map(|entry| entry.unwrap().metadata().unwrap().blocks() * 512).sum::<u64>()
+    };
+    let tree = new_tree(&engine);
+    for key in 0..8_000_u64 {
+        put(&engine, tree, key, vec![1; 1_000]);
+    }
+    let reader = engine.snapshot().unwrap();
+    for key in 0..7_600_u64 {
+        let mut batch = WriteBatch::new(Durability::Soft);
+        batch.delete(tree, key.to_be_bytes().to_vec());
+        engine.apply(batch).unwrap();
+    }
+    engine.wait_durable(engine.last_sequence()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    drop(reader);
+    let since = std::time::Instant::now();
+    while used() > 2_000_000 {
+        assert!(since.elapsed() < Duration::from_secs(20), "{} bytes", used());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(engine.snapshot().unwrap().count(tree, &KeyRange::ALL, WAIT).unwrap(), 400);
+    engine.close().unwrap();
+}

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 pub use self::commit::{Logged, encode, encode_adoption};
 pub use self::replay::{Replay, has_segments, replay};
+use self::segment::file_name;
 use self::writer::Writer;
 use super::disk::Disk;
 use super::encoding::Identity;
@@ -292,10 +293,19 @@ impl Log {
 
     /// Removes the segments whose commits a checkpoint contains.
     pub fn cut(&self, contained: CommitSequence) -> Result<(), StorageError> {
-        let mut writer = self.shared.writer();
-        let cut = writer.cut(contained);
-        self.shared.counters.bytes.store(writer.bytes(), Ordering::Relaxed);
-        cut
+        let (disk, obsolete) = {
+            let mut writer = self.shared.writer();
+            (writer.disk(), writer.obsolete(contained)?)
+        };
+        for number in obsolete {
+            let name = file_name(number);
+            // Whoever writes a group does not wait for it. What could not be removed is tried again the next time.
+            disk.remove(&name).map_err(|error| StorageError::io(name, error))?;
+            self.shared.writer().forget(number);
+        }
+        let bytes = self.shared.writer().bytes();
+        self.shared.counters.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The log as it is now. Waits for no disk.

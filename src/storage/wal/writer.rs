@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::segment::{GroupHeader, SegmentHeader, file_name, write_group};
 use super::{LogEnd, LogOptions, Queue, Segment};
-use crate::limits::{LOG_BUFFER_KEPT_BYTES, LOG_GROUP_BYTES};
+use crate::limits::{LOG_BUFFER_KEPT_BYTES, LOG_GROUP_BYTES, LOG_ROTATE_BYTES};
 use crate::storage::disk::{Disk, DiskFile};
 use crate::storage::encoding::{BLOCK, Identity};
 use crate::storage::{CommitSequence, StorageError};
@@ -20,6 +20,8 @@ pub(super) struct Writer {
     segment: u64,
     /// Where the next group goes.
     offset: u64,
+    /// For each group of the segment its last commit, and where it ends.
+    ends: Vec<(u64, u64)>,
     group: u64,
     last: u64,
     buffer: Vec<u8>,
@@ -82,6 +84,7 @@ impl Writer {
             file,
             segment: end.next_segment,
             offset: BLOCK as u64,
+            ends: Vec::new(),
             group: end.next_group,
             last: end.last.0,
             buffer: Vec::new(),
@@ -110,6 +113,7 @@ impl Writer {
         self.written += self.buffer.len() as u64;
         self.group += 1;
         self.last += commits.len() as u64;
+        self.ends.push((self.last, self.offset));
         if self.buffer.capacity() > LOG_BUFFER_KEPT_BYTES {
             self.buffer = Vec::new();
         }
@@ -125,17 +129,25 @@ impl Writer {
         self.before.iter().map(|(_, bytes)| bytes).sum::<u64>() + self.offset
     }
 
-    /// Removes the segments before this one that have nothing after the commit. What could not be removed is tried
-    /// again the next time.
-    pub(super) fn cut(&mut self, contained: CommitSequence) -> Result<(), StorageError> {
-        while let Some((segment, _)) = self.before.first()
-            && segment.last <= contained
-        {
-            let name = file_name(segment.number);
-            self.disk.remove(&name).map_err(|error| StorageError::io(name, error))?;
-            self.before.remove(0);
+    /// Goes on in a new segment when most of this one has nothing after the commit, and returns the segments that have
+    /// nothing after it, from the oldest on.
+    pub(super) fn obsolete(&mut self, contained: CommitSequence) -> Result<Vec<u64>, StorageError> {
+        let ends = self.ends.partition_point(|(last, _)| *last <= contained.0);
+        let end = ends.checked_sub(1).and_then(|at| self.ends.get(at)).map_or(0, |(_, end)| *end);
+        if end > LOG_ROTATE_BYTES.min(self.segment_bytes) && end >= self.offset / 2 {
+            self.next_segment()?;
         }
-        Ok(())
+        let obsolete = self.before.iter().take_while(|(segment, _)| segment.last <= contained);
+        Ok(obsolete.map(|(segment, _)| segment.number).collect())
+    }
+
+    /// A segment has been removed.
+    pub(super) fn forget(&mut self, number: u64) {
+        self.before.retain(|(segment, _)| segment.number != number);
+    }
+
+    pub(super) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
     }
 
     fn next_segment(&mut self) -> Result<(), StorageError> {
@@ -151,6 +163,7 @@ impl Writer {
         self.file = file;
         self.segment += 1;
         self.offset = BLOCK as u64;
+        self.ends.clear();
         Ok(())
     }
 }
