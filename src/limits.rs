@@ -71,9 +71,6 @@ pub const LOG_WAIT_FACTOR: usize = 4;
 /// checkpoint, so that it can be removed.
 pub const LOG_ROTATE_BYTES: u64 = 1024 * 1024;
 
-/// Extents that a bulk load may have built and not written: enough that building and writing go on beside each other.
-pub const LOAD_QUEUE_EXTENTS: usize = 8;
-
 /// Bytes after which a bulk load makes what it has written safe, so that not everything waits for the disk at its end.
 pub const LOAD_SYNC_BYTES: usize = 32 * 1024 * 1024;
 

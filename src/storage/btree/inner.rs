@@ -101,10 +101,6 @@ impl Inner {
         &self.links
     }
 
-    pub(super) fn links_mut(&mut self) -> &mut [Link] {
-        &mut self.links
-    }
-
     /// The low key of a child, empty for the first.
     pub(super) fn low(&self, at: usize) -> &[u8] {
         let start = self.start(at);

@@ -1,6 +1,8 @@
 //! What a checkpoint does with a tree: giving slots to what has none, and letting go of what has been stored; and the
 //! walk through everything that checks the rules. Must not know what else a checkpoint consists of.
 
+use bytes::Bytes;
+
 use super::encode::{encode_inner, encode_leaf};
 use super::inner::Inner;
 use super::link::Link;

@@ -14,7 +14,7 @@ use crate::storage::StorageError;
 use crate::storage::encoding::checksum;
 
 /// Writes the bytes of an extent from its start, those of its slots as far as they are used.
-pub(crate) type WriteExtent<'a> = &'a mut dyn FnMut(u64, Vec<u8>) -> Result<(), StorageError>;
+pub(crate) type WriteExtent<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), StorageError>;
 
 /// Extents that are being filled for one tree, one of each class at a time.
 pub(crate) struct Filler {
@@ -23,6 +23,8 @@ pub(crate) struct Filler {
     filled: Vec<(u64, ExtentRecord)>,
     /// All that were lent.
     lent: Vec<u64>,
+    /// Memory of an extent that has been written, for the next one.
+    spare: Vec<u8>,
 }
 
 struct Filling {
@@ -38,7 +40,13 @@ pub(crate) fn slot_cost(length: u64) -> u64 {
 
 impl Filler {
     pub(crate) fn new(tree: u64) -> Self {
-        Self { tree, open: BTreeMap::new(), filled: Vec::new(), lent: Vec::new() }
+        Self {
+            tree,
+            open: BTreeMap::new(),
+            filled: Vec::new(),
+            lent: Vec::new(),
+            spare: Vec::new(),
+        }
     }
 
     /// Adds an image and says where it will be once its extent is written, which happens when it is full.
@@ -51,11 +59,13 @@ impl Filler {
         let class = Class::of(image.len() as u64).ok_or_else(|| {
             StorageError::corrupt(FILE, format!("no slot has {} bytes", image.len()))
         })?;
-        let lent = &mut self.lent;
+        let (lent, spare) = (&mut self.lent, &mut self.spare);
         let filling = self.open.entry(class).or_insert_with(|| {
             let number = slab.lend();
             lent.push(number);
-            Filling { number, slots: 0, bytes: Vec::with_capacity(EXTENT as usize) }
+            let mut bytes = std::mem::take(spare);
+            bytes.reserve(EXTENT as usize);
+            Filling { number, slots: 0, bytes }
         });
         let grain = u64::from(filling.slots) * class.grains();
         filling.bytes.resize((grain * GRAIN) as usize, 0);
@@ -102,6 +112,9 @@ impl Filler {
         }
         let record = ExtentRecord { tree: self.tree, class: class.number(), live: live.to_bytes() };
         self.filled.push((filling.number, record));
-        write(filling.number, filling.bytes)
+        write(filling.number, &filling.bytes)?;
+        self.spare = filling.bytes;
+        self.spare.clear();
+        Ok(())
     }
 }

@@ -9,13 +9,13 @@
 //! 4. The next checkpoint puts the extents into their records. (The tree.)
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use super::pages::Pages;
 use super::{Event, OpenTree, Shared, State, key_of};
-use crate::limits::{LOAD_QUEUE_EXTENTS, LOAD_SYNC_BYTES, STORAGE_KEY_BYTES, STORAGE_VALUE_BYTES};
+use crate::limits::{LOAD_SYNC_BYTES, STORAGE_KEY_BYTES, STORAGE_VALUE_BYTES};
 use crate::storage::btree::{Tree, TreeBuilder};
 use crate::storage::encoding::Reader;
 use crate::storage::slab::{ExtentRecord, Filler, Reference, decode_reference, encode_reference};
@@ -94,7 +94,7 @@ impl SlabLoad {
         let builder = self.builder.take().ok_or(StorageError::Closed)?;
         let Self { shared, filler, output, .. } = self;
         let slab = &shared.pages.slab;
-        let mut write = |extent, bytes| output.write(shared, extent, bytes);
+        let mut write = |extent, bytes: &[u8]| output.write(shared, extent, bytes);
         let (root, count) = builder.finish(&mut |image| filler.add(slab, image, &mut write))?;
         let extents = filler.finish(&mut write)?;
         output.finish(shared)?;
@@ -106,7 +106,7 @@ impl BulkLoad for SlabLoad {
     fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         let Self { shared, filler, output, builder, .. } = self;
         let slab = &shared.pages.slab;
-        let mut write = |extent, bytes| output.write(shared, extent, bytes);
+        let mut write = |extent, bytes: &[u8]| output.write(shared, extent, bytes);
         let mut put = |image: &[u8]| filler.add(slab, image, &mut write);
         let pushed = check_lengths(key, value).and_then(|()| {
             let builder = builder.as_mut().ok_or(StorageError::Closed)?;
@@ -219,49 +219,51 @@ impl State {
     }
 }
 
-/// Writes extents, on a thread of its own where there are threads.
+/// Writes extents. Where there are threads, one of its own makes them safe while more is being built and written.
 struct Output {
-    send: Option<SyncSender<FullExtent>>,
+    unsynced: usize,
+    send: Option<SyncSender<()>>,
     thread: Option<JoinHandle<Result<(), StorageError>>>,
 }
-
-/// The number of an extent, and what is to be written from its start on.
-type FullExtent = (u64, Vec<u8>);
 
 impl Output {
     fn begin(shared: &Arc<Shared>) -> Result<Self, StorageError> {
         if !shared.has_threads() {
-            return Ok(Self { send: None, thread: None });
+            return Ok(Self { unsynced: 0, send: None, thread: None });
         }
-        let (send, receive) = sync_channel(LOAD_QUEUE_EXTENTS);
+        // One that is under way and one that waits; whoever wants a third waits as well, which bounds what is unsafe.
+        let (send, receive) = sync_channel(1);
         let shared = Arc::clone(shared);
         let thread = std::thread::Builder::new().name("load".to_owned());
         let thread = thread
-            .spawn(move || shared.write_extents(&receive))
+            .spawn(move || receive.iter().try_for_each(|()| shared.sync_extents()))
             .map_err(|error| StorageError::io("starting the thread of a load", error))?;
-        Ok(Self { send: Some(send), thread: Some(thread) })
+        Ok(Self { unsynced: 0, send: Some(send), thread: Some(thread) })
     }
 
-    fn write(&mut self, shared: &Shared, extent: u64, bytes: Vec<u8>) -> Result<(), StorageError> {
-        let Some(send) = &self.send else {
-            return shared.write_extent(extent, &bytes);
-        };
-        if send.send((extent, bytes)).is_ok() {
+    fn write(&mut self, shared: &Shared, extent: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        shared.write_extent(extent, bytes)?;
+        self.unsynced += bytes.len();
+        // Not all at the end: what waits for the disk then also makes the log wait.
+        if self.unsynced < LOAD_SYNC_BYTES {
             return Ok(());
         }
-        // It ends by itself only after an error.
-        self.stop().and(Err(StorageError::Closed))
+        self.unsynced = 0;
+        match &self.send {
+            None => shared.sync_extents(),
+            Some(send) if send.send(()).is_ok() => Ok(()),
+            // It ends by itself only after an error.
+            Some(_) => self.stop().and(Err(StorageError::Closed)),
+        }
     }
 
     /// Makes everything safe.
     fn finish(&mut self, shared: &Shared) -> Result<(), StorageError> {
-        if self.thread.is_some() {
-            return self.stop();
-        }
+        self.stop()?;
         shared.sync_extents()
     }
 
-    /// Waits until everything has been written, and the thread has ended.
+    /// Waits until the thread has ended.
     fn stop(&mut self) -> Result<(), StorageError> {
         self.send = None;
         let Some(thread) = self.thread.take() else { return Ok(()) };
@@ -272,21 +274,6 @@ impl Output {
 }
 
 impl Shared {
-    /// The thread of a load.
-    fn write_extents(&self, receive: &Receiver<FullExtent>) -> Result<(), StorageError> {
-        let mut unsynced = 0;
-        while let Ok((extent, bytes)) = receive.recv() {
-            self.write_extent(extent, &bytes)?;
-            unsynced += bytes.len();
-            // Not all at the end: what waits for the disk then also makes the log wait.
-            if unsynced >= LOAD_SYNC_BYTES {
-                self.sync_extents()?;
-                unsynced = 0;
-            }
-        }
-        self.sync_extents()
-    }
-
     // Something else may have failed since the load began: then nothing is written any more.
 
     fn write_extent(&self, extent: u64, bytes: &[u8]) -> Result<(), StorageError> {
