@@ -33,6 +33,8 @@ mod encoding;
 mod engine;
 mod entries;
 mod error;
+#[cfg(test)]
+mod fixture;
 pub mod memory;
 #[cfg(test)]
 mod promises;

@@ -28,7 +28,7 @@ const COMMITS: u64 = 18;
 fn options() -> SlabOptions {
     SlabOptions {
         flush_interval: None,
-        log_segment_bytes: 12_288,
+        log_segment_bytes: 8_192,
         checkpoint_log_bytes: usize::MAX,
         ..SlabOptions::new([7; 16], 400_000)
     }
