@@ -13,7 +13,6 @@ use super::inner::{Child, Inner};
 use super::link::Link;
 use super::long::{LongValue, SHORT_VALUE};
 use super::node::{Body, Entry, Fresh, Leaf, Node, Value};
-use super::page::shared;
 use super::read::Reading;
 use super::{Source, Tree};
 use crate::storage::slab::{Reference, Slab};
@@ -28,7 +27,9 @@ pub(crate) struct Edit<'a> {
     epoch: u64,
     replaced: Vec<Replaced>,
     young: Vec<Arc<OnceLock<Reference>>>,
-    grown: usize,
+    grown: isize,
+    /// Bytes of copies of nodes that were made in the epoch of the change: each takes the place of what it is a copy of.
+    copied: isize,
 }
 
 /// Something that a tree does without from now on. If it has slots by the time of the next checkpoint, that one
@@ -59,17 +60,19 @@ impl Replaced {
 impl<'a> Edit<'a> {
     /// A change in this epoch. Epochs are told apart by a number that grows with every checkpoint that begins.
     pub(crate) fn new(source: &'a dyn Source, epoch: u64) -> Self {
-        Self { source, epoch, replaced: Vec::new(), young: Vec::new(), grown: 0 }
+        Self { source, epoch, replaced: Vec::new(), young: Vec::new(), grown: 0, copied: 0 }
     }
 
-    /// What was replaced, and the bytes of memory that were taken. A node that was made in the epoch of the change and
-    /// replaced in the same one can have no slot, if this is still the epoch when the change becomes visible.
-    pub(crate) fn finish(self, epoch_now: u64) -> (Vec<Replaced>, usize) {
+    /// What was replaced, and by how many bytes the memory of the present epoch has grown. A node that was made in the
+    /// epoch of the change and replaced in the same one can have no slot, if this is still the epoch when the change
+    /// becomes visible; and it goes as soon as no snapshot has it.
+    pub(crate) fn finish(self, epoch_now: u64) -> (Vec<Replaced>, isize) {
         let mut replaced = self.replaced;
-        if epoch_now != self.epoch {
-            replaced.extend(self.young.into_iter().map(Replaced::Node));
+        if epoch_now == self.epoch {
+            return (replaced, self.grown);
         }
-        (replaced, self.grown)
+        replaced.extend(self.young.into_iter().map(Replaced::Node));
+        (replaced, self.grown + self.copied)
     }
 
     fn note(&mut self, fresh: &Fresh) {
@@ -81,13 +84,14 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// A link to a copy that can be changed, which has no slot.
-    fn copy(&mut self, node: &Node) -> Link {
+    /// A link to a copy that can be changed, which has no slot, of a node that was stored or born in an epoch.
+    fn copy(&mut self, node: &Node, born: Option<u64>) -> Link {
         let mut copy = node.clone();
         if let Body::Image(image) = &copy.body {
-            copy.body = Body::Leaf(image.to_leaf());
+            copy.body = Body::leaf(image.to_leaf());
         }
-        self.grown += copy.weight();
+        let grown = if born == Some(self.epoch) { &mut self.copied } else { &mut self.grown };
+        *grown += copy.weight().cast_signed();
         Link::memory(Fresh::new(copy, self.epoch))
     }
 
@@ -103,13 +107,13 @@ impl<'a> Edit<'a> {
                 let mode = ReadMode::MayBlock;
                 let loaded = Reading { tree, source: self.source, mode }.load(place, level)?;
                 self.replaced.push(Replaced::Slot(place.reference()));
-                *link = self.copy(loaded.node()?);
+                *link = self.copy(loaded.node()?, None);
             }
             Link::Memory(fresh) => {
                 let is_shared = Arc::get_mut(fresh).is_none();
                 if is_shared || fresh.stored.get().is_some() {
                     self.note(fresh);
-                    *link = self.copy(&fresh.node);
+                    *link = self.copy(&fresh.node, Some(fresh.born));
                 }
             }
         }
@@ -127,6 +131,9 @@ impl<'a> Edit<'a> {
         match link {
             Link::Stored(place) => self.replaced.push(Replaced::Slot(place.reference())),
             Link::Memory(fresh) => {
+                if fresh.born == self.epoch {
+                    self.grown -= fresh.node.weight().cast_signed();
+                }
                 if Arc::get_mut(fresh).is_none() || fresh.stored.get().is_some() {
                     self.note(fresh);
                 }
@@ -149,16 +156,12 @@ impl Tree {
         key: Bytes,
         value: Bytes,
     ) -> Result<(), StorageError> {
-        edit.grown += shared(key.len()) + shared(value.len()) + size_of::<Entry>();
-        let value = if value.len() > SHORT_VALUE {
-            Value::Long(Arc::new(LongValue::fresh(value)))
-        } else {
-            Value::Short(value)
-        };
-        let entry = Entry { key, value };
+        let long_bytes = if value.len() > SHORT_VALUE { value.len() } else { 0 };
+        let entry = Entry::new(key, value);
+        edit.grown += (entry.weight() + long_bytes).cast_signed();
         let Some(root) = &mut self.root else {
-            let leaf = Leaf::from_entries(vec![entry]);
-            let node = Node::new(Body::Leaf(leaf));
+            let leaf = Leaf::new(vec![entry], 0);
+            let node = Node::new(Body::leaf(leaf));
             self.root = Some(Link::memory(Fresh::new(node, edit.epoch)));
             self.count = 1;
             return Ok(());
@@ -226,7 +229,8 @@ fn put(
             Ok(at) => {
                 let held = leaf.entries.get_mut(at).ok_or_else(wrong_node)?;
                 leaf.bytes = leaf.bytes + entry.bytes() - held.bytes();
-                edit.discard_value(std::mem::replace(&mut held.value, entry.value));
+                edit.grown -= held.weight().cast_signed();
+                edit.discard_value(std::mem::replace(held, entry).value);
                 false
             }
             Err(at) => {
@@ -261,8 +265,8 @@ fn cut(node: &mut Node, at_end: bool, epoch: u64) -> Option<Child> {
             let at = middle(leaf.entries.iter().map(Entry::bytes), leaf.bytes, at_end);
             let right = leaf.entries.split_off(at);
             let low = separator(&leaf.entries.last()?.key, &right.first()?.key);
-            *leaf = Leaf::from_entries(std::mem::take(&mut leaf.entries));
-            (low, right.len() as u64, Body::Leaf(Leaf::from_entries(right)))
+            **leaf = Leaf::new(std::mem::take(&mut leaf.entries), leaf.kept);
+            (low, right.len() as u64, Body::leaf(Leaf::new(right, 0)))
         }
         Body::Inner(inner) if inner.image_bytes() > INNER_MAX && inner.len() > INNER_CHILDREN => {
             let bytes = (0..inner.len()).map(|at| inner.child_bytes(at));
@@ -309,6 +313,7 @@ fn delete(
             if let Ok(at) = leaf.position(key) {
                 let entry = leaf.entries.remove(at);
                 leaf.bytes -= entry.bytes();
+                edit.grown -= entry.weight().cast_signed();
                 edit.discard_value(entry.value);
             }
             Ok(())
@@ -350,18 +355,21 @@ fn join(
     }
     let mut right = inner.remove(left_at + 1).ok_or_else(wrong_node)?;
     let taken = edit.writable(tree, &mut right.link, Some(level))?;
-    let more = std::mem::replace(&mut taken.body, Body::Leaf(Leaf::default()));
+    let mut less = taken.weight();
+    let more = std::mem::replace(&mut taken.body, Body::leaf(Leaf::default()));
     let left = inner.link_mut(left_at).ok_or_else(wrong_node)?;
     let node = edit.writable(tree, left, Some(level))?;
+    less += node.weight();
     match (&mut node.body, more) {
         (Body::Leaf(leaf), Body::Leaf(more)) => {
             leaf.entries.extend(more.entries);
-            *leaf = Leaf::from_entries(std::mem::take(&mut leaf.entries));
+            **leaf = Leaf::new(std::mem::take(&mut leaf.entries), leaf.kept + more.kept);
         }
         (Body::Inner(below), Body::Inner(more)) => below.append(&right.low, *more),
         // Both have the level that was asked for, and the level decides.
         _ => return Err(wrong_node()),
     }
+    edit.grown += node.weight().cast_signed() - less.cast_signed();
     inner.add(left_at, right.count);
     Ok(())
 }

@@ -233,7 +233,7 @@ impl Stored<'_> {
 /// The image of a leaf whose long values all have their references.
 pub(super) fn encode_leaf(tree: u64, entries: &[Entry]) -> Option<Bytes> {
     let mut builder = LeafBuilder::new();
-    for Entry { key, value } in entries {
+    for Entry { key, value, .. } in entries {
         match value {
             Value::Short(value) => builder.push(key, &Stored::Short(value)),
             Value::Long(long) => builder.push(key, &Stored::Long(long.length(), long.reference()?)),

@@ -227,15 +227,16 @@ impl LeafImage {
             ends.push(keys.len());
         }
         let keys = Bytes::from(keys);
+        let kept = shared(self.bytes()) + shared(keys.len());
         let mut start = 0;
         let mut entries = Vec::with_capacity(self.len() + 1);
         for (index, end) in ends.into_iter().enumerate() {
             if let Some(value) = self.value(index) {
-                entries.push(Entry { key: keys.slice(start..end), value });
+                entries.push(Entry { key: keys.slice(start..end), value, is_part: true });
             }
             start = end;
         }
-        Leaf::from_entries(entries)
+        Leaf::new(entries, kept)
     }
 
     /// `Some` when the entries lie one behind another up to the end, and their keys ascend; whether no two of them have

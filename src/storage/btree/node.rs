@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::encode::{HEAD, LEAF_ENTRY_BYTES, LONG_VALUE_BYTES, NODE_HEADER};
 use super::image::LeafImage;
 use super::inner::Inner;
-use super::long::LongValue;
-use super::page::{allocated, shared};
+use super::long::{LongValue, SHORT_VALUE};
+use super::page::shared;
 use crate::storage::slab::Reference;
 
 /// A node. Never changed once others can see it.
@@ -22,7 +22,7 @@ pub(super) enum Body {
     /// A leaf as it was stored.
     Image(LeafImage),
     /// A leaf that is being changed.
-    Leaf(Leaf),
+    Leaf(Box<Leaf>),
     Inner(Box<Inner>),
 }
 
@@ -41,12 +41,16 @@ pub(super) struct Leaf {
     pub(super) entries: Vec<Entry>,
     /// What the image would have at most.
     pub(super) bytes: usize,
+    /// Bytes that are kept as a whole for the entries that are parts of them.
+    pub(super) kept: usize,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) key: Bytes,
     pub(super) value: Value,
+    /// Whether it is a part of the image that the leaf was read from.
+    pub(super) is_part: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -58,6 +62,12 @@ pub(super) enum Value {
 impl Fresh {
     pub(super) fn new(node: Node, born: u64) -> Self {
         Self { node, born, stored: Arc::default() }
+    }
+}
+
+impl Body {
+    pub(super) fn leaf(leaf: Leaf) -> Self {
+        Self::Leaf(Box::new(leaf))
     }
 }
 
@@ -122,27 +132,38 @@ impl Entry {
 }
 
 impl Entry {
-    /// Bytes of memory beside the entry itself. A long value is not counted: it is as large as it was before.
-    fn weight(&self) -> usize {
-        let value = match &self.value {
-            Value::Short(value) => shared(value.len()),
-            Value::Long(_) => 0,
+    pub(super) fn new(key: Bytes, value: Bytes) -> Self {
+        let value = if value.len() > SHORT_VALUE {
+            Value::Long(Arc::new(LongValue::fresh(value)))
+        } else {
+            Value::Short(value)
         };
-        shared(self.key.len()) + value
+        Self { key, value, is_part: false }
+    }
+
+    /// Bytes of memory that are its own. Those of a long value are not: they stay when the entry goes.
+    pub(super) fn weight(&self) -> usize {
+        let own = match &self.value {
+            _ if self.is_part => 0,
+            Value::Short(value) => shared(self.key.len()) + shared(value.len()),
+            Value::Long(_) => shared(self.key.len()),
+        };
+        size_of::<Self>() + own
     }
 }
 
 impl Leaf {
-    pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
+    /// A leaf of entries, for the sake of which so many bytes are kept at most.
+    pub(super) fn new(entries: Vec<Entry>, most_kept: usize) -> Self {
+        let kept = if entries.iter().any(|entry| entry.is_part) { most_kept } else { 0 };
         // A prefix saves its length with every key, but for what is in the head of the only one.
         let bytes = NODE_HEADER + HEAD + entries.iter().map(Entry::bytes).sum::<usize>();
-        Self { entries, bytes }
+        Self { entries, bytes, kept }
     }
 
-    /// What the entries take, the keys and values as if each were on its own.
     fn weight(&self) -> usize {
-        let entries = allocated(self.entries.capacity() * size_of::<Entry>());
-        entries + self.entries.iter().map(Entry::weight).sum::<usize>()
+        let unused = (self.entries.capacity() - self.entries.len()) * size_of::<Entry>();
+        self.kept + unused + self.entries.iter().map(Entry::weight).sum::<usize>()
     }
 
     pub(super) fn position(&self, key: &[u8]) -> Result<usize, usize> {

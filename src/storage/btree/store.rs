@@ -7,7 +7,7 @@ use super::encode::{encode_inner, encode_leaf};
 use super::inner::Inner;
 use super::link::Link;
 use super::long::LongValue;
-use super::node::{Body, Fresh, Node, Value};
+use super::node::{Body, Fresh, Leaf, Node, Value};
 use super::read::Reading;
 use super::{Sink, Source, Tree};
 use crate::storage::slab::Reference;
@@ -190,7 +190,7 @@ fn verify(
         let Body::Inner(inner) = &node.body else {
             let leaf = match &node.body {
                 Body::Image(image) => image.to_leaf(),
-                Body::Leaf(leaf) => leaf.clone(),
+                Body::Leaf(leaf) => Leaf::clone(leaf),
                 Body::Inner(_) => return wrong("a leaf that is none"),
             };
             if !leaf.entries.is_sorted_by(|a, b| a.key < b.key) {

@@ -158,7 +158,7 @@ impl State {
     ) -> Vec<Option<OpenTree>> {
         let (replaced, grown) = edit.finish(self.view.epoch);
         self.events.extend(replaced.into_iter().map(Event::Replaced));
-        self.dirty += grown;
+        self.dirty = self.dirty.saturating_add_signed(grown);
         self.view.sequence = sequence;
         let exchange = |(name, tree): (TreeId, ChangedTree)| {
             if tree.dropped {

@@ -8,7 +8,10 @@ use std::time::Duration;
 use super::{SlabEngine, SlabOptions};
 use crate::storage::conformance;
 use crate::storage::disk::{Disk, FileDisk, MemoryDisk};
-use crate::storage::{Durability, Engine, KeyRange, ReadMode, StorageError, TreeId, WriteBatch};
+use crate::storage::{
+    Direction, Durability, Engine, EntryBatch, FillLimit, KeyRange, ReadMode, StorageError, TreeId,
+    WriteBatch,
+};
 
 use crate::testing::Random;
 
@@ -167,6 +170,99 @@ fn what_is_not_in_memory_is_not_waited_for() {
         }
     }
     assert!(there > 9_000 && missing > 50, "{there} there, {missing} missing");
+}
+
+/// What the changes since the last checkpoint take is what is there in addition, not the sum of all that was ever made:
+/// otherwise checkpoints would follow one another.
+#[test]
+fn what_is_replaced_is_not_counted_again() {
+    const ENTRIES: u64 = 20_000;
+    let engine = open(
+        &MemoryDisk::new(),
+        SlabOptions { checkpoint_log_bytes: usize::MAX, ..options(64 << 20) },
+    );
+    let tree = new_tree(&engine);
+    let dirty = || engine.shared.read_state().dirty;
+    (0..ENTRIES).for_each(|key| put(&engine, tree, key, vec![1; 256]));
+    let new = dirty();
+    assert!((ENTRIES as usize * 256..ENTRIES as usize * 512).contains(&new), "{new}");
+    (0..ENTRIES).for_each(|key| put(&engine, tree, key, vec![2; 256]));
+    assert!(dirty().abs_diff(new) < new / 8, "{} after {new}", dirty());
+    engine.checkpoint().unwrap();
+    assert_eq!(dirty(), 0);
+    // Sixteen leaves, again and again.
+    let mut random = Random::from_environment();
+    for _ in 0..20_000 {
+        put(&engine, tree, random.below(16) * (ENTRIES / 16), vec![3; 256]);
+    }
+    assert!((16 * 8_192..16 * 65_536).contains(&dirty()), "{}", dirty());
+    engine.checkpoint().unwrap();
+    for key in 0..ENTRIES {
+        let mut batch = WriteBatch::new(Durability::Soft);
+        batch.delete(tree, key.to_be_bytes().to_vec());
+        engine.apply(batch).unwrap();
+    }
+    assert!(dirty() < new / 4, "{} after {new}", dirty());
+}
+
+/// With a cold cache no way of reading waits, none has an effect, and each goes on from where it stood.
+#[test]
+fn a_cold_cache_is_not_waited_for_in_any_way() {
+    const ENTRIES: u64 = 2_000;
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, options(8 << 20));
+    let tree = new_tree(&engine);
+    for key in 0..ENTRIES {
+        put(&engine, tree, key, vec![key as u8; 400]);
+    }
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open(&disk, options(8 << 20));
+    let snapshot = engine.snapshot().unwrap();
+    let key = |number: u64| number.to_be_bytes().to_vec();
+    let range = KeyRange::half_open(key(500), key(1_500));
+    let mode = ReadMode::CachedOnly;
+    let limit = FillLimit { entries: 100, bytes: usize::MAX };
+    let before = engine.shared.pages.cached_bytes();
+    let directions = [Direction::Forward, Direction::Backward];
+    let mut cursors = directions.map(|way| snapshot.cursor(tree, &range, way).unwrap());
+    let mut batch = EntryBatch::new();
+    for _ in 0..2 {
+        let mut seen = 0;
+        let refused = [
+            snapshot.get(tree, &key(700), mode).err(),
+            snapshot.read(tree, &key(700), mode, &mut |_| seen += 1).err(),
+            snapshot.count(tree, &range, mode).err(),
+            snapshot.nth(tree, &range, Direction::Forward, 3, mode).err(),
+            cursors[0].fill(&mut batch, limit, mode).err(),
+            cursors[1].fill(&mut batch, limit, mode).err(),
+            cursors[1].skip(5, mode).err(),
+        ];
+        for error in refused {
+            assert!(matches!(error, Some(StorageError::NotResident)), "{error:?}");
+        }
+        assert_eq!((seen, batch.len(), engine.shared.pages.cached_bytes()), (0, 0, before));
+    }
+    let firsts = [500, 1_499_u64];
+    for (cursor, first) in cursors.iter_mut().zip(firsts) {
+        batch.clear();
+        assert!(cursor.fill(&mut batch, FillLimit { entries: 1, ..limit }, WAIT).unwrap());
+        assert_eq!(batch.get(0).unwrap().0, first.to_be_bytes());
+    }
+    // One leaf is there now, the next ones are not: what could be read is returned, and then nothing is.
+    batch.clear();
+    let all = FillLimit { entries: usize::MAX, bytes: usize::MAX };
+    assert!(cursors[0].fill(&mut batch, all, mode).unwrap());
+    let found = batch.len() as u64;
+    assert!((1..999).contains(&found), "{found}");
+    assert!(batch.iter().zip(501_u64..).all(|((key, _), number)| key == number.to_be_bytes()));
+    let again = cursors[0].fill(&mut batch, all, mode);
+    assert!(matches!(again, Err(StorageError::NotResident)) && batch.len() as u64 == found);
+    batch.clear();
+    assert!(!cursors[0].fill(&mut batch, all, WAIT).unwrap());
+    assert_eq!(batch.len() as u64, 999 - found);
+    assert_eq!(snapshot.count(tree, &range, mode).unwrap(), 1_000);
+    assert!(snapshot.nth(tree, &range, Direction::Backward, 3, mode).unwrap().is_some());
 }
 
 #[test]
