@@ -94,11 +94,7 @@ struct SlabView(Arc<dyn Snapshot>);
 
 impl View for SlabView {
     fn get(&self, key: &Key, see: &mut See<'_>) -> Result<bool, Error> {
-        let found = self.0.get(TREE, key, ReadMode::MayBlock)?;
-        if let Some(value) = &found {
-            see(value);
-        }
-        Ok(found.is_some())
+        Ok(self.0.read(TREE, key, ReadMode::MayBlock, see)?)
     }
 
     fn scan(&self, backward: bool, see: &mut See<'_>) -> Result<(), Error> {
