@@ -53,6 +53,16 @@ pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// back log and space, and starts quickly.
 pub const CHECKPOINT_SECONDS: u64 = 20;
 
+/// Room between the slots in use that is kept for slots to come, as a part of what is used: more than that is given back,
+/// down to half of it.
+pub const SPARE_PART: u64 = 4;
+
+/// Room that is kept in any case, in bytes.
+pub const SPARE_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// Ranges that are given back at a time, while no checkpoint can begin: some ten milliseconds.
+pub const PUNCHED_RANGES: usize = 4_096;
+
 /// How long what a checkpoint has freed and a snapshot held may stay before it is looked at again, in seconds.
 pub const TIDY_SECONDS: u64 = 1;
 

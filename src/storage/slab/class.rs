@@ -44,6 +44,58 @@ impl Class {
     }
 }
 
+/// Bytes of a block, of which a file system gives back no less.
+pub(super) const SPARE_BLOCK: u64 = 4_096;
+const BLOCK_GRAINS: u64 = SPARE_BLOCK / GRAIN;
+
+/// A set of the blocks of one extent, of which there are 64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Blocks(u64);
+
+impl Blocks {
+    pub(super) const ALL: Self = Self(u64::MAX);
+
+    /// Those that slots touch.
+    pub(super) fn of(class: Class, slots: Slots) -> Self {
+        let mut blocks = 0;
+        let mut next = 0;
+        while let Some(slot) = slots.first_from(next) {
+            let first = u64::from(slot) * class.grains();
+            let last = (first + class.grains() - 1) / BLOCK_GRAINS;
+            let up_to_last = u64::MAX >> (63 - last.min(63));
+            blocks |= up_to_last & (u64::MAX << (first / BLOCK_GRAINS).min(63));
+            next = slot + 1;
+        }
+        Self(blocks)
+    }
+
+    pub(super) fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    pub(super) fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    pub(super) fn count(self) -> u64 {
+        u64::from(self.0.count_ones())
+    }
+
+    /// Runs of blocks that lie one behind the other, as the first one and how many there are.
+    pub(super) fn runs(self) -> Vec<(u64, u64)> {
+        let mut runs = Vec::new();
+        let mut rest = self.0;
+        while rest != 0 {
+            let first = rest.trailing_zeros();
+            let length = (rest >> first).trailing_ones();
+            runs.push((u64::from(first), u64::from(length)));
+            let end = first + length;
+            rest = if end < 64 { rest & (u64::MAX << end) } else { 0 };
+        }
+        runs
+    }
+}
+
 /// A set of the slots of one extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Slots([u64; 4]);
@@ -123,6 +175,31 @@ mod tests {
             }
         }
         assert_eq!(Class::of(EXTENT + 1), None);
+    }
+
+    #[test]
+    fn blocks_are_those_that_slots_touch() {
+        let mut random = crate::testing::Random::from_environment();
+        for _ in 0..2_000 {
+            let class = Class::new(random.below(CLASSES.len() as u64) as u8).unwrap();
+            let (mut slots, mut touched) = (Slots::default(), [false; 64]);
+            for slot in (0..class.slots()).filter(|_| random.once_in(3)) {
+                slots.set(slot);
+                let first = u64::from(slot) * class.grains();
+                (first..first + class.grains())
+                    .for_each(|grain| touched[grain as usize / 4] = true);
+            }
+            let blocks = Blocks::of(class, slots);
+            assert_eq!(blocks.count(), touched.iter().filter(|is| **is).count() as u64);
+            let mut found = [false; 64];
+            for (first, length) in blocks.runs() {
+                (first..first + length).for_each(|block| found[block as usize] = true);
+            }
+            assert_eq!(found, touched);
+            assert_eq!(Blocks::ALL.without(blocks).with(blocks), Blocks::ALL);
+        }
+        assert_eq!(Blocks::ALL.runs(), [(0, 64)]);
+        assert_eq!(Blocks::default().runs(), []);
     }
 
     #[test]

@@ -195,9 +195,9 @@ impl Slab {
         self.space().lend()
     }
 
-    /// Makes lent extents free. Nobody writes to them any more.
-    pub(crate) fn give_back(&self, extents: Vec<u64>) {
-        self.space().give_back(extents);
+    /// Takes back lent extents, to which nobody writes any more. [`Slab::reclaim`] makes them free.
+    pub(crate) fn take_back(&self, extents: Vec<u64>) {
+        self.space().take_back(extents);
     }
 
     /// Writes an extent that is lent, from its start.
@@ -223,7 +223,7 @@ impl Slab {
         adopted.map_err(|problem| StorageError::corrupt(FILE, problem))
     }
 
-    /// Makes free what may be overwritten by now, and gives free extents back to the file system. Must not run beside
+    /// Makes free what may be overwritten by now, and gives back to the file system what is free. Must not run beside
     /// the writing of a checkpoint, which could take such an extent again.
     pub(crate) fn reclaim(&self) -> Result<(), StorageError> {
         let freed = self.space().reclaim();
@@ -231,9 +231,14 @@ impl Slab {
             for extent in &freed {
                 self.file.punch_hole(extent * EXTENT, EXTENT)?;
             }
+            // Slots of these are taken by checkpoints alone, none of which is being written.
+            let surplus = self.space().surplus();
+            for (offset, length) in surplus {
+                self.file.punch_hole(offset, length)?;
+            }
             // The lock is held until the file has been cut, since a load may take an extent there.
             let mut space = self.space();
-            space.give_back(freed);
+            space.make_extents_free(freed);
             let end = space.end();
             if self.file.length()? > end * EXTENT {
                 self.file.set_length(end * EXTENT)?;

@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Weak;
 
-use super::class::{Class, EXTENT_GRAINS, Slots};
+use super::class::{Blocks, Class, EXTENT_GRAINS, GRAIN, SPARE_BLOCK, Slots};
 use super::reference::Reference;
+use crate::limits::{PUNCHED_RANGES, SPARE_BYTES_MIN, SPARE_PART};
 
 /// Whoever holds it may still read what was released since. Every snapshot holds that of its time.
 #[derive(Debug, Default)]
@@ -36,6 +37,10 @@ pub(super) struct Space {
     released: Vec<(u64, u16)>,
     /// What earlier checkpoints do without, from the oldest on.
     waiting: VecDeque<Freed>,
+    /// Extents that were lent and came back, until their room on the disk has been given back.
+    returned: Vec<u64>,
+    /// Whether [`Space::surplus`] has left something for the next time.
+    has_surplus: bool,
 }
 
 /// Slots without use, as extent and grain, and the readers that may still need them.
@@ -47,6 +52,8 @@ struct Extent {
     class: Class,
     live: Slots,
     busy: Slots,
+    /// Blocks that take no room on the disk, as far as is known.
+    holes: Blocks,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +83,21 @@ impl Extent {
         if live.first_from(class.slots()).is_some() {
             return Err(format!("extent {number} has slots behind its last one (rule 12)"));
         }
-        Ok(Self { tree: record.tree, class, live, busy: live })
+        // What else is in it may take room: it was used before.
+        Ok(Self { tree: record.tree, class, live, busy: live, holes: Blocks::default() })
+    }
+
+    fn new(tree: u64, class: Class) -> Self {
+        let (live, busy) = (Slots::default(), Slots::default());
+        Self { tree, class, live, busy, holes: Blocks::ALL }
+    }
+
+    /// Blocks that take room for nothing.
+    fn spare(&self) -> Blocks {
+        if self.busy.count() == self.class.slots() {
+            return Blocks::default();
+        }
+        Blocks::ALL.without(Blocks::of(self.class, self.busy)).without(self.holes)
     }
 }
 
@@ -99,8 +120,7 @@ impl Space {
             Some(number) => *number,
             None => {
                 let number = self.free_extent();
-                let (live, busy) = (Slots::default(), Slots::default());
-                self.put(number, Extent { tree, class, live, busy }).ok()?;
+                self.put(number, Extent::new(tree, class)).ok()?;
                 number
             }
         };
@@ -108,6 +128,9 @@ impl Space {
         let slot = extent.busy.first_missing(class.slots())?;
         extent.busy.set(slot);
         extent.live.set(slot);
+        let mut taken = Slots::default();
+        taken.set(slot);
+        extent.holes = extent.holes.without(Blocks::of(class, taken));
         if extent.busy.count() == class.slots()
             && let Some(owner) = self.owners.get_mut(&tree)
         {
@@ -173,17 +196,22 @@ impl Space {
 
     /// An extent that nobody has, to be filled as a whole.
     pub(super) fn lend(&mut self) -> u64 {
-        let number = self.free_extent();
+        let number = self.returned.pop().unwrap_or_else(|| self.free_extent());
         self.lent.insert(number);
         number
     }
 
-    /// Makes extents free that nobody has: lent ones, or those that [`Space::reclaim`] returned.
-    pub(super) fn give_back(&mut self, extents: Vec<u64>) {
-        for number in extents {
-            self.lent.remove(&number);
-            self.free.insert(number);
+    /// Takes back what was lent. It is free once [`Space::reclaim`] has returned it.
+    pub(super) fn take_back(&mut self, extents: Vec<u64>) {
+        for number in &extents {
+            self.lent.remove(number);
         }
+        self.returned.extend(extents);
+    }
+
+    /// Makes extents free that [`Space::reclaim`] has returned.
+    pub(super) fn make_extents_free(&mut self, extents: Vec<u64>) {
+        self.free.extend(extents);
         while self.end > 1 && self.free.remove(&(self.end - 1)) {
             self.end -= 1;
         }
@@ -213,7 +241,9 @@ impl Space {
 
     /// Puts in an extent that was lent, as the checkpoint being written is to have it.
     pub(super) fn adopt(&mut self, number: u64, record: &ExtentRecord) -> Result<(), String> {
-        let extent = Extent::from_record(number, record)?;
+        let mut extent = Extent::from_record(number, record)?;
+        // It was free, and was written as far as it is used.
+        extent.holes = Blocks::ALL.without(Blocks::of(extent.class, extent.live));
         if !self.lent.remove(&number) {
             return Err(format!("extent {number} of a load was not lent to it (rule 14)"));
         }
@@ -224,7 +254,7 @@ impl Space {
     /// Makes free what may be overwritten by now, and returns the extents that nobody has any more. They are to be
     /// given back.
     pub(super) fn reclaim(&mut self) -> Vec<u64> {
-        let mut freed = Vec::new();
+        let mut freed = std::mem::take(&mut self.returned);
         while let Some((epoch, _)) = self.waiting.front()
             && epoch.strong_count() == 0
             && let Some((_, slots)) = self.waiting.pop_front()
@@ -238,9 +268,41 @@ impl Space {
         freed
     }
 
-    /// Whether slots wait for somebody who may read them.
+    /// Whether slots wait for somebody who may read them, extents came back, or there is more to give back than was.
     pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.returned.is_empty() || self.has_surplus
+    }
+
+    /// What is to be given back of extents that are partly used, as offsets and lengths in bytes: nothing as long as
+    /// it is little beside what is used, since it will be used again; otherwise as much as to make it very little. The
+    /// last extents come first, since slots are taken from the foremost.
+    pub(super) fn surplus(&mut self) -> Vec<(u64, u64)> {
+        let (mut used, mut spare) = (0, 0);
+        for extent in self.extents.values() {
+            used += u64::from(extent.busy.count()) * extent.class.grains() * GRAIN;
+            spare += extent.spare().count() * SPARE_BLOCK;
+        }
+        self.has_surplus = false;
+        let mut ranges = Vec::new();
+        if spare <= SPARE_BYTES_MIN.max(used / SPARE_PART) {
+            return ranges;
+        }
+        for (number, extent) in self.extents.iter_mut().rev() {
+            if spare <= used / SPARE_PART / 2 {
+                break;
+            }
+            if ranges.len() >= PUNCHED_RANGES {
+                self.has_surplus = true;
+                break;
+            }
+            let blocks = extent.spare();
+            let start = number * EXTENT_GRAINS * GRAIN;
+            let range = |(first, length)| (start + first * SPARE_BLOCK, length * SPARE_BLOCK);
+            ranges.extend(blocks.runs().into_iter().map(range));
+            extent.holes = extent.holes.with(blocks);
+            spare -= blocks.count() * SPARE_BLOCK;
+        }
+        ranges
     }
 
     fn free_extent(&mut self) -> u64 {
@@ -282,9 +344,9 @@ impl Space {
             .filter(|class| number > 0 && grain.is_multiple_of(class.grains()))
             .ok_or_else(|| format!("no slot begins at grain {} (rule 4)", reference.grain))?;
         let slot = (grain / class.grains()) as u16;
-        let (live, busy) = (Slots::default(), Slots::default());
         if !self.extents.contains_key(&number) {
-            self.put(number, Extent { tree: META, class, live, busy })?;
+            let holes = Blocks::default();
+            self.put(number, Extent { holes, ..Extent::new(META, class) })?;
         }
         let extent = self.extents.get_mut(&number);
         let Some(extent) = extent.filter(|found| found.tree == META && found.class == class) else {

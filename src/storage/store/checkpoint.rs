@@ -239,7 +239,7 @@ impl Shared {
     }
 
     /// Looks again soon when there is something left that a snapshot holds.
-    fn tidy_later(&self) {
+    pub(super) fn tidy_later(&self) {
         if self.has_threads() && self.pages.slab.has_waiting() {
             let at = Instant::now() + Duration::from_secs(TIDY_SECONDS);
             self.wanted().tidy_at = Some(at);

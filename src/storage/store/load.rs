@@ -131,7 +131,11 @@ impl Drop for SlabLoad {
     fn drop(&mut self) {
         // Nothing is written any more once this returns. What went wrong before was told then.
         drop(self.output.stop());
-        self.shared.pages.slab.give_back(self.filler.take_lent());
+        let lent = self.filler.take_lent();
+        if !lent.is_empty() {
+            self.shared.pages.slab.take_back(lent);
+            self.shared.tidy_later();
+        }
     }
 }
 

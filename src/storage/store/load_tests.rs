@@ -236,7 +236,8 @@ fn space_of_a_load_that_was_given_up_is_used_again() {
     }
     engine.checkpoint().unwrap();
     let length = disk.bytes("slab.data").len();
-    assert!(length < 4 * 262_144, "{length} bytes");
+    // What one load takes, the start of the file, and the meta tree.
+    assert!(length <= 8 * 262_144, "{length} bytes");
 }
 
 #[test]
