@@ -22,7 +22,7 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// How many bytes at the start of `bytes` may stand in a JSON string as they are: everything before the first
 /// quote, backslash or control character.
-pub(crate) fn plain_prefix(bytes: &[u8]) -> usize {
+pub fn plain_prefix(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let stops = stop_bits(u64::from_le_bytes(*word));

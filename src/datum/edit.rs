@@ -15,19 +15,20 @@ pub fn merge(left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
     let (Datum::Object(left), Datum::Object(right)) = (left, right) else {
         return Ok(without_literals(right).unwrap_or(Datum::Null));
     };
-    let mut merged = left.clone();
+    let mut changes = Vec::with_capacity(right.len());
     for (name, value) in right.iter() {
-        let value = match (value, left.get(name)) {
-            (Datum::Object(object), Some(before)) if object.pseudo_type() != Some(LITERAL) => {
-                Some(merge(before, value)?)
-            }
-            _ => without_literals(value),
+        let is_object = |object: &Object| object.pseudo_type() != Some(LITERAL);
+        let before = match value {
+            Datum::Object(object) if is_object(object) => left.field(name),
+            _ => None,
         };
-        merged = match value {
-            Some(value) => merged.with(name.clone(), value),
-            None => merged.without(name),
+        let value = match before {
+            Some(before) => Some(merge(&before, value)?),
+            None => without_literals(value),
         };
+        changes.push((name.clone(), value));
     }
+    let merged = left.clone().merged(changes);
     if merged.pseudo_type() == Some(LITERAL) {
         return Err(DatumError::logic(STRAY_LITERAL));
     }
@@ -150,8 +151,8 @@ fn pluck(value: &Datum, path: &Path, arrays: Arrays) -> Result<Datum, DatumError
     let mut plucked = ObjectBuilder::new();
     match path {
         Path::Field(name) => {
-            if let Some(value) = value.as_object()?.get(name) {
-                plucked.insert(name.clone(), value.clone());
+            if let Some(value) = value.as_object()?.field(name) {
+                plucked.insert(name.clone(), value);
             }
         }
         Path::All(paths) => {
@@ -163,9 +164,9 @@ fn pluck(value: &Datum, path: &Path, arrays: Arrays) -> Result<Datum, DatumError
         }
         Path::Inside(fields) => {
             for (name, path) in fields {
-                let Some(inner) = value.as_object()?.get(name) else { continue };
+                let Some(inner) = value.as_object()?.field(name) else { continue };
                 // A path that does not fit the value picks nothing.
-                if let Ok(inner) = pluck(inner, path, Arrays::Enter) {
+                if let Ok(inner) = pluck(&inner, path, Arrays::Enter) {
                     plucked.insert(name.clone(), inner);
                 }
             }
@@ -187,7 +188,7 @@ fn drop_fields(object: Object, path: &Path) -> Object {
         Path::Field(name) => object.without(name),
         Path::All(paths) => paths.iter().fold(object, drop_fields),
         Path::Inside(fields) => fields.iter().fold(object, |object, (name, path)| {
-            match object.get(name).map(|value| without(value, path, Arrays::Enter)) {
+            match object.field(name).map(|value| without(&value, path, Arrays::Enter)) {
                 Some(Ok(value)) => object.with(name.clone(), value),
                 // A path that does not fit the value drops nothing.
                 Some(Err(_)) | None => object,
@@ -199,7 +200,7 @@ fn drop_fields(object: Object, path: &Path) -> Object {
 fn are_in(value: &Datum, path: &Path) -> Result<bool, DatumError> {
     match path {
         Path::Field(name) => {
-            Ok(value.as_object()?.get(name).is_some_and(|value| !matches!(value, Datum::Null)))
+            Ok(value.as_object()?.field(name).is_some_and(|value| !matches!(value, Datum::Null)))
         }
         Path::All(paths) => {
             for path in paths {
@@ -211,8 +212,8 @@ fn are_in(value: &Datum, path: &Path) -> Result<bool, DatumError> {
         }
         Path::Inside(fields) => {
             for (name, path) in fields {
-                let Some(value) = value.as_object()?.get(name) else { return Ok(false) };
-                if !are_in(value, path)? {
+                let Some(value) = value.as_object()?.field(name) else { return Ok(false) };
+                if !are_in(&value, path)? {
                     return Ok(false);
                 }
             }

@@ -27,6 +27,9 @@ pub fn write_json(datum: &Datum, out: &mut Vec<u8>) {
             out.push(b']');
         }
         Datum::Object(object) => {
+            if let Some(stored) = object.stored() {
+                return stored.write_json(out);
+            }
             out.push(b'{');
             for (i, (name, value)) in object.iter().enumerate() {
                 if i > 0 {

@@ -1,6 +1,6 @@
 //! The value type alone: what a ReQL datum is, how it orders, how it prints.
 //!
-//! Knows nothing of terms, tables, sockets or storage. Times and geometry are objects with a `$reql_type$` field,
+//! Knows nothing of terms, tables, sockets or storage, but in which form an object is stored. Times and geometry are objects with a `$reql_type$` field,
 //! as in RethinkDB; binary strings are a variant of their own. Values are cheap to clone: everything large sits
 //! behind an `Arc`.
 
@@ -15,6 +15,7 @@ mod order;
 mod pretty;
 mod pseudo;
 mod size;
+mod stored;
 pub mod time;
 
 pub use binary::{base64_bytes, base64_text};
@@ -25,6 +26,7 @@ pub use json::write_json;
 pub use number::{MAX_SAFE_INTEGER, number_to_json, number_to_text, safe_integer};
 pub use object::{Object, ObjectBuilder};
 pub use pseudo::pseudo_typed;
+pub use stored::{FieldChange, StoredError, StoredObject};
 
 use std::sync::Arc;
 
@@ -259,12 +261,17 @@ impl Datum {
 
     /// The value of a field, or `No attribute` with the object printed.
     pub fn get_or_error(&self, field: &str) -> Result<&Datum, DatumError> {
-        self.as_object()?.get(field).ok_or_else(|| {
-            DatumError::non_existence(format!(
-                "No attribute `{field}` in object:\n{}",
-                self.print()
-            ))
-        })
+        self.as_object()?.get(field).ok_or_else(|| self.no_attribute(field))
+    }
+
+    /// As [`Datum::get_or_error`], decoded without its neighbours.
+    pub fn field_or_error(&self, field: &str) -> Result<Datum, DatumError> {
+        self.as_object()?.field(field).ok_or_else(|| self.no_attribute(field))
+    }
+
+    fn no_attribute(&self, field: &str) -> DatumError {
+        let message = format!("No attribute `{field}` in object:\n{}", self.print());
+        DatumError::non_existence(message)
     }
 
     /// Fails for minval and maxval, anywhere in the value: they have no JSON form.

@@ -1,53 +1,99 @@
-//! Objects: fields sorted by the bytes of their names, shared behind an `Arc`.
-//!
-//! The representation is private, so that a stored document can later stand behind the same calls unrebuilt.
+//! Objects: fields sorted by the bytes of their names, shared behind an `Arc`. One that was read from a table is its
+//! stored form until something looks into it, so that passing it on, or reading one field, decodes nothing else.
 
 use std::sync::Arc;
 
+use super::stored::{FieldChange, LazyObject, StoredObject};
 use super::{Datum, REQL_TYPE};
 
 /// An immutable object. Cloning shares the fields.
 #[derive(Clone, Debug)]
-pub struct Object(Arc<Vec<(Arc<str>, Datum)>>);
+pub struct Object(Repr);
+
+type Fields = Vec<(Arc<str>, Datum)>;
+
+#[derive(Clone, Debug)]
+enum Repr {
+    Fields(Arc<Fields>),
+    Stored(Arc<LazyObject>),
+}
 
 impl Object {
     /// The object without fields.
     pub fn empty() -> Self {
-        Object(Arc::new(Vec::new()))
+        Object::of(Vec::new())
     }
 
-    /// The value of a field. O(log n).
+    /// An object as a table keeps it.
+    pub fn from_stored(stored: StoredObject) -> Self {
+        Object(Repr::Stored(Arc::new(LazyObject::new(stored))))
+    }
+
+    fn of(fields: Fields) -> Self {
+        Object(Repr::Fields(Arc::new(fields)))
+    }
+
+    /// The stored form, if it is one.
+    pub fn stored(&self) -> Option<&StoredObject> {
+        match &self.0 {
+            Repr::Fields(_) => None,
+            Repr::Stored(lazy) => Some(lazy.stored()),
+        }
+    }
+
+    /// The value of a field. O(log n). Decodes all fields; [`Object::field`] does not.
     pub fn get(&self, name: &str) -> Option<&Datum> {
-        let at = self.find(name).ok()?;
-        self.0.get(at).map(|(_, value)| value)
+        let fields = self.fields();
+        let at = find(fields, name).ok()?;
+        fields.get(at).map(|(_, value)| value)
+    }
+
+    /// The value of a field, decoded without its neighbours. O(log n).
+    pub fn field(&self, name: &str) -> Option<Datum> {
+        match &self.0 {
+            Repr::Fields(_) => self.get(name).cloned(),
+            Repr::Stored(lazy) => lazy.field(name),
+        }
     }
 
     /// Whether it has that field.
     pub fn contains(&self, name: &str) -> bool {
-        self.find(name).is_ok()
+        match &self.0 {
+            Repr::Fields(fields) => find(fields, name).is_ok(),
+            Repr::Stored(lazy) => lazy.contains(name),
+        }
     }
 
     /// How many fields it has.
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Repr::Fields(fields) => fields.len(),
+            Repr::Stored(lazy) => lazy.stored().len(),
+        }
     }
 
     /// Whether it has no fields.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// The fields in order of their names' bytes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Datum)> + DoubleEndedIterator {
-        self.0.iter().map(|(name, value)| (name, value))
+        self.fields().iter().map(|(name, value)| (name, value))
     }
 
     /// The value of `$reql_type$` when it is a string.
     pub fn pseudo_type(&self) -> Option<&str> {
         // `$` sorts before letters and digits: in most documents the first name already tells that it is absent.
-        match self.0.first() {
-            Some((name, _)) if name.as_bytes().first().is_some_and(|b| *b <= b'$') => {}
-            _ => return None,
+        let may_be = match &self.0 {
+            Repr::Fields(fields) => {
+                let first = fields.first().and_then(|(name, _)| name.as_bytes().first());
+                first.is_some_and(|byte| *byte <= b'$')
+            }
+            Repr::Stored(lazy) => lazy.has_reql_type(),
+        };
+        if !may_be {
+            return None;
         }
         match self.get(REQL_TYPE) {
             Some(Datum::String(name)) => Some(name),
@@ -55,32 +101,77 @@ impl Object {
         }
     }
 
-    /// The same object with one field set. Copies the field list unless this is its only owner.
-    pub fn with(mut self, name: Arc<str>, value: Datum) -> Self {
-        let found = self.find(&name);
-        let fields = Arc::make_mut(&mut self.0);
-        match found {
-            Ok(at) => {
-                if let Some(slot) = fields.get_mut(at) {
-                    slot.1 = value;
-                }
+    /// Whether both are the same value and neither is of a pseudo type, as far as that can be told without decoding all
+    /// of them.
+    pub(super) fn equals(&self, other: &Self) -> Option<bool> {
+        match (&self.0, &other.0) {
+            (Repr::Stored(left), Repr::Stored(right))
+                if !left.has_reql_type() && !right.has_reql_type() =>
+            {
+                Some(Arc::ptr_eq(left, right) || left.equals(right))
             }
-            Err(at) => fields.insert(at, (name, value)),
+            _ => None,
         }
-        self
+    }
+
+    /// The same object with some fields set or removed. The changes are sorted by name, none twice. Copies the fields
+    /// unless this is their only owner.
+    pub fn merged(self, changes: Vec<FieldChange>) -> Self {
+        if changes.is_empty() {
+            return self;
+        }
+        // What cannot be stored can be in an object all the same.
+        if let Repr::Stored(lazy) = &self.0
+            && let Ok(merged) = lazy.stored().merged(&changes)
+        {
+            return Object::from_stored(merged);
+        }
+        let mut fields = self.into_fields();
+        for (name, value) in changes {
+            match (find(&fields, &name), value) {
+                (Ok(at), Some(value)) => {
+                    if let Some(slot) = fields.get_mut(at) {
+                        slot.1 = value;
+                    }
+                }
+                (Err(at), Some(value)) => fields.insert(at, (name, value)),
+                (Ok(at), None) => drop(fields.remove(at)),
+                (Err(_), None) => {}
+            }
+        }
+        Object::of(fields)
+    }
+
+    /// The same object with one field set.
+    pub fn with(self, name: Arc<str>, value: Datum) -> Self {
+        self.merged(vec![(name, Some(value))])
     }
 
     /// The same object without one field.
-    pub fn without(mut self, name: &str) -> Self {
-        if let Ok(at) = self.find(name) {
-            Arc::make_mut(&mut self.0).remove(at);
+    pub fn without(self, name: &str) -> Self {
+        if !self.contains(name) {
+            return self;
         }
-        self
+        self.merged(vec![(Arc::from(name), None)])
     }
 
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(have, _)| have.as_bytes().cmp(name.as_bytes()))
+    fn fields(&self) -> &Fields {
+        match &self.0 {
+            Repr::Fields(fields) => fields,
+            Repr::Stored(lazy) => lazy.decoded().fields(),
+        }
     }
+
+    fn into_fields(self) -> Fields {
+        match self.0 {
+            Repr::Fields(fields) => Arc::unwrap_or_clone(fields),
+            Repr::Stored(lazy) => lazy.decoded().fields().clone(),
+        }
+    }
+}
+
+fn find(fields: &Fields, name: &str) -> Result<usize, usize> {
+    fields.binary_search_by(|(have, _)| have.as_bytes().cmp(name.as_bytes()))
 }
 
 impl FromIterator<(Arc<str>, Datum)> for Object {
@@ -150,6 +241,6 @@ impl ObjectBuilder {
 
     /// The finished object.
     pub fn build(self) -> Object {
-        Object(Arc::new(self.fields))
+        Object::of(self.fields)
     }
 }

@@ -85,7 +85,11 @@ impl PartialOrd for Datum {
 
 impl PartialEq for Datum {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
+        let equal = match (self, other) {
+            (Datum::Object(a), Datum::Object(b)) => a.equals(b),
+            _ => None,
+        };
+        equal.unwrap_or_else(|| self.cmp(other) == Ordering::Equal)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Object, REQL_TYPE, TIME, base64_bytes};
 /// The value that this object stands for: itself, unless its `$reql_type$` says otherwise. Times are brought into their
 /// one form (milliseconds, `+hh:mm`), byte strings become [`Datum::Binary`].
 pub fn pseudo_typed(object: Object) -> Result<Datum, DatumError> {
-    let Some(name) = object.get(REQL_TYPE) else { return Ok(Datum::Object(object)) };
+    let Some(name) = object.field(REQL_TYPE) else { return Ok(Datum::Object(object)) };
     let Datum::String(name) = name else {
         return Err(DatumError::logic(format!(
             "Error: Field `{REQL_TYPE}` must be a string (got `{}` of type {}):\n{}",

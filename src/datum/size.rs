@@ -17,6 +17,9 @@ impl Datum {
                 2 + values.iter().map(|value| value.approximate_size() + 1).sum::<usize>()
             }
             Datum::Object(object) => {
+                if let Some(stored) = object.stored() {
+                    return stored.json().len();
+                }
                 let field = |(name, value): (&std::sync::Arc<str>, &Datum)| {
                     name.len() + 4 + value.approximate_size()
                 };

@@ -16,7 +16,7 @@ use super::value::Val;
 use crate::datum::Datum;
 use crate::limits;
 use crate::storage::{Commit, CommitSequence, Durability, ReadMode, StorageError};
-use crate::table::{Document, TableError, TableReader};
+use crate::table::{TableError, TableReader};
 
 /// Told to a running query from outside: stop.
 #[derive(Clone, Debug, Default)]
@@ -206,14 +206,6 @@ impl Env {
     /// The table at the last commit point.
     pub fn reader(&self, table: &TableRef) -> Result<TableReader> {
         table.table.reader(self.read_mode()).map_err(|error| self.table_error(table, error))
-    }
-
-    /// The value of a stored document.
-    pub fn decode(&self, table: &TableRef, document: &Document) -> Result<Datum> {
-        document.decode().map_err(|error| {
-            let table_id = table.table.id();
-            self.table_error(table, TableError::Document { table: table_id, error })
-        })
     }
 
     /// What a failing table means to the query.

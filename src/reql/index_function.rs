@@ -98,7 +98,7 @@ struct TermIndex {
 
 impl IndexFunction for TermIndex {
     fn value(&self, document: &Document) -> Option<Datum> {
-        let row = document.decode().ok()?;
+        let row = document.brief_value();
         let context = detached()?;
         let env = Env::new(context, self.program.clone(), CancelFlag::default(), true).ok()?;
         self.func.call_datum(&env, &[row]).ok()

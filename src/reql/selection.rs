@@ -247,7 +247,7 @@ pub struct SingleSelection {
 impl SingleSelection {
     /// The document that was found by reading it.
     pub fn of_document(table: TableRef, document: Datum) -> Result<SingleSelection> {
-        let key = PrimaryKey::encode(document.get_or_error(table.table.primary_key())?)?;
+        let key = PrimaryKey::encode(&document.field_or_error(table.table.primary_key())?)?;
         Ok(SingleSelection { table, key, found: Some(document) })
     }
 
@@ -258,7 +258,7 @@ impl SingleSelection {
         }
         let reader = env.reader(&self.table)?;
         match reader.get(&self.key).map_err(|error| env.table_error(&self.table, error))? {
-            Some(document) => env.decode(&self.table, &document),
+            Some(document) => Ok(document.value()),
             None => Ok(Datum::Null),
         }
     }

@@ -6,7 +6,6 @@
 //! committed goes, in order, to the [`ChangeSink`] the table was opened with (`change.rs`).
 
 pub mod change;
-pub mod document;
 pub mod index;
 pub mod index_scan;
 pub mod key;
@@ -24,8 +23,8 @@ use std::sync::{Arc, RwLock};
 
 use uuid::Uuid;
 
+pub use crate::datum::{StoredError as DocumentError, StoredObject as Document};
 pub use change::{ChangeSink, CommittedChanges, DocumentChange, NoSink};
-pub use document::{Document, DocumentError};
 pub use index::{Index, IndexFunction, IndexKind, Ordered};
 pub use index_scan::{IndexScan, IndexedDocument};
 pub use key::{PrimaryKey, key_range};

@@ -83,14 +83,14 @@ impl IndexRows {
         }
     }
 
-    fn row(&self, env: &Env, found: &IndexedDocument) -> Result<Datum> {
+    fn row(&self, batch: &BatchSpec, found: &IndexedDocument) -> Datum {
         let value = || self.index.value_of(&found.document, found.tag).unwrap_or(Datum::Null);
-        let document = || env.decode(&self.table, &found.document);
-        Ok(match self.row {
-            IndexRow::Document => document()?,
+        let document = || batch.value_of(&found.document);
+        match self.row {
+            IndexRow::Document => document(),
             IndexRow::Value => value(),
-            IndexRow::Both => Datum::array(vec![value(), document()?]),
-        })
+            IndexRow::Both => Datum::array(vec![value(), document()]),
+        }
     }
 }
 
@@ -108,7 +108,7 @@ impl Stream for IndexRows {
             && let Some(found) = self.next.take()
         {
             budget.take_sized(found.document.json().len());
-            rows.push(self.row(env, &found)?);
+            rows.push(self.row(batch, &found));
             self.passed += 1;
             self.next = self.read(env)?;
         }

@@ -35,6 +35,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use crate::datum::Datum;
+use crate::table::Document;
 
 use super::env::Env;
 use super::error::{Error, Result};
@@ -123,6 +124,12 @@ impl BatchSpec {
         until: None,
         terminal: true,
     };
+
+    /// A document as a row of such a batch. What the server reads for itself it may keep, so that its bytes must be its
+    /// own; what goes to the client is soon gone.
+    pub fn value_of(&self, document: &Document) -> Datum {
+        if self.terminal { document.value() } else { document.brief_value() }
+    }
 
     /// The same with at most so many rows; at least one.
     #[must_use]

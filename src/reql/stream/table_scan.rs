@@ -57,7 +57,7 @@ impl Stream for TableScan {
             && let Some(document) = self.next.take()
         {
             budget.take_sized(document.json().len());
-            rows.push(env.decode(&self.table, &document)?);
+            rows.push(batch.value_of(&document));
             self.passed += 1;
             self.next = self.read(env)?;
         }

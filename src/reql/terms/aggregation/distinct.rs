@@ -96,7 +96,7 @@ struct KeyOf {
 
 impl Transform for KeyOf {
     fn apply(&self, _env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
-        out.push(row.get_or_error(&self.key)?.clone());
+        out.push(row.field_or_error(&self.key)?);
         Ok(())
     }
 }

@@ -43,8 +43,8 @@ pub(super) fn prepared_field(args: &Args<'_>) -> Result<Prepared> {
 
 /// The value of a field, or `No attribute` with the object printed.
 pub(super) fn field_of(object: &Object, name: &str) -> std::result::Result<Datum, DatumError> {
-    match object.get(name) {
-        Some(value) => Ok(value.clone()),
+    match object.field(name) {
+        Some(value) => Ok(value),
         None => Err(DatumError::non_existence(format!(
             "No attribute `{name}` in object:\n{}",
             Datum::Object(object.clone()).try_print()?

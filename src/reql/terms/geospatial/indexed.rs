@@ -84,7 +84,7 @@ fn get_nearest(args: &Args<'_>) -> Result<Val> {
     let mut rows = Vec::with_capacity(nearest.len());
     for (meters, document) in nearest {
         let dist = Datum::Number(unit.from_meters(meters));
-        let doc = args.env.decode(&table, &document)?;
+        let doc = document.value();
         rows.push(Datum::object([("dist", dist), ("doc", doc)]));
     }
     args.env.check_array_size(rows.len())?;
@@ -242,7 +242,7 @@ impl Stream for Intersecting {
             && let Some(document) = self.next.take()
         {
             budget.take_sized(document.json().len());
-            rows.push(env.decode(&self.found.table, &document)?);
+            rows.push(document.value());
             self.next = self.read(env)?;
         }
         Ok(rows)

@@ -242,7 +242,7 @@ impl ChangeStream {
         let options = self.options;
         let done = match &mut initial {
             Initial::Point(document) => {
-                let value = value(env, &self.table, document.as_ref())?;
+                let value = value(document.as_ref());
                 self.rows.push_back(row([("new_val", value)], options, "initial"));
                 true
             }
@@ -256,7 +256,7 @@ impl ChangeStream {
                     let document =
                         scan.next().map_err(|error| env.table_error(&self.table, error))?;
                     let Some(document) = document else { break true };
-                    let value = env.decode(&self.table, &document)?;
+                    let value = document.value();
                     self.rows.push_back(row([("new_val", value)], options, "initial"));
                     read += 1;
                 }
@@ -271,7 +271,7 @@ impl ChangeStream {
     }
 
     /// Takes what has arrived.
-    fn take_changes(&mut self, env: &Env, most: usize) -> Result<()> {
+    fn take_changes(&mut self, most: usize) {
         let Drained { changes, skipped, ended } = self.subscription.drain(most);
         if skipped > 0 {
             let message =
@@ -281,8 +281,8 @@ impl ChangeStream {
         let new = changes.into_iter().filter(|change| change.sequence > self.after);
         let pairs = if self.options.squash { squash(new) } else { new.map(Pair::of).collect() };
         for pair in pairs {
-            let old = value(env, &self.table, pair.before())?;
-            let new = value(env, &self.table, pair.after())?;
+            let old = value(pair.before());
+            let new = value(pair.after());
             let kind = match (&old, &new) {
                 (Datum::Null, _) => "add",
                 (_, Datum::Null) => "remove",
@@ -293,7 +293,6 @@ impl ChangeStream {
         if ended == Some(Ended::TableDropped) {
             self.ended = true;
         }
-        Ok(())
     }
 }
 
@@ -303,7 +302,7 @@ impl Stream for ChangeStream {
             self.read_initial(env, batch.max_rows)?;
         }
         if self.initial.is_none() && self.rows.len() < batch.max_rows {
-            self.take_changes(env, batch.max_rows)?;
+            self.take_changes(batch.max_rows);
         }
         if self.rows.is_empty() && self.ended {
             return Err(Error::op_failed("Changefeed aborted (unavailable)."));
@@ -364,11 +363,8 @@ fn squash(changes: impl Iterator<Item = Arc<Change>>) -> Vec<Pair> {
     pairs
 }
 
-fn value(env: &Env, table: &TableRef, document: Option<&Document>) -> Result<Datum> {
-    match document {
-        Some(document) => env.decode(table, document),
-        None => Ok(Datum::Null),
-    }
+fn value(document: Option<&Document>) -> Datum {
+    document.map_or(Datum::Null, Document::value)
 }
 
 fn row<const N: usize>(fields: [(&str, Datum); N], options: Options, kind: &str) -> Datum {

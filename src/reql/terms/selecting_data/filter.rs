@@ -106,12 +106,12 @@ fn matches_object(pattern: &Datum, value: &Datum) -> Result<bool> {
     }
     let fields = pattern.as_object()?;
     for (name, wanted) in fields.iter() {
-        let Some(found) = value.as_object()?.get(name) else {
+        let Some(found) = value.as_object()?.field(name) else {
             return Err(Error::non_existence(format!("No attribute `{name}` in object.")));
         };
-        let equal = match (wanted, found) {
-            (Datum::Object(_), Datum::Object(_)) => matches_object(wanted, found)?,
-            _ => wanted == found,
+        let equal = match (wanted, &found) {
+            (Datum::Object(_), Datum::Object(_)) => matches_object(wanted, &found)?,
+            _ => *wanted == found,
         };
         if !equal {
             return Ok(false);

@@ -101,7 +101,7 @@ impl DocumentsByKey {
             let found =
                 self.reader.get(&key).map_err(|error| env.table_error(&self.table, error))?;
             if let Some(document) = found {
-                return env.decode(&self.table, &document).map(Some);
+                return Ok(Some(document.value()));
             }
         }
         Ok(None)

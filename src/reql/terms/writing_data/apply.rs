@@ -48,7 +48,7 @@ fn write_stream(
     while !selection.stream.is_exhausted() {
         let mut keys = Vec::new();
         for row in selection.stream.next_batch(args.env, &BatchSpec::TERMINAL)? {
-            keys.push(PrimaryKey::encode(row.get_or_error(&primary_key)?)?);
+            keys.push(PrimaryKey::encode(&row.field_or_error(&primary_key)?)?);
         }
         writer.write(&keys, replacer, summary)?;
     }
@@ -104,7 +104,7 @@ impl<'a> Writer<'a> {
             let found =
                 reader.get(key).map_err(|error| self.env.table_error(&self.table, error))?;
             let old = match found {
-                Some(document) => self.env.decode(&self.table, &document)?,
+                Some(document) => document.value(),
                 None => Datum::Null,
             };
             let (fate, new) = match self.change_system(at, key, &old, replacer) {
@@ -157,7 +157,7 @@ fn write_keys(
         // A write that met another in between decides anew, from some key on.
         outcomes.truncate(at);
         let old = match stored {
-            Some(document) => env.decode(table, document)?,
+            Some(document) => document.value(),
             None => Datum::Null,
         };
         let key = keys.get(at).ok_or_else(|| Error::internal("A key without a number."))?;

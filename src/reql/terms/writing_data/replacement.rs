@@ -24,13 +24,13 @@ pub fn check(
             )));
         }
     };
-    let Some(value) = object.get(primary_key) else {
+    let Some(value) = object.field(primary_key) else {
         return Err(Error::logic(format!(
             "Inserted object must have primary key `{primary_key}`:\n{}",
             new.truncated_print()
         )));
     };
-    if PrimaryKey::encode(value)? != *key {
+    if PrimaryKey::encode(&value)? != *key {
         let message = match old {
             Datum::Null => format!(
                 "Primary key `{primary_key}` cannot be changed (null -> {})",

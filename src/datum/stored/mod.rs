@@ -1,8 +1,9 @@
-//! A stored document: its JSON text behind a table of where its fields are.
-//! Knows values and bytes; must not know keys, trees or terms.
+//! An object as tables keep it: its JSON text behind a table of where its fields are.
+//! Knows values and bytes; must not know keys, tables or terms.
 //!
 //! Most reads want a document as it is, so the text is kept exactly as the wire carries it; most others want one
-//! field, so the table leads to it without a look at its neighbours.
+//! field, so the table leads to it without a look at its neighbours. A change of some fields copies the text of the
+//! others.
 //!
 //! ```text
 //! offset  bytes
@@ -17,12 +18,19 @@
 //! Valid: the table fits, and the text begins with `{` and ends with `}`. That is checked before anything is read;
 //! the rest is checked by whatever reads it, and what does not fit is an error.
 
+mod lazy;
 mod text;
+mod write;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::datum::{Datum, Object, write_json};
+use super::{Datum, Object, REQL_TYPE, write_json};
 use crate::limits::{DOCUMENT_DEPTH, STORAGE_VALUE_BYTES};
+
+pub(super) use lazy::LazyObject;
+pub use write::FieldChange;
 
 const FORM: u8 = 1;
 const WIDE: u8 = 1;
@@ -31,7 +39,7 @@ const HEADER_BYTES: usize = 6;
 
 /// Why a value cannot be stored, or stored bytes cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DocumentError {
+pub enum StoredError {
     /// Only objects are documents.
     #[error("a document must be an object")]
     NotAnObject,
@@ -62,47 +70,30 @@ pub enum DocumentError {
     },
 }
 
-/// A document in its stored form. Cheap to clone.
+/// An object in its stored form. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct StoredObject {
     bytes: Bytes,
     /// Where the text begins.
     text: usize,
     fields: usize,
 }
 
-impl Document {
+impl StoredObject {
     /// Encodes a value, which must be an object.
-    pub fn encode(value: &Datum) -> Result<Self, DocumentError> {
-        let Datum::Object(object) = value else { return Err(DocumentError::NotAnObject) };
-        check_storable(value, DOCUMENT_DEPTH)?;
-        let mut text = Vec::with_capacity(256);
-        let mut table = Vec::with_capacity(object.len());
-        let escaped = write_text(object, &mut text, &mut table);
-        let wide = text.len() > usize::from(u16::MAX);
-        let flags = if wide { WIDE } else { 0 } | if escaped { ESCAPED } else { 0 };
-        let width = width_of(flags);
-        let text_at = HEADER_BYTES + table.len() * 2 * width;
-        let length = text_at + text.len();
-        if length > STORAGE_VALUE_BYTES {
-            return Err(DocumentError::TooLong { length, limit: STORAGE_VALUE_BYTES });
+    pub fn encode(value: &Datum) -> Result<Self, StoredError> {
+        match value {
+            Datum::Object(object) => match object.stored() {
+                Some(stored) => Ok(stored.clone()),
+                None => write::encode(object),
+            },
+            _ => Err(StoredError::NotAnObject),
         }
-        let mut bytes = Vec::with_capacity(length);
-        bytes.extend_from_slice(&[FORM, flags]);
-        // Bounded by the length just checked, as are the offsets.
-        bytes.extend_from_slice(&(table.len() as u32).to_le_bytes());
-        for (name, value) in &table {
-            for offset in [*name as u32, *value as u32] {
-                bytes.extend(offset.to_le_bytes().into_iter().take(width));
-            }
-        }
-        bytes.extend_from_slice(&text);
-        Ok(Self { bytes: bytes.into(), text: text_at, fields: table.len() })
     }
 
     /// Takes stored bytes; fails when they cannot be a document.
-    pub fn from_stored(bytes: Bytes) -> Result<Self, DocumentError> {
-        let damaged = |problem, at| DocumentError::Damaged { problem, at };
+    pub fn from_stored(bytes: Bytes) -> Result<Self, StoredError> {
+        let damaged = |problem, at| StoredError::Damaged { problem, at };
         let header: &[u8; HEADER_BYTES] =
             bytes.first_chunk().ok_or(damaged("too short", bytes.len()))?;
         let [form, flags, count @ ..] = *header;
@@ -139,39 +130,102 @@ impl Document {
         out.extend_from_slice(self.json());
     }
 
-    /// The whole value.
-    pub fn decode(&self) -> Result<Datum, DocumentError> {
+    /// The value, which is decoded when something looks into it. It has bytes of its own, so that it can be kept.
+    pub fn value(&self) -> Datum {
+        let bytes = Bytes::copy_from_slice(&self.bytes);
+        Datum::Object(Object::from_stored(Self { bytes, ..*self }))
+    }
+
+    /// As [`StoredObject::value`], with the bytes that the engine may have lent: for a value that is soon gone.
+    pub fn brief_value(&self) -> Datum {
+        Datum::Object(Object::from_stored(self.clone()))
+    }
+
+    /// The whole value, decoded at once.
+    pub fn decode(&self) -> Result<Datum, StoredError> {
         match text::parse(self.json())? {
             object @ Datum::Object(_) => Ok(object),
-            _ => Err(DocumentError::Damaged { problem: "not an object", at: 0 }),
+            _ => Err(StoredError::Damaged { problem: "not an object", at: 0 }),
         }
     }
 
+    /// How many fields it has.
+    pub(super) fn len(&self) -> usize {
+        self.fields
+    }
+
+    /// Whether it has that field.
+    pub(super) fn contains(&self, name: &str) -> Result<bool, StoredError> {
+        Ok(self.find_unquoted(name)?.is_some())
+    }
+
+    /// Whether it has a field that says it is of a pseudo type.
+    pub(super) fn has_reql_type(&self) -> Result<bool, StoredError> {
+        // `$` sorts before letters and digits: in most documents the first name already tells that it is absent.
+        if !self.is_escaped() && !matches!(self.name_text(0), Ok([first, ..]) if *first <= b'$') {
+            return Ok(false);
+        }
+        self.contains(REQL_TYPE)
+    }
+
     /// The value of a field, or `None` when there is no such field. Decodes nothing else.
-    pub fn field(&self, name: &str) -> Result<Option<Datum>, DocumentError> {
+    pub fn field(&self, name: &str) -> Result<Option<Datum>, StoredError> {
         self.field_json(name)?.map(text::parse).transpose()
     }
 
     /// A field's value as JSON.
-    pub fn field_json(&self, name: &str) -> Result<Option<&[u8]>, DocumentError> {
-        let mut quoted = Vec::new();
-        let name = match name.bytes().all(is_plain) {
-            true => name.as_bytes(),
-            false => {
-                write_json(&Datum::string(name), &mut quoted);
-                quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()
-            }
-        };
-        match self.find(name)? {
+    pub fn field_json(&self, name: &str) -> Result<Option<&[u8]>, StoredError> {
+        match self.find_unquoted(name)? {
             Some(at) => Ok(Some(self.value_text(at)?)),
             None => Ok(None),
         }
     }
 
+    /// Whether both are the same value, when neither is of a pseudo type. Decodes what is written differently.
+    pub(super) fn equals(&self, other: &Self) -> Result<bool, StoredError> {
+        if self.json() == other.json() {
+            return Ok(true);
+        }
+        if self.fields != other.fields {
+            return Ok(false);
+        }
+        for at in 0..self.fields {
+            // Two zeros are one number, and times are what their instants are.
+            let (left, right) = (self.value_text(at)?, other.value_text(at)?);
+            let same = self.name_text(at)? == other.name_text(at)?
+                && (left == right || text::parse(left)? == text::parse(right)?);
+            if !same {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_escaped(&self) -> bool {
+        self.bytes.get(1).is_some_and(|flags| flags & ESCAPED != 0)
+    }
+
+    /// The number of the field with this name.
+    fn find_unquoted(&self, name: &str) -> Result<Option<usize>, StoredError> {
+        if name.bytes().all(is_plain) {
+            return self.find(name.as_bytes());
+        }
+        let mut quoted = Vec::new();
+        write_json(&Datum::string(name), &mut quoted);
+        self.find(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
+    }
+
+    /// A field's name.
+    fn name(&self, field: usize) -> Result<Cow<'_, str>, StoredError> {
+        let (name, value) = self.offsets(field)?;
+        let quoted = name.checked_sub(1).zip(value.checked_sub(1));
+        let quoted = quoted.and_then(|(start, end)| self.json().get(start..end));
+        text::string(quoted.unwrap_or_default())
+    }
+
     /// The number of the field with this name, which is given as the text has it.
-    fn find(&self, name: &[u8]) -> Result<Option<usize>, DocumentError> {
-        let flags = self.bytes.get(1).copied().unwrap_or_default();
-        if flags & ESCAPED != 0 {
+    fn find(&self, name: &[u8]) -> Result<Option<usize>, StoredError> {
+        if self.is_escaped() {
             for at in 0..self.fields {
                 if self.name_text(at)? == name {
                     return Ok(Some(at));
@@ -192,32 +246,33 @@ impl Document {
     }
 
     /// Where the name and the value of a field begin in the text.
-    fn offsets(&self, field: usize) -> Result<(usize, usize), DocumentError> {
-        let width = width_of(self.bytes.get(1).copied().unwrap_or_default());
-        let read = |number: usize| {
-            let at = HEADER_BYTES + number * width;
-            let mut offset = [0; 4];
-            let stored = self.bytes.get(at..at + width)?;
-            offset.get_mut(..width)?.copy_from_slice(stored);
-            Some(u32::from_le_bytes(offset) as usize)
+    fn offsets(&self, field: usize) -> Result<(usize, usize), StoredError> {
+        let is_wide = self.bytes.get(1).is_some_and(|flags| flags & WIDE != 0);
+        let at = HEADER_BYTES + field * if is_wide { 8 } else { 4 };
+        let row = self.bytes.get(at..self.text).unwrap_or_default();
+        let offsets = match is_wide {
+            false => row.first_chunk().map(|[a, b, c, d]| {
+                (u16::from_le_bytes([*a, *b]).into(), u16::from_le_bytes([*c, *d]).into())
+            }),
+            true => row.first_chunk().map(|[a, b, c, d, e, f, g, h]| {
+                let name = u32::from_le_bytes([*a, *b, *c, *d]);
+                (name as usize, u32::from_le_bytes([*e, *f, *g, *h]) as usize)
+            }),
         };
-        match (read(2 * field), read(2 * field + 1)) {
-            (Some(name), Some(value)) => Ok((name, value)),
-            _ => Err(DocumentError::Damaged { problem: "a table that is too short", at: field }),
-        }
+        offsets.ok_or(StoredError::Damaged { problem: "a table that is too short", at: field })
     }
 
     /// A name, without its quotes: it ends two bytes before its value begins.
-    fn name_text(&self, field: usize) -> Result<&[u8], DocumentError> {
+    fn name_text(&self, field: usize) -> Result<&[u8], StoredError> {
         let (name, value) = self.offsets(field)?;
         value
             .checked_sub(2)
             .and_then(|end| self.json().get(name..end))
-            .ok_or(DocumentError::Damaged { problem: "a name outside the text", at: name })
+            .ok_or(StoredError::Damaged { problem: "a name outside the text", at: name })
     }
 
     /// A value: it ends two bytes before the next name begins, or before the closing brace.
-    fn value_text(&self, field: usize) -> Result<&[u8], DocumentError> {
+    fn value_text(&self, field: usize) -> Result<&[u8], StoredError> {
         let (_, value) = self.offsets(field)?;
         let end = if field + 1 < self.fields {
             self.offsets(field + 1)?.0.checked_sub(2)
@@ -225,7 +280,7 @@ impl Document {
             self.json().len().checked_sub(1)
         };
         end.and_then(|end| self.json().get(value..end))
-            .ok_or(DocumentError::Damaged { problem: "a value outside the text", at: value })
+            .ok_or(StoredError::Damaged { problem: "a value outside the text", at: value })
     }
 }
 
@@ -236,44 +291,6 @@ fn width_of(flags: u8) -> usize {
 /// Whether a byte of a name certainly stands for itself in JSON.
 fn is_plain(byte: u8) -> bool {
     (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\' && byte != b'/'
-}
-
-/// Writes the text and notes where names and values begin; whether some name needed an escape.
-fn write_text(object: &Object, text: &mut Vec<u8>, table: &mut Vec<(usize, usize)>) -> bool {
-    let mut escaped = false;
-    text.push(b'{');
-    for (number, (name, value)) in object.iter().enumerate() {
-        if number > 0 {
-            text.push(b',');
-        }
-        let name_at = text.len() + 1;
-        write_json(&Datum::String(name.clone()), text);
-        escaped |= text.len() - name_at - 1 != name.len();
-        text.push(b':');
-        table.push((name_at, text.len()));
-        write_json(value, text);
-    }
-    text.push(b'}');
-    escaped
-}
-
-/// Refuses minval and maxval, and what is nested deeper than `levels`.
-fn check_storable(value: &Datum, levels: usize) -> Result<(), DocumentError> {
-    let below = || levels.checked_sub(1).ok_or(DocumentError::TooDeep { limit: DOCUMENT_DEPTH });
-    match value {
-        Datum::MinVal | Datum::MaxVal => Err(DocumentError::Extreme),
-        Datum::Array(elements) => {
-            let levels = below()?;
-            elements.iter().try_for_each(|element| check_storable(element, levels))
-        }
-        Datum::Object(object) => {
-            let levels = below()?;
-            object.iter().try_for_each(|(_, value)| check_storable(value, levels))
-        }
-        Datum::Null | Datum::Bool(_) | Datum::Number(_) | Datum::String(_) | Datum::Binary(_) => {
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

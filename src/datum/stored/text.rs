@@ -1,22 +1,35 @@
 //! Reads the JSON text of a stored document back into values.
-//! Knows the text that is written by `datum::write_json`, and refuses whatever differs; must not know the table.
+//! Knows the text that `write_json` writes, and refuses whatever differs; must not know where its fields are.
 //!
 //! Works with a stack of its own, so that no nesting of the text can exhaust the thread's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::DocumentError;
+use photondb_protocol::text::plain_prefix;
+
+use super::StoredError;
 use crate::datum::{BINARY, Datum, ObjectBuilder, base64_bytes};
 use crate::limits::DOCUMENT_DEPTH;
 
 /// The one value of the whole text.
-pub(super) fn parse(text: &[u8]) -> Result<Datum, DocumentError> {
+pub(super) fn parse(text: &[u8]) -> Result<Datum, StoredError> {
     let mut reader = Reader { text, at: 0 };
     let value = reader.value()?;
     if reader.at != text.len() {
         return Err(reader.damaged("something behind the value"));
     }
     Ok(value)
+}
+
+/// The one string of the whole text.
+pub(super) fn string(text: &[u8]) -> Result<Cow<'_, str>, StoredError> {
+    let mut reader = Reader { text, at: 0 };
+    let string = reader.text()?;
+    if reader.at != text.len() {
+        return Err(reader.damaged("something behind the string"));
+    }
+    Ok(string)
 }
 
 struct Reader<'a> {
@@ -32,7 +45,7 @@ enum Open {
 }
 
 impl<'a> Reader<'a> {
-    fn value(&mut self) -> Result<Datum, DocumentError> {
+    fn value(&mut self) -> Result<Datum, StoredError> {
         let mut open: Vec<Open> = Vec::new();
         loop {
             let Some(mut value) = self.scalar_or_open(&mut open)? else { continue };
@@ -51,7 +64,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a scalar or an empty container, or opens a container and reads nothing of it but a first name.
-    fn scalar_or_open(&mut self, open: &mut Vec<Open>) -> Result<Option<Datum>, DocumentError> {
+    fn scalar_or_open(&mut self, open: &mut Vec<Open>) -> Result<Option<Datum>, StoredError> {
         match self.peek()? {
             b'n' => self.word(b"null", Datum::Null),
             b't' => self.word(b"true", Datum::Bool(true)),
@@ -76,15 +89,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn open(&self, open: &mut Vec<Open>, container: Open) -> Result<Option<Datum>, DocumentError> {
+    fn open(&self, open: &mut Vec<Open>, container: Open) -> Result<Option<Datum>, StoredError> {
         if open.len() >= DOCUMENT_DEPTH {
-            return Err(DocumentError::TooDeep { limit: DOCUMENT_DEPTH });
+            return Err(StoredError::TooDeep { limit: DOCUMENT_DEPTH });
         }
         open.push(container);
         Ok(None)
     }
 
-    fn add(&mut self, container: Open, value: Datum) -> Result<Added, DocumentError> {
+    fn add(&mut self, container: Open, value: Datum) -> Result<Added, StoredError> {
         match container {
             Open::Array(mut elements) => {
                 elements.push(value);
@@ -108,7 +121,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Binary is an object in the text and a value of its own in memory.
-    fn close_object(&self, fields: ObjectBuilder) -> Result<Datum, DocumentError> {
+    fn close_object(&self, fields: ObjectBuilder) -> Result<Datum, StoredError> {
         let object = fields.build();
         if object.pseudo_type() != Some(BINARY) {
             return Ok(Datum::Object(object));
@@ -122,7 +135,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn name(&mut self) -> Result<Arc<str>, DocumentError> {
+    fn name(&mut self) -> Result<Arc<str>, StoredError> {
         let name = self.string()?;
         if !self.skip(b':') {
             return Err(self.damaged("a name without a value"));
@@ -130,7 +143,7 @@ impl<'a> Reader<'a> {
         Ok(name)
     }
 
-    fn word(&mut self, word: &[u8], value: Datum) -> Result<Option<Datum>, DocumentError> {
+    fn word(&mut self, word: &[u8], value: Datum) -> Result<Option<Datum>, StoredError> {
         if !self.rest().starts_with(word) {
             return Err(self.damaged("an unknown word"));
         }
@@ -138,7 +151,7 @@ impl<'a> Reader<'a> {
         Ok(Some(value))
     }
 
-    fn number(&mut self) -> Result<Datum, DocumentError> {
+    fn number(&mut self) -> Result<Datum, StoredError> {
         let rest = self.rest();
         let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
         let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
@@ -153,37 +166,31 @@ impl<'a> Reader<'a> {
         Ok(Datum::Number(number))
     }
 
-    fn string(&mut self) -> Result<Arc<str>, DocumentError> {
+    fn string(&mut self) -> Result<Arc<str>, StoredError> {
+        Ok(Arc::from(self.text()?))
+    }
+
+    fn text(&mut self) -> Result<Cow<'a, str>, StoredError> {
         if !self.skip(b'"') {
             return Err(self.damaged("no string"));
         }
-        let rest = self.rest();
-        let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-        let Some(plain) = plain else { return Err(self.damaged("no end of a string")) };
-        let start = std::str::from_utf8(rest.get(..plain).unwrap_or_default())
-            .map_err(|_| self.damaged("text that is not UTF-8"))?;
-        if rest.get(plain) == Some(&b'"') {
-            self.at += plain + 1;
-            return Ok(Arc::from(start));
+        let start = self.plain()?;
+        if self.skip(b'"') {
+            return Ok(Cow::Borrowed(start));
         }
         let mut text = String::from(start);
-        self.at += plain;
         self.escaped_rest(&mut text)?;
-        Ok(Arc::from(text))
+        Ok(Cow::Owned(text))
     }
 
-    /// The rest of a string, from its first escape on, through its closing quote.
-    fn escaped_rest(&mut self, text: &mut String) -> Result<(), DocumentError> {
+    /// The rest of a string, from an escape on, through its closing quote.
+    fn escaped_rest(&mut self, text: &mut String) -> Result<(), StoredError> {
         loop {
-            let rest = self.rest();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-            let Some(plain) = plain else { return Err(self.damaged("no end of a string")) };
-            let part = std::str::from_utf8(rest.get(..plain).unwrap_or_default())
-                .map_err(|_| self.damaged("text that is not UTF-8"))?;
-            text.push_str(part);
-            self.at += plain;
-            if self.next()? == b'"' {
+            if self.skip(b'"') {
                 return Ok(());
+            }
+            if !self.skip(b'\\') {
+                return Err(self.damaged("no end of a string"));
             }
             text.push(match self.next()? {
                 b'"' => '"',
@@ -197,11 +204,22 @@ impl<'a> Reader<'a> {
                 b'u' => self.code_point()?,
                 _ => return Err(self.damaged("an unknown escape")),
             });
+            text.push_str(self.plain()?);
         }
     }
 
+    /// The part of a string up to its end or its next escape.
+    fn plain(&mut self) -> Result<&'a str, StoredError> {
+        let rest = self.rest();
+        let plain = rest.get(..plain_prefix(rest)).unwrap_or_default();
+        let part =
+            std::str::from_utf8(plain).map_err(|_| self.damaged("text that is not UTF-8"))?;
+        self.at += plain.len();
+        Ok(part)
+    }
+
     /// What follows `\u`: only what is below U+10000 is ever written so, since the rest needs no escape.
-    fn code_point(&mut self) -> Result<char, DocumentError> {
+    fn code_point(&mut self) -> Result<char, StoredError> {
         let digits = self.text.get(self.at..self.at + 4);
         let code = digits
             .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -217,11 +235,11 @@ impl<'a> Reader<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn peek(&self) -> Result<u8, DocumentError> {
+    fn peek(&self) -> Result<u8, StoredError> {
         self.text.get(self.at).copied().ok_or_else(|| self.damaged("an early end"))
     }
 
-    fn next(&mut self) -> Result<u8, DocumentError> {
+    fn next(&mut self) -> Result<u8, StoredError> {
         let byte = self.peek()?;
         self.at += 1;
         Ok(byte)
@@ -233,8 +251,8 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn damaged(&self, problem: &'static str) -> DocumentError {
-        DocumentError::Damaged { problem, at: self.at }
+    fn damaged(&self, problem: &'static str) -> StoredError {
+        StoredError::Damaged { problem, at: self.at }
     }
 }
 

@@ -1,0 +1,65 @@
+//! A stored object as a value: decoded when something looks at more of it than single fields.
+//! Knows the stored form; must not know where the bytes come from.
+//!
+//! The bytes come from a page whose checksum was right, or were encoded here: that they cannot be read is not something
+//! that happens to a disk but a fault of this server. It ends the query as other such faults do.
+
+use std::sync::OnceLock;
+
+use super::{StoredError, StoredObject};
+use crate::datum::{Datum, Object};
+
+/// A stored object, and what it decodes to once that was asked for.
+#[derive(Debug)]
+pub struct LazyObject {
+    stored: StoredObject,
+    decoded: OnceLock<Object>,
+}
+
+impl LazyObject {
+    pub(in crate::datum) fn new(stored: StoredObject) -> Self {
+        Self { stored, decoded: OnceLock::new() }
+    }
+
+    /// The form it is stored in.
+    pub(in crate::datum) fn stored(&self) -> &StoredObject {
+        &self.stored
+    }
+
+    /// All its fields.
+    pub(in crate::datum) fn decoded(&self) -> &Object {
+        self.decoded.get_or_init(|| match sound(self.stored.decode()) {
+            Datum::Object(object) => object,
+            _ => Object::empty(),
+        })
+    }
+
+    /// One field, without the others unless they are at hand.
+    pub(in crate::datum) fn field(&self, name: &str) -> Option<Datum> {
+        match self.decoded.get() {
+            Some(object) => object.get(name).cloned(),
+            None => sound(self.stored.field(name)),
+        }
+    }
+
+    pub(in crate::datum) fn contains(&self, name: &str) -> bool {
+        sound(self.stored.contains(name))
+    }
+
+    pub(in crate::datum) fn has_reql_type(&self) -> bool {
+        sound(self.stored.has_reql_type())
+    }
+
+    pub(in crate::datum) fn equals(&self, other: &Self) -> bool {
+        sound(self.stored.equals(&other.stored))
+    }
+}
+
+/// What was read of a stored object that is as it was written.
+#[expect(clippy::panic, reason = "a fault of the server's own: see the head of this file")]
+fn sound<T>(read: Result<T, StoredError>) -> T {
+    match read {
+        Ok(value) => value,
+        Err(error) => panic!("a document that was stored cannot be read: {error}"),
+    }
+}
