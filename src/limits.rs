@@ -53,6 +53,9 @@ pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// back log and space, and starts quickly.
 pub const CHECKPOINT_SECONDS: u64 = 20;
 
+/// Bytes of commits that are put together when a store is opened, before they are applied in the order of their keys.
+pub const REPLAY_BYTES: usize = 32 * 1024 * 1024;
+
 /// Room between the slots in use that is kept for slots to come, as a part of what is used: more than that is given back,
 /// down to half of it.
 pub const SPARE_PART: u64 = 4;

@@ -133,7 +133,7 @@ impl State {
         is_first
     }
 
-    /// Applies a commit of the log while the store is being opened.
+    /// Applies operations of the log while the store is being opened, up to a commit.
     pub(super) fn apply_again(
         &mut self,
         pages: &Pages,

@@ -23,6 +23,7 @@ mod load_tests;
 mod numbers;
 mod open;
 mod pages;
+mod replay;
 mod snapshot;
 #[cfg(test)]
 mod tests;

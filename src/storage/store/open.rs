@@ -10,13 +10,14 @@ use std::thread::JoinHandle;
 use super::checkpoint::{Checkpoints, MEMORY_PARTS, MetaEntry};
 use super::numbers::Counters;
 use super::pages::Pages;
+use super::replay::Replay;
 use super::{OpenTree, Shared, SlabEngine, SlabOptions, State, View, key_of};
 use crate::storage::btree::{Part, Tree};
 use crate::storage::disk::{Disk, DiskLock};
 use crate::storage::memory::tree::CountedTree;
 use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists};
-use crate::storage::wal::{Log, LogEnd, LogOptions, Logged, has_segments, replay};
-use crate::storage::{CommitSequence, Operation, ReadMode, StorageError, TreeId};
+use crate::storage::wal::{Log, LogEnd, LogOptions, has_segments, replay};
+use crate::storage::{CommitSequence, ReadMode, StorageError, TreeId};
 
 const LOCK: &str = "slab.lock";
 
@@ -97,26 +98,11 @@ impl Loaded {
         let Self { pages, superblock, state, next_tree, .. } = self;
         let is_first = superblock.checkpoint == 1;
         let contained = state.view.sequence;
-        replay(disk, &superblock.identity, contained, is_first, &mut |at, logged| {
-            let applied = match logged {
-                Logged::Batch(operations) => {
-                    for operation in &operations {
-                        if let Operation::CreateTree(tree) = operation {
-                            *next_tree = (*next_tree).max(tree.0.saturating_add(1));
-                        }
-                    }
-                    state.apply_again(pages, at, &operations)
-                }
-                Logged::Adoption(tree, bytes) => state.adopt_again(pages, at, tree, &bytes),
-            };
-            applied.map_err(|error| match error {
-                StorageError::NoSuchTree(_) | StorageError::TreeExists(_) => {
-                    let problem = format!("{error} when commit {} names it (rule 13)", at.0);
-                    StorageError::corrupt("the log", problem)
-                }
-                other => other,
-            })
-        })
+        let mut replaying = Replay::new(pages, state, next_tree);
+        let mut take = |at, logged| replaying.commit(at, logged);
+        let end = replay(disk, &superblock.identity, contained, is_first, &mut take)?;
+        replaying.finish()?;
+        Ok(end)
     }
 }
 
