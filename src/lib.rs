@@ -9,6 +9,8 @@ pub mod datum;
 pub mod geo;
 pub mod http;
 pub mod limits;
+pub mod log_lines;
+pub mod meter;
 pub mod metrics;
 pub mod net;
 pub mod reql;

@@ -126,6 +126,18 @@ pub const DEADLINE_CHECK_INTERVAL: u32 = 256;
 /// about a millisecond. Then it starts over on the pool: until it ends, that network worker serves nobody else.
 pub const INLINE_CHECKS: u32 = 4_096;
 
+/// The text of a query in `rethinkdb.jobs` is cut there: an insert of many megabytes is known by its beginning.
+pub const JOB_QUERY_BYTES: usize = 16 * 1024;
+
+/// How often rates are computed: what "in a second" means in `rethinkdb.stats`, as in RethinkDB.
+pub const METER_TICK: Duration = Duration::from_secs(1);
+
+/// Lines of the log that the server remembers for `rethinkdb.logs`: as many as RethinkDB shows of a server.
+pub const LOG_LINES: usize = 1_000;
+
+/// A remembered line of the log is cut there: a megabyte of text in an error must not be kept a thousand times.
+pub const LOG_LINE_BYTES: usize = 4 * 1024;
+
 /// A profile keeps at most so many tasks: one that maps a million rows must not hold a million tasks a term.
 pub const PROFILE_TASKS_MAX: usize = 10_000;
 

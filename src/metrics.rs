@@ -12,6 +12,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::meter::Rate;
+
 /// The upper bounds of the buckets for the time that queries take, in seconds.
 const SECONDS: [f64; 15] = [
     1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 1e-1, 5e-1, 2.5, 10.0,
@@ -61,6 +63,7 @@ pub struct Metrics {
     connections: [IntGauge; 3],
     connections_total: [IntCounter; 3],
     queries: [IntCounter; 5],
+    rate: Rate,
     seconds: Histogram,
 }
 
@@ -87,6 +90,7 @@ impl Metrics {
             connections: TRANSPORTS.map(|(_, name)| open.with_label_values(&[name])),
             connections_total: TRANSPORTS.map(|(_, name)| total.with_label_values(&[name])),
             queries: OUTCOMES.map(|(_, name)| queries.with_label_values(&[name])),
+            rate: Rate::default(),
             registry,
             seconds,
         })
@@ -118,6 +122,28 @@ impl Metrics {
             seconds: self.seconds.local(),
             any: false,
         }
+    }
+
+    /// Open connections of drivers.
+    pub fn driver_connections(&self) -> u64 {
+        let drivers = [Transport::Tcp, Transport::Quic];
+        let open = drivers.iter().filter_map(|transport| self.connections.get(*transport as usize));
+        open.map(|open| u64::try_from(open.get()).unwrap_or(0)).sum()
+    }
+
+    /// Queries since the start, however they ended.
+    pub fn queries_total(&self) -> u64 {
+        self.queries.iter().map(IntCounter::get).sum()
+    }
+
+    /// Queries in a second, lately.
+    pub fn queries_per_second(&self) -> f64 {
+        self.rate.per_second()
+    }
+
+    /// So much time has passed since the last tick. One task calls it, and no other.
+    pub fn tick(&self, elapsed: Duration) {
+        self.rate.tick(self.queries_total(), elapsed);
     }
 
     /// All numbers as Prometheus reads them.

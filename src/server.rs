@@ -2,6 +2,7 @@
 
 mod directory;
 mod machine;
+mod numbers;
 #[cfg(test)]
 mod restart_tests;
 mod storage_metrics;
@@ -26,6 +27,7 @@ use crate::catalog::CatalogError;
 use crate::config::{Endpoint, QuicSettings, Settings};
 use crate::http::{self, HttpState};
 use crate::limits;
+use crate::log_lines::LogLines;
 use crate::metrics::Metrics;
 use crate::net::{self, Certificate, CertificateError, Doors};
 use crate::reql::Context;
@@ -35,6 +37,7 @@ use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
 
 use directory::{Directory, DirectoryError};
+use numbers::Counted;
 pub use store::verify;
 
 use store::StoreError;
@@ -97,11 +100,15 @@ pub enum ServerError {
 }
 
 /// Starts the server on these threads and serves until SIGTERM or SIGINT. The caller is none of them.
-pub async fn run(settings: Settings, workers: Handle) -> Result<(), ServerError> {
+pub async fn run(
+    settings: Settings,
+    log: Arc<LogLines>,
+    workers: Handle,
+) -> Result<(), ServerError> {
     let mut stop = StopSignals::register()?;
     info!("Running photondb {}...", env!("CARGO_PKG_VERSION"));
     let directory = open_directory(&settings)?;
-    let doors = open(&settings, &directory, workers.clone())?;
+    let doors = open(&settings, &directory, log, workers.clone())?;
     let pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let identity = directory.identity();
     info!("Server ready, \"{}\" {}", identity.name, identity.id);
@@ -131,6 +138,7 @@ async fn close(doors: &Doors, workers: &Handle) -> Result<(), ServerError> {
 fn open(
     settings: &Settings,
     directory: &Directory,
+    log: Arc<LogLines>,
     workers: Handle,
 ) -> Result<Arc<Doors>, ServerError> {
     // Sockets belong to the threads that serve them.
@@ -155,12 +163,20 @@ fn open(
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }
-    tell_facts(settings, &doors, driver_port, http_port);
+    tell_facts(settings, &doors, log, driver_port, http_port);
+    let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
+    doors.shutdown.spawn(rates);
     Ok(doors)
 }
 
 /// Tells queries what the server is, now that its ports are open.
-fn tell_facts(settings: &Settings, doors: &Doors, driver_port: u16, http_port: Option<u16>) {
+fn tell_facts(
+    settings: &Settings,
+    doors: &Doors,
+    log: Arc<LogLines>,
+    driver_port: u16,
+    http_port: Option<u16>,
+) {
     let admin = doors.users.credentials(ADMIN);
     doors.service.context.set_facts(ServerFacts {
         id: doors.service.identity.id.clone(),
@@ -169,6 +185,8 @@ fn tell_facts(settings: &Settings, doors: &Doors, driver_port: u16, http_port: O
         http_port,
         started: SystemTime::now(),
         admin_has_password: admin.is_some_and(|admin| !admin.is_password(b"")),
+        log,
+        numbers: Arc::new(Counted(doors.service.metrics.clone())),
     });
 }
 

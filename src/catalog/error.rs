@@ -107,12 +107,6 @@ pub enum CatalogError {
     /// The database of system tables cannot be treated like others.
     #[error("Database `rethinkdb` is special; you can't {0}.")]
     SpecialDatabase(SpecialAction),
-    /// The system table is known, but cannot be read yet.
-    #[error("The system table `rethinkdb.{table}` is not supported yet.")]
-    SystemTable {
-        /// Its name.
-        table: String,
-    },
     /// The engine failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -111,15 +111,23 @@ impl Catalog {
 
     /// Creates an empty database.
     pub fn create_database(&self, name: &str) -> Result<Changed<Arc<Database>>, CatalogError> {
+        self.create_database_as(DatabaseId(Uuid::new_v4()), name)
+    }
+
+    /// Creates an empty database with an identity that no other has had.
+    pub fn create_database_as(
+        &self,
+        id: DatabaseId,
+        name: &str,
+    ) -> Result<Changed<Arc<Database>>, CatalogError> {
         check_name(NameKind::Database, name)?;
         self.change(|state, batch| {
             if state.has_database(name) {
                 return Err(CatalogError::DatabaseExists { database: name.to_owned() });
             }
-            let id = Uuid::new_v4();
-            record::put_database(batch, id, &DatabaseRecord { name: name.to_owned() })?;
+            record::put_database(batch, id.0, &DatabaseRecord { name: name.to_owned() })?;
             let tables = Default::default();
-            let database = Database { id: DatabaseId(id), name: name.to_owned(), tables };
+            let database = Database { id, name: name.to_owned(), tables };
             Ok((state.with_database(database.clone()), Arc::new(database)))
         })
     }
@@ -147,6 +155,17 @@ impl Catalog {
         name: &str,
         config: &TableConfig,
     ) -> Result<Changed<Arc<TableEntry>>, CatalogError> {
+        self.create_table_as(TableId(Uuid::new_v4()), database, name, config)
+    }
+
+    /// Creates an empty table with an identity that no other has had.
+    pub fn create_table_as(
+        &self,
+        id: TableId,
+        database: &str,
+        name: &str,
+        config: &TableConfig,
+    ) -> Result<Changed<Arc<TableEntry>>, CatalogError> {
         check_name(NameKind::Table, name)?;
         self.change(|state, batch| {
             let found = state.ordinary_database(database, SpecialAction::CreateTable)?;
@@ -156,7 +175,6 @@ impl Catalog {
                     table: name.to_owned(),
                 });
             }
-            let id = Uuid::new_v4();
             let primary_tree = self.engine.new_tree_id()?;
             batch.create_tree(primary_tree);
             let record = TableRecord {
@@ -167,8 +185,8 @@ impl Catalog {
                 indexes: Vec::new(),
                 write_hook: None,
             };
-            record::put_table(batch, id, &record)?;
-            let entry = Arc::new(self.entry(TableId(id), record, None)?);
+            record::put_table(batch, id.0, &record)?;
+            let entry = Arc::new(self.entry(id, record, None)?);
             let mut database = Database::clone(found);
             database.tables.insert(name.to_owned(), Arc::clone(&entry));
             Ok((state.with_database(database), entry))

@@ -190,11 +190,8 @@ impl CatalogState {
         Ok(self.database(database)?.tables.keys().cloned().collect())
     }
 
-    /// A table by its names.
+    /// A table by its names. System tables are none of the catalog.
     pub fn table(&self, database: &str, table: &str) -> Result<&Arc<TableEntry>, CatalogError> {
-        if database == SYSTEM_DATABASE && SYSTEM_TABLES.contains(&table) {
-            return Err(CatalogError::SystemTable { table: table.to_owned() });
-        }
         let found = match database {
             SYSTEM_DATABASE => None,
             _ => self.database(database)?.tables.get(table),
@@ -208,6 +205,11 @@ impl CatalogState {
     /// A table by its identity.
     pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableEntry>> {
         self.databases().flat_map(|database| database.tables()).find(|table| table.id == id)
+    }
+
+    /// A database by its identity.
+    pub fn database_by_id(&self, id: DatabaseId) -> Option<&Arc<Database>> {
+        self.databases().find(|database| database.id == id)
     }
 
     /// The database that a table is in.

@@ -1,5 +1,4 @@
-//! The database of system tables: its name, and the names in it. The tables themselves are not built yet; asking for
-//! one is an error that says so.
+//! The database of system tables: its name, and the names in it. What is in the tables is not known here.
 
 /// The name of the database that always exists and holds the system tables.
 pub const SYSTEM_DATABASE: &str = "rethinkdb";

@@ -16,11 +16,11 @@ const VERIFY: &str = "verify";
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
     let matches = command().get_matches();
-    logging::start();
+    let lines = logging::start();
     match matches.subcommand() {
         Some((VERIFY, matches)) => verify::run(raw_options(matches)),
-        Some((_, matches)) => serve::run(raw_options(matches)),
-        None => serve::run(raw_options(&matches)),
+        Some((_, matches)) => serve::run(raw_options(matches), lines),
+        None => serve::run(raw_options(&matches), lines),
     }
 }
 

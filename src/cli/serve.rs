@@ -2,16 +2,18 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use tracing::error;
 
 use crate::config::{ConfigError, RawOptions, Settings};
 use crate::limits;
+use crate::log_lines::LogLines;
 use crate::server;
 
 /// Serves until a signal says to stop.
-pub fn run(raw: RawOptions) -> ExitCode {
+pub fn run(raw: RawOptions, lines: Arc<LogLines>) -> ExitCode {
     let settings = match settings(raw) {
         Ok(settings) => settings,
         Err(error) => {
@@ -26,7 +28,7 @@ pub fn run(raw: RawOptions) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let served = control.block_on(server::run(settings, workers.handle().clone()));
+    let served = control.block_on(server::run(settings, lines, workers.handle().clone()));
     // What still evaluates has been told to stop and has had its time; the process ends with it.
     workers.shutdown_background();
     match served {

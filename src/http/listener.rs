@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
-use crate::metrics::{Connected, Metrics, Transport};
+use crate::metrics::{self, Metrics, Transport};
 
 /// After a failed accept: out of files, most likely.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -32,11 +33,21 @@ impl CountedListener {
     }
 }
 
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, CountedListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, CountedListener>) -> Peer {
+        Peer(*stream.remote_addr())
+    }
+}
+
 /// A connection with its place.
 pub struct Counted {
     stream: TcpStream,
     _place: Option<OwnedSemaphorePermit>,
-    _connected: Connected,
+    _connected: metrics::Connected,
 }
 
 impl Listener for CountedListener {

@@ -21,7 +21,7 @@ use crate::limits;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
 
-use listener::CountedListener;
+use listener::{CountedListener, Peer};
 
 /// What all routes share.
 #[derive(Clone, Debug)]
@@ -61,8 +61,9 @@ pub fn serve(listeners: Vec<TcpListener>, state: HttpState) {
     for listener in listeners {
         let listener =
             CountedListener::new(listener, places.clone(), state.service.metrics.clone());
+        let routes = router(state.clone()).into_make_service_with_connect_info::<Peer>();
         let (begun, hurried) = (state.shutdown.clone(), state.shutdown.clone());
-        let served = axum::serve(listener, router(state.clone()))
+        let served = axum::serve(listener, routes)
             .with_graceful_shutdown(async move { begun.begun().await });
         state.shutdown.spawn(async move {
             tokio::select! {

@@ -10,10 +10,11 @@
 //! (not allowed to), 415 (not JSON), 422 (it failed), 500 (the server failed) or 503 (it was stopped).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use photondb_protocol::json::{self, Json};
@@ -22,23 +23,29 @@ use photondb_protocol::text::write_string;
 
 use crate::limits;
 use crate::reql::ErrorKind;
-use crate::session::{AskBounds, AskError, Asked, ask, step_aside};
+use crate::session::{AskBounds, AskError, Asked, Client, ask, step_aside};
 
 use super::HttpState;
 use super::access::{self, Denied};
+use super::listener::Peer;
 
 type Query<'q> = (RawTerm<'q>, Vec<(Cow<'q, str>, RawTerm<'q>)>);
 
 /// Answers one query.
-pub async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Bytes) -> Response {
-    match access::user(&state, &headers).await {
-        Ok(_) => {}
+pub async fn post(
+    State(state): State<HttpState>,
+    ConnectInfo(Peer(address)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let user = match access::user(&state, &headers).await {
+        Ok(user) => Arc::from(user),
         Err(Denied::Wrong) => return unauthorized(),
         Err(Denied::Unknown) => {
             let message = "The password could not be checked.";
             return error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message, &[]);
         }
-    }
+    };
     if !is_json(&headers) {
         let message = "The content type must be application/json.";
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "CLIENT_ERROR", message, &[]);
@@ -59,7 +66,8 @@ pub async fn post(State(state): State<HttpState>, headers: HeaderMap, body: Byte
         bytes: limits::HTTP_ANSWER_BYTES,
         deadline: Instant::now() + Duration::from_secs(limits::HTTP_QUERY_SECONDS),
     };
-    match ask(&state.service, term, options, bounds).await {
+    let client = Client { address, user };
+    match ask(&state.service, client, term, options, bounds).await {
         Ok(asked) => answer(asked),
         Err(failed) => failure(&failed),
     }
@@ -138,6 +146,10 @@ fn failure(failed: &AskError) -> Response {
         AskError::Feed => {
             let message = "A changefeed never ends; ask for it with a driver.";
             error(StatusCode::BAD_REQUEST, "QUERY_LOGIC", message, &[])
+        }
+        AskError::Terminated => {
+            let message = "Query terminated by the `rethinkdb.jobs` table.";
+            error(StatusCode::SERVICE_UNAVAILABLE, "OP_INDETERMINATE", message, &[])
         }
         AskError::NotDurable(cause) => {
             let message = format!("The write was applied but could not be made durable: {cause}");

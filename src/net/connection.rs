@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +24,7 @@ use tracing::debug;
 
 use crate::limits;
 use crate::metrics::Transport;
-use crate::session::Session;
+use crate::session::{Client as Asker, Session};
 use crate::shutdown::{Step, Watch};
 
 use super::doors::Doors;
@@ -50,6 +51,7 @@ pub async fn run<S>(
     mut stream: S,
     doors: &Arc<Doors>,
     transport: Transport,
+    peer: SocketAddr,
 ) -> Result<(), ConnectionError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -71,6 +73,7 @@ where
             return Err(error);
         }
     };
+    let asker = Asker { address: peer, user: Arc::from(client.user.as_str()) };
     debug!(user = client.user, version = ?client.version, ?transport, "client connected");
     let mut connection = Connection {
         stream,
@@ -78,7 +81,7 @@ where
         codec: FrameCodec::default(),
         output: Vec::new(),
         sent: 0,
-        session: Session::new(doors.service.clone(), client.version),
+        session: Session::new(doors.service.clone(), client.version, asker),
         shutdown: doors.shutdown.watch(),
         state: State::Serving,
     };

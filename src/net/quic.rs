@@ -135,7 +135,7 @@ fn admit(
     let inside = doors.clone();
     streams.spawn(async move {
         let mut stream = stream;
-        match connection::run(&mut stream, &inside, Transport::Quic).await {
+        match connection::run(&mut stream, &inside, Transport::Quic, peer).await {
             Ok(()) => debug!(%peer, "stream closed"),
             Err(error) => debug!(%peer, %error, "stream ended"),
         }

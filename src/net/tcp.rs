@@ -72,7 +72,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
     }
     let inside = doors.clone();
     doors.shutdown.spawn(async move {
-        match connection::run(stream, &inside, Transport::Tcp).await {
+        match connection::run(stream, &inside, Transport::Tcp, peer).await {
             Ok(()) => debug!(%peer, "connection closed"),
             Err(error) => debug!(%peer, %error, "connection ended"),
         }

@@ -9,6 +9,7 @@ use crate::storage::Engine;
 use super::http_client::HttpHost;
 use super::index_function::ReqlFunctions;
 use super::js::ScriptHost;
+use super::running::RunningQueries;
 use super::system::ServerFacts;
 
 /// The server, as a query sees it. One for the whole server, shared by all queries.
@@ -23,6 +24,8 @@ pub struct Context {
     pub scripts: ScriptHost,
     /// What asks other servers.
     pub http: HttpHost,
+    /// The queries that run.
+    pub running: Arc<RunningQueries>,
     facts: OnceLock<ServerFacts>,
 }
 
@@ -32,7 +35,8 @@ impl Context {
         let scripts = ScriptHost::default();
         let http = HttpHost::default();
         let (server_name, facts) = (Arc::from(server_name), OnceLock::new());
-        Context { catalog, hub, server_name, scripts, http, facts }
+        let running = Arc::default();
+        Context { catalog, hub, server_name, scripts, http, running, facts }
     }
 
     /// What is known of the server only once it runs; nothing before.

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::compile::Program;
@@ -20,17 +20,41 @@ use crate::table::{TableError, TableReader};
 
 /// Told to a running query from outside: stop.
 #[derive(Clone, Debug, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
+pub struct CancelFlag(Arc<AtomicU8>);
+
+/// Nobody wants the query to stop.
+const RUNNING: u8 = 0;
+/// The client, its going, or the server's end wants it.
+const CANCELLED: u8 = 1;
+/// Somebody deleted its row of the table of jobs.
+const TERMINATED: u8 = 2;
 
 impl CancelFlag {
     /// Asks the query to stop; it does so at its next check.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.ask(CANCELLED);
+    }
+
+    /// As [`CancelFlag::cancel`], on behalf of the table of jobs.
+    pub fn terminate(&self) {
+        self.ask(TERMINATED);
+    }
+
+    /// The first word counts.
+    fn ask(&self, why: u8) {
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        // It fails when the query was asked already.
+        let _ = self.0.compare_exchange(RUNNING, why, set, fetch);
     }
 
     /// Whether it was asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) != RUNNING
+    }
+
+    /// Whether it was the table of jobs that asked.
+    pub fn is_terminated(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == TERMINATED
     }
 }
 

@@ -1,4 +1,5 @@
-//! Functions as JavaScript that a person could have written: what `index_status` and `get_write_hook` show.
+//! Functions and queries as JavaScript that a person could have written: what `index_status`, `get_write_hook` and the
+//! table of jobs show.
 
 use photondb_protocol::numbers::TermType;
 
@@ -12,6 +13,13 @@ use super::source::camel_case;
 pub(super) fn function(node: &FuncNode) -> String {
     let mut out = String::new();
     push_function(node, &mut out);
+    out
+}
+
+/// A whole query: `r.table("t").get(1)`
+pub(super) fn query(node: &Node) -> String {
+    let mut out = String::new();
+    push_receiver(node, &mut out);
     out
 }
 
@@ -71,7 +79,9 @@ fn push_call(call: &Call, out: &mut String) {
             out.push(']');
             return;
         }
-        Some((receiver, rest)) if !stands_alone(term) => (Some(receiver), rest),
+        Some((receiver, rest)) if !stands_alone(term) && !names(term, receiver) => {
+            (Some(receiver), rest)
+        }
         _ => (None, call.args.as_slice()),
     };
     match receiver {
@@ -121,6 +131,20 @@ fn name(call: &Call) -> String {
         TermType::Javascript => "js".to_owned(),
         _ => camel_case(call.spec.name),
     }
+}
+
+/// Whether a term names something in the default database, or a user, rather than being called on what it is given.
+fn names(term: TermType, receiver: &Node) -> bool {
+    let may_name = matches!(
+        term,
+        TermType::DbCreate
+            | TermType::DbDrop
+            | TermType::Grant
+            | TermType::Table
+            | TermType::TableCreate
+            | TermType::TableDrop
+    );
+    may_name && matches!(receiver.op, Op::Datum(_))
 }
 
 /// Terms that are called on `r`, whatever they are given.

@@ -20,6 +20,7 @@ pub mod js;
 mod js_source;
 pub mod random;
 mod run;
+pub mod running;
 pub mod scope;
 pub mod selection;
 pub mod sort;

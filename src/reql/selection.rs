@@ -76,6 +76,19 @@ impl TableRef {
         *self.db == *SYSTEM_DATABASE
     }
 
+    /// The direction of a scan that asks for none. The lines of the log come as RethinkDB gives them, the newest first.
+    pub fn natural_direction(&self) -> Direction {
+        match self.is_system() && self.name() == "logs" {
+            true => Direction::Backward,
+            false => Direction::Forward,
+        }
+    }
+
+    /// Counts documents that a query has read.
+    pub fn note_read(&self, documents: usize) {
+        self.table.counts().read.add(documents as u64);
+    }
+
     /// What is said when it was dropped.
     pub fn gone(&self) -> Error {
         Error::op_failed(format!("Table `{}.{}` does not exist.", self.db, self.name()))
@@ -258,7 +271,10 @@ impl SingleSelection {
         }
         let reader = env.reader(&self.table)?;
         match reader.get(&self.key).map_err(|error| env.table_error(&self.table, error))? {
-            Some(document) => Ok(document.value()),
+            Some(document) => {
+                self.table.note_read(1);
+                Ok(document.value())
+            }
             None => Ok(Datum::Null),
         }
     }

@@ -11,7 +11,7 @@ use super::directory::Directory;
 use super::{ServerError, open_data};
 use crate::config::{RawOptions, Settings, find};
 use crate::metrics::Metrics;
-use crate::session::testing::service_on;
+use crate::session::testing::{client, service_on};
 use crate::session::{AskBounds, Asked, Service, ask};
 
 /// A server without ports on this folder.
@@ -41,7 +41,7 @@ async fn run(service: &Arc<Service>, term: Value) -> String {
     };
     let deadline = Instant::now() + Duration::from_secs(60);
     let bounds = AskBounds { rows: 100_000, bytes: 100_000_000, deadline };
-    match ask(service, term, optargs, bounds).await {
+    match ask(service, client(), term, optargs, bounds).await {
         Ok(Asked::Value(json)) => String::from_utf8(json).unwrap(),
         Ok(Asked::Rows { json, complete: true }) => {
             format!("[{}]", String::from_utf8(json).unwrap())

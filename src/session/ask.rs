@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::datum::write_json;
 use crate::metrics;
+use crate::reql::running::Client;
 use crate::reql::spec::Cost;
 use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
@@ -53,15 +54,18 @@ pub enum AskError {
     Run(Failure),
     /// It is a changefeed, which never ends.
     Feed,
+    /// It was deleted from the table of jobs.
+    Terminated,
     /// It wrote, but what it wrote may be lost.
     NotDurable(StorageError),
     /// The server failed.
     Broken,
 }
 
-/// Evaluates one query. When the future is dropped, the query is stopped.
+/// Evaluates one query of a client. When the future is dropped, the query is stopped.
 pub async fn ask(
     service: &Arc<Service>,
+    client: Client,
     term: RawTerm<'_>,
     optargs: Vec<(Cow<'_, str>, RawTerm<'_>)>,
     bounds: AskBounds,
@@ -69,12 +73,13 @@ pub async fn ask(
     let began = Instant::now();
     let compiled = Program::compile(term, optargs, Clock::new().now());
     let answer = match compiled {
-        Ok(program) => evaluate(service, Arc::new(program), bounds).await,
+        Ok(program) => evaluate(service, client, Arc::new(program), bounds).await,
         Err(error) => Err(AskError::Compile(error)),
     };
     let outcome = match &answer {
         Ok(_) => metrics::Outcome::Success,
         Err(AskError::Compile(_)) => metrics::Outcome::CompileError,
+        Err(AskError::Terminated) => metrics::Outcome::Stopped,
         Err(AskError::Run(failure)) if failure.kind == ErrorKind::Cancelled => {
             metrics::Outcome::Stopped
         }
@@ -86,6 +91,7 @@ pub async fn ask(
 
 async fn evaluate(
     service: &Arc<Service>,
+    client: Client,
     program: Arc<Program>,
     bounds: AskBounds,
 ) -> Result<Asked, AskError> {
@@ -98,12 +104,20 @@ async fn evaluate(
     }
     let (sender, receiver) = oneshot::channel();
     let (there, flag) = (service.clone(), cancel.0.clone());
+    let queries = &service.context.running;
+    let _running = queries.enter(program.clone(), Arc::new(client), flag.clone(), Box::new(|_| {}));
     service.pool.run(Box::new(move || {
         // Nobody waits for the answer when the client is gone.
         drop(sender.send(run(&there, &program, &flag, true, bounds)));
     }));
-    let answer = receiver.await.unwrap_or(Err(AskError::Broken))?;
-    durable(service, answer).await
+    match receiver.await.unwrap_or(Err(AskError::Broken)) {
+        Err(AskError::Run(failure))
+            if failure.kind == ErrorKind::Cancelled && cancel.0.is_terminated() =>
+        {
+            Err(AskError::Terminated)
+        }
+        answer => durable(service, answer?).await,
+    }
 }
 
 /// The answer, once the disk has what the query wrote.

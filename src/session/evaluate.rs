@@ -66,6 +66,8 @@ pub(super) enum Outcome {
     Nothing(Box<Cursor>, OwnedNotified),
     /// Not of a job: the wait of a feed is over, by a notification or (true) by time.
     WaitOver(bool),
+    /// Not of a job: the query was deleted from the table of jobs. The number is that among those that run.
+    Terminated,
     /// Evaluated, but what it wrote is not on disk yet: the answer follows as [`Outcome::Synced`].
     Syncing,
     /// What was written is on disk, or cannot be brought there: only now may the answer leave.
@@ -133,6 +135,9 @@ fn start(
     token: u64,
     cancel: CancelFlag,
 ) -> Evaluated {
+    if cancel.is_cancelled() {
+        return (Outcome::Cancelled, None);
+    }
     let request = reql::RunRequest { cancel, deadline: None, may_block: true };
     let mut frame = Vec::new();
     match reql::run(program, context, request) {
@@ -147,6 +152,9 @@ fn start(
 }
 
 fn next(mut cursor: Box<Cursor>, token: u64, answer_empty: bool) -> Evaluated {
+    if cursor.cancel_flag().is_cancelled() {
+        return (Outcome::Cancelled, None);
+    }
     let notified = cursor.ready().map(|ready| ready.clone().notified_owned());
     let batch = match cursor.next_batch() {
         Ok(batch) => batch,

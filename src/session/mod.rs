@@ -8,6 +8,8 @@ mod ask;
 mod clock;
 mod evaluate;
 mod inbox;
+#[cfg(test)]
+mod jobs_tests;
 mod pool;
 mod queries;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod service;
 #[cfg(test)]
 mod sync_tests;
 
+pub use crate::reql::running::Client;
 pub use ask::{AskBounds, AskError, Asked, ask};
 pub use pool::{Pool, step_aside};
 pub use queries::Session;

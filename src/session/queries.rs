@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::limits;
 use crate::metrics::{self, Recorder};
+use crate::reql::running::{Client, Running};
 use crate::reql::spec::Cost;
 use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
 use crate::storage::CommitSequence;
@@ -39,6 +40,7 @@ pub struct Session {
     service: Arc<Service>,
     /// A V0_3 client: it runs one query at a time, and a wait of a feed ends without rows after some time.
     one_at_a_time: bool,
+    client: Arc<Client>,
     clock: Clock,
     recorder: Recorder,
     /// The flag of what is evaluated inline. Only an open stream keeps it, and then the next query gets a new one.
@@ -64,6 +66,8 @@ struct Slot {
     cancel: CancelFlag,
     noreply: bool,
     state: State,
+    /// Its place among those that run.
+    running: Option<Running>,
     /// When it was read; none once its first answer has been counted.
     began: Option<Instant>,
     /// CONTINUEs that came before the last one was answered.
@@ -92,11 +96,12 @@ type Optargs<'q> = Vec<(Cow<'q, str>, RawTerm<'q>)>;
 
 impl Session {
     /// A client that speaks this version, and has not asked for anything yet.
-    pub fn new(service: Arc<Service>, version: Version) -> Session {
+    pub fn new(service: Arc<Service>, version: Version, client: Client) -> Session {
         Session {
             recorder: service.metrics.recorder(),
             service,
             one_at_a_time: version == Version::V0_3,
+            client: Arc::new(client),
             clock: Clock::new(),
             inline_cancel: CancelFlag::default(),
             slots: HashMap::new(),
@@ -236,20 +241,31 @@ impl Session {
                 }
             }
         }
-        let work = Work::Start(program);
         let cancel = CancelFlag::default();
-        let number = self.submit(token, work, cancel.clone());
-        self.keep_evaluating(token, number, cancel, noreply, began);
+        let running = self.enter(token, &program, &cancel);
+        let number = self.submit(token, Work::Start(program), cancel.clone());
+        let asked = Asked { token, noreply, began };
+        self.keep_evaluating(asked, number, cancel, Some(running));
+    }
+
+    /// Enters a query among those that run.
+    fn enter(&self, token: u64, program: &Arc<Program>, cancel: &CancelFlag) -> Running {
+        let inbox = self.inbox.clone();
+        let wake = move |number| {
+            inbox.push(Finished { number, token, outcome: Outcome::Terminated });
+        };
+        let queries = &self.service.context.running;
+        queries.enter(program.clone(), self.client.clone(), cancel.clone(), Box::new(wake))
     }
 
     fn keep_evaluating(
         &mut self,
-        token: u64,
+        asked: Asked,
         number: u64,
         cancel: CancelFlag,
-        noreply: bool,
-        began: Instant,
+        running: Option<Running>,
     ) {
+        let Asked { token, noreply, began } = asked;
         if noreply {
             self.noreply.insert(number);
         }
@@ -258,6 +274,7 @@ impl Session {
             cancel,
             noreply,
             state: State::Evaluating,
+            running,
             began: Some(began),
             continues: 0,
             stops: 0,
@@ -272,11 +289,10 @@ impl Session {
 
     /// Answers a query that was evaluated inline when the disk has what it wrote.
     fn sync(&mut self, asked: Asked, sequence: CommitSequence, outcome: Outcome) -> Inline {
-        let Asked { token, noreply, began } = asked;
         let number = self.number();
         self.syncing += 1;
-        self.keep_evaluating(token, number, CancelFlag::default(), noreply, began);
-        let finished = Finished { number, token, outcome };
+        self.keep_evaluating(asked, number, CancelFlag::default(), None);
+        let finished = Finished { number, token: asked.token, outcome };
         evaluate::push_when_durable(self.service.engine(), sequence, &self.inbox, finished);
         Inline::Later
     }
@@ -322,7 +338,7 @@ impl Session {
             Ok(Answer::Stream(mut cursor)) => match cursor.next_batch() {
                 Ok(batch) => {
                     let sequence = self.not_durable(batch.durable_at);
-                    return self.answer_first_batch(asked, sequence, &batch, cursor, out);
+                    return self.answer_first_batch(asked, program, sequence, &batch, cursor, out);
                 }
                 Err(failure) => failure,
             },
@@ -340,6 +356,7 @@ impl Session {
     fn answer_first_batch(
         &mut self,
         asked: Asked,
+        program: &Arc<Program>,
         wait_for: Option<CommitSequence>,
         batch: &Batch,
         mut cursor: Cursor,
@@ -357,19 +374,20 @@ impl Session {
             return self.sync(asked, sequence, outcome);
         }
         if !noreply && evaluate::write_batch(out, token, batch, &cursor) {
-            self.keep_open(token, cursor);
+            self.keep_open(token, program, cursor);
         }
         Inline::Done(metrics::Outcome::Success)
     }
 
-    fn keep_open(&mut self, token: u64, mut cursor: Cursor) {
+    fn keep_open(&mut self, token: u64, program: &Arc<Program>, mut cursor: Cursor) {
         // Later batches are read on the pool: rows that were taken from a table cannot be read again there.
         cursor.allow_blocking();
         let number = self.number();
         let cancel = std::mem::take(&mut self.inline_cancel);
         let state = State::Open(Box::new(cursor));
+        let running = Some(self.enter(token, program, &cancel));
         let (noreply, began) = (false, None);
-        let slot = Slot { number, cancel, noreply, state, began, continues: 0, stops: 0 };
+        let slot = Slot { number, cancel, noreply, state, running, began, continues: 0, stops: 0 };
         self.slots.insert(token, slot);
     }
 
@@ -482,6 +500,7 @@ impl Session {
         let Finished { number, token, outcome } = finished;
         let outcome = match outcome {
             Outcome::WaitOver(by_time) => return self.wait_over(number, token, by_time),
+            Outcome::Terminated => return self.terminated(number, token, out),
             Outcome::Syncing => {
                 self.on_pool -= 1;
                 self.syncing += 1;
@@ -519,6 +538,8 @@ impl Session {
             Outcome::Cancelled => {
                 if !slot.noreply && slot.stops > 0 {
                     evaluate::write_stopped(out, token);
+                } else if !slot.noreply && slot.cancel.is_terminated() {
+                    write_terminated(out, token);
                 } else if !slot.noreply {
                     write_interrupted(out, token);
                 }
@@ -546,7 +567,8 @@ impl Session {
                 }
             }
             // Dealt with above; what is synced is an answer.
-            Outcome::WaitOver(_) | Outcome::Syncing | Outcome::Synced(..) => {}
+            Outcome::WaitOver(_) | Outcome::Terminated | Outcome::Syncing | Outcome::Synced(..) => {
+            }
         }
         if is_noreply {
             self.answer_noreply_waits(out);
@@ -582,6 +604,22 @@ impl Session {
             let cancel = slot.cancel.clone();
             let number = self.submit(token, Work::Continue(cursor, by_time), cancel);
             self.renumber(token, number);
+        }
+    }
+}
+
+impl Session {
+    /// Somebody deleted a query from the table of jobs. One that is evaluated finds out by itself; one whose client
+    /// has all its rows so far is told with the next; a feed that waits ends now.
+    fn terminated(&mut self, number: u64, token: u64, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.get(&token) else { return };
+        let is_meant = slot.running.as_ref().is_some_and(|running| running.number() == number);
+        if let State::Expecting(_, wait) = &slot.state
+            && is_meant
+        {
+            wait.abort();
+            write_terminated(out, token);
+            self.close(token, out);
         }
     }
 }
@@ -627,6 +665,15 @@ fn write_compile_error(out: &mut Vec<u8>, token: u64, error: &CompileError) {
 fn write_interrupted(out: &mut Vec<u8>, token: u64) {
     let message = "Query interrupted.  Did you shut down the server?";
     let error_type = Some(ErrorType::OpFailed);
+    write_response(out, token, |out| {
+        response::write_error(out, ResponseType::RuntimeError, error_type, message, &[]);
+    });
+}
+
+/// Of a query that was deleted from the table of jobs.
+fn write_terminated(out: &mut Vec<u8>, token: u64) {
+    let message = "Query terminated by the `rethinkdb.jobs` table.";
+    let error_type = Some(ErrorType::OpIndeterminate);
     write_response(out, token, |out| {
         response::write_error(out, ResponseType::RuntimeError, error_type, message, &[]);
     });

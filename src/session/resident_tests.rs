@@ -10,7 +10,7 @@ use photondb_protocol::numbers::Version;
 use serde_json::{Value, json};
 
 use super::Session;
-use super::testing::service_on;
+use super::testing::{client, service_on};
 use crate::reql::Context;
 use crate::storage::disk::MemoryDisk;
 use crate::storage::memory::MemoryEngine;
@@ -158,7 +158,7 @@ const DOCUMENTS: u64 = 12;
 fn session_on(engine: Arc<dyn Engine>) -> Session {
     let context = Context::open(engine, "test").unwrap();
     context.catalog.create_table("test", "t", &Default::default()).unwrap();
-    Session::new(service_on(context), Version::V1_0)
+    Session::new(service_on(context), Version::V1_0, client())
 }
 
 /// A session of a server with a table of some documents.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use photondb_protocol::numbers::Version;
 
 use super::Session;
-use super::testing::service_on;
+use super::testing::{client, service_on};
 use crate::catalog::{Catalog, NoFunctions};
 use crate::changefeed::Hub;
 use crate::reql::Context;
@@ -96,7 +96,7 @@ fn session(disk: &Arc<SlowDisk>) -> Session {
     let catalog = Catalog::open(disk.clone(), hub.clone(), Arc::new(NoFunctions)).unwrap();
     catalog.create_table("test", "t", &Default::default()).unwrap();
     let service = service_on(Context::new(catalog, hub, "test"));
-    Session::new(service, Version::V1_0)
+    Session::new(service, Version::V1_0, client())
 }
 
 /// What the session answers within a moment, as text.

@@ -1,5 +1,6 @@
 //! A service of its own for each test. Only compiled for tests.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -8,6 +9,7 @@ use super::{Identity, Pool, Service};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::reql::Context;
+use crate::reql::running::Client;
 
 /// A service on the runtime of the caller, with an empty server behind it.
 pub(crate) fn service() -> Arc<Service> {
@@ -25,4 +27,9 @@ pub(crate) fn service_on(context: Context) -> Arc<Service> {
             name: "test_server".to_owned(),
         },
     })
+}
+
+/// A client without a connection.
+pub(crate) fn client() -> Client {
+    Client { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), user: Arc::from("admin") }
 }

@@ -111,6 +111,11 @@ pub trait Engine: Send + Sync {
         self.durable_sequence() >= sequence
     }
 
+    /// Bytes of the disk that a tree takes as of the last checkpoint, if the engine has a disk and keeps account of it.
+    fn tree_bytes(&self, _tree: TreeId) -> Option<u64> {
+        None
+    }
+
     /// Whether every writer of this data goes through this value, so that locks held above it keep two writers apart.
     /// Where this is false, a read-modify-write needs the conditions of [`WriteBatch`].
     fn is_sole_writer(&self) -> bool;

@@ -8,8 +8,9 @@
 //! before: so no document is missed between the two.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -56,6 +57,8 @@ pub struct Index {
     /// Documents that the building has looked at, and those that there were when it began.
     done: AtomicU64,
     total: AtomicU64,
+    /// When the building began, of an index that this server has built.
+    began: OnceLock<Instant>,
 }
 
 impl fmt::Debug for Index {
@@ -75,8 +78,8 @@ impl Index {
         is_ready: bool,
     ) -> Self {
         let (is_ready, is_dropped) = (AtomicBool::new(is_ready), AtomicBool::new(false));
-        let (done, total) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { id, tree, is_multi, kind, function, is_ready, is_dropped, done, total }
+        let (done, total, began) = (AtomicU64::new(0), AtomicU64::new(0), OnceLock::new());
+        Self { id, tree, is_multi, kind, function, is_ready, is_dropped, done, total, began }
     }
 
     /// Its identity, which outlives its name.
@@ -104,6 +107,16 @@ impl Index {
             return 0.0;
         }
         (self.done.load(Ordering::Relaxed) as f64 / total as f64).min(1.0)
+    }
+
+    /// Whether it is being built, or waits for its turn.
+    pub fn is_being_built(&self) -> bool {
+        !self.is_ready() && !self.is_dropped()
+    }
+
+    /// How long the building has been going on, if it has begun.
+    pub fn building_for(&self) -> Option<Duration> {
+        self.began.get().map(Instant::elapsed)
     }
 
     /// It is complete.
@@ -194,6 +207,7 @@ impl Table {
     /// when it was dropped meanwhile. Making it ready is left to the caller, who notes it durably first.
     pub fn build_index(&self, index: &Index) -> Result<bool, TableError> {
         const WAIT: ReadMode = ReadMode::MayBlock;
+        index.began.get_or_init(Instant::now);
         // Writers that do not know of the index yet may be inserting documents that the snapshot would not have.
         self.locks.wait_for_holders();
         let first = self.engine.snapshot()?;

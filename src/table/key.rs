@@ -52,6 +52,12 @@ impl PrimaryKey {
         &self.0
     }
 
+    /// The text it stands for, if it stands for one.
+    pub fn as_text(&self) -> Option<&str> {
+        let (first, text) = self.0.split_first()?;
+        (*first == b'S').then(|| std::str::from_utf8(text).ok()).flatten()
+    }
+
     /// A key that was read from a primary tree.
     pub fn from_stored(bytes: &[u8]) -> Self {
         Self(Bytes::copy_from_slice(bytes))

@@ -34,6 +34,7 @@ pub use write::{Decision, WriteError, Written, WrittenOne};
 
 use self::change::ChangeOrder;
 use self::locks::KeyLocks;
+use crate::meter::Meter;
 use crate::storage::{Engine, ReadMode, Snapshot, StorageError, TreeId};
 
 /// The identity of a table, which outlives its name.
@@ -86,6 +87,16 @@ pub struct Table {
     locks: KeyLocks,
     changes: ChangeOrder,
     indexes: RwLock<Arc<[Arc<Index>]>>,
+    counts: TableCounts,
+}
+
+/// What was done with the documents of a table since the server has run.
+#[derive(Debug, Default)]
+pub struct TableCounts {
+    /// Documents read by queries. Those that were only counted or passed over were not read.
+    pub read: Meter,
+    /// Documents written or deleted.
+    pub written: Meter,
 }
 
 impl std::fmt::Debug for Table {
@@ -107,7 +118,8 @@ impl Table {
         let changes = ChangeOrder::new(sink);
         let (primary_key, locks) = (primary_key.into(), KeyLocks::new());
         let indexes = RwLock::new(Arc::from([]));
-        Self { id, primary_key, tree, engine, locks, changes, indexes }
+        let counts = TableCounts::default();
+        Self { id, primary_key, tree, engine, locks, changes, indexes, counts }
     }
 
     /// The table's identity.
@@ -123,6 +135,18 @@ impl Table {
     /// The engine it is stored in.
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
+    }
+
+    /// What was done with its documents. Whoever reads them for a query counts them.
+    pub fn counts(&self) -> &TableCounts {
+        &self.counts
+    }
+
+    /// Bytes of the disk that the documents and the indexes take as of the last checkpoint, where the engine knows.
+    pub fn data_bytes(&self) -> Option<u64> {
+        let indexes = self.indexes();
+        let trees = indexes.iter().map(|index| index.tree()).chain([self.tree]);
+        trees.map(|tree| self.engine.tree_bytes(tree)).sum()
     }
 
     /// A view of the table at the last commit point.

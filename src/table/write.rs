@@ -267,8 +267,13 @@ impl<'a> Job<'a> {
         if self.mode == ReadMode::CachedOnly && !self.indexes.is_empty() {
             check_resident(&batch, &*table.engine.snapshot()?)?;
         }
+        let documents = batch.operations().iter().filter(|operation| {
+            matches!(operation, Operation::Put { tree, .. } | Operation::Delete { tree, .. } if *tree == table.tree)
+        });
+        let documents = documents.count() as u64;
         let writer = table.changes.announce(&*table.engine);
         let commit = table.engine.apply(batch)?;
+        table.counts.written.add(documents);
         self.commit = Some(commit);
         if writer.listens(table.id) {
             let decided = self.keys.iter().zip(&self.done).skip(first);

@@ -4,9 +4,9 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("main", &["cli"]),
-    ("cli", &["server", "config", "shutdown", "limits"]),
+    ("cli", &["server", "config", "shutdown", "limits", "log_lines"]),
     (
         "server",
         &[
@@ -20,6 +20,8 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "metrics",
             "shutdown",
             "limits",
+            "log_lines",
+            "meter",
             "reql",
             "table",
             "changefeed",
@@ -30,16 +32,32 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     // storage only to wait until a commit is on disk
     ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits"]),
     ("auth", &["catalog", "datum", "limits"]),
-    ("reql", &["table", "changefeed", "catalog", "storage", "datum", "geo", "auth", "limits"]),
-    ("table", &["changefeed", "catalog", "storage", "datum", "limits"]),
+    (
+        "reql",
+        &[
+            "table",
+            "changefeed",
+            "catalog",
+            "storage",
+            "datum",
+            "geo",
+            "auth",
+            "limits",
+            "log_lines",
+            "meter",
+        ],
+    ),
+    ("table", &["changefeed", "catalog", "storage", "datum", "limits", "meter"]),
     ("changefeed", &["table", "catalog", "storage", "datum", "limits"]),
     ("catalog", &["table", "changefeed", "storage", "datum", "limits"]),
     ("config", &["limits"]),
-    ("metrics", &["limits"]),
+    ("metrics", &["limits", "meter"]),
     ("shutdown", &["limits"]),
     ("storage", &["limits"]),
     ("geo", &["datum"]),
     ("datum", &["limits"]),
+    ("log_lines", &["limits"]),
+    ("meter", &[]),
     ("limits", &[]),
     ("testing", &[]),
 ];

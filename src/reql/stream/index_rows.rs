@@ -112,6 +112,7 @@ impl Stream for IndexRows {
             self.passed += 1;
             self.next = self.read(env)?;
         }
+        self.table.note_read(rows.len());
         env.check_interrupt()?;
         Ok(rows)
     }

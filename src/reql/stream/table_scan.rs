@@ -6,7 +6,7 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::selection::{TableRef, TableVal};
-use crate::storage::{Direction, KeyRange};
+use crate::storage::KeyRange;
 use crate::table::{Document, DocumentScan, TableReader};
 
 use super::{BatchSpec, Budget, Stream};
@@ -27,7 +27,7 @@ impl TableScan {
     /// Begins to read the table at the last commit point.
     pub fn open(env: &Env, val: &TableVal) -> Result<TableScan> {
         let table = val.table.clone();
-        let direction = val.order.unwrap_or(Direction::Forward);
+        let direction = val.order.unwrap_or_else(|| table.natural_direction());
         let range = val.key_range()?;
         let reader = env.reader(&table)?;
         let scan =
@@ -61,6 +61,7 @@ impl Stream for TableScan {
             self.passed += 1;
             self.next = self.read(env)?;
         }
+        self.table.note_read(rows.len());
         env.check_interrupt()?;
         Ok(rows)
     }

@@ -1,38 +1,43 @@
 //! `cluster_config`: how long a server waits for another one. There is no other one; the number is kept.
 
 use crate::datum::Datum;
-use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::terms::catalog_error;
 
-use super::{check_fields, wrong_format};
+use super::{Change, Look, field, no_other_fields};
 
-const TABLE: &str = "cluster_config";
 const TIMEOUT: &str = "heartbeat_timeout_secs";
 
-pub(super) fn rows(env: &Env) -> Result<Vec<Datum>> {
-    let seconds = env.context.catalog.state().settings().heartbeat_timeout_secs;
+pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
+    let seconds = look.env.context.catalog.state().settings().heartbeat_timeout_secs;
     Ok(vec![Datum::object([("id", "heartbeat".into()), (TIMEOUT, Datum::number(seconds)?)])])
 }
 
-pub(super) fn write(env: &Env, old: &Datum, new: &Datum) -> Result<()> {
-    if matches!(old, Datum::Null) || matches!(new, Datum::Null) {
+pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+    let new = change.new;
+    if matches!(new, Datum::Null) {
         return Err(Error::op_failed(
-            "It's illegal to insert or delete rows of `rethinkdb.cluster_config`.",
+            "It's illegal to delete rows from the `rethinkdb.cluster_config` table.",
         ));
     }
-    check_fields(TABLE, new, &["id", TIMEOUT])?;
-    let seconds = match new.get(TIMEOUT) {
-        Some(Datum::Number(seconds)) if *seconds >= 2.0 => *seconds,
-        _ => {
-            let problem =
-                format!("In `{TIMEOUT}`: The heartbeat timeout must be at least 2 seconds.");
-            return Err(wrong_format(TABLE, &problem));
+    if matches!(change.old, Datum::Null) {
+        return Err(Error::op_failed(
+            "It's illegal to insert new rows into the `rethinkdb.cluster_config` table.",
+        ));
+    }
+    let seconds = match field(new, TIMEOUT).map_err(Error::op_failed)? {
+        Datum::Number(seconds) if *seconds >= 2.0 => *seconds,
+        Datum::Number(_) => {
+            return Err(Error::op_failed("The heartbeat timeout must be at least two seconds"));
+        }
+        other => {
+            return Err(Error::op_failed(format!("Expected a number; got {}", other.print())));
         }
     };
-    let mut settings = env.context.catalog.state().settings().clone();
+    no_other_fields(new, &["id", TIMEOUT]).map_err(Error::op_failed)?;
+    let mut settings = look.env.context.catalog.state().settings().clone();
     settings.heartbeat_timeout_secs = seconds;
-    let changed = env.context.catalog.set_settings(&settings).map_err(catalog_error)?;
-    env.note_commit(changed.commit);
-    Ok(())
+    let changed = look.env.context.catalog.set_settings(&settings).map_err(catalog_error)?;
+    look.env.note_commit(changed.commit);
+    Ok(new.clone())
 }

@@ -1,12 +1,14 @@
-//! `db_config`: a row for each database; writing its name renames it.
+//! `db_config`: a row for each database. Inserting one creates a database, writing its name renames it, and deleting it
+//! drops the database.
 
-use crate::catalog::Database;
+use uuid::Uuid;
+
+use crate::catalog::{Database, DatabaseId, SYSTEM_DATABASE};
 use crate::datum::Datum;
-use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::terms::catalog_error;
 
-use super::{check_fields, text};
+use super::{Change, Look, name, no_other_fields, wrong_format};
 
 const TABLE: &str = "db_config";
 
@@ -18,32 +20,65 @@ pub fn row(database: &Database) -> Datum {
     ])
 }
 
-pub(super) fn rows(env: &Env) -> Result<Vec<Datum>> {
-    let state = env.context.catalog.state();
+pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
+    let state = look.env.context.catalog.state();
     Ok(state.databases().map(|database| row(database)).collect())
 }
 
-pub(super) fn write(env: &Env, old: &Datum, new: &Datum) -> Result<()> {
-    let catalog = &env.context.catalog;
-    let commit = match (old, new) {
-        (old, Datum::Null) => {
-            let name = text(TABLE, old, "name")?;
-            catalog.drop_database(name).map_err(catalog_error)?.commit
+pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+    let catalog = &look.env.context.catalog;
+    let id = change.id().map(DatabaseId);
+    let found = id.and_then(|id| catalog.state().database_by_id(id).cloned());
+    let commit = match (found, change.new) {
+        (None, Datum::Null) => return Ok(Datum::Null),
+        (Some(database), Datum::Null) => {
+            catalog.drop_database(&database.name).map_err(catalog_error)?.commit
         }
-        (Datum::Null, _) => {
-            return Err(Error::op_failed(
-                "Inserting into `rethinkdb.db_config` is not supported by this server. Use `dbCreate`.",
-            ));
-        }
-        (old, new) => {
-            check_fields(TABLE, new, &["id", "name"])?;
-            let (from, to) = (text(TABLE, old, "name")?, text(TABLE, new, "name")?);
-            if from == to {
-                return Ok(());
+        (found, new) => {
+            let to = wanted(new).map_err(|problem| wrong_format(TABLE, &problem))?;
+            match found {
+                Some(database) if *database.name == *to => return Ok(new.clone()),
+                Some(database) => {
+                    catalog.rename_database(&database.name, to).map_err(catalog_error)?.commit
+                }
+                None => create(look, change, to)?,
             }
-            catalog.rename_database(from, to).map_err(catalog_error)?.commit
         }
     };
-    env.note_commit(commit);
-    Ok(())
+    look.env.note_commit(commit);
+    Ok(change.new.clone())
+}
+
+fn create(look: &Look<'_>, change: &Change<'_>, name: &str) -> Result<crate::storage::Commit> {
+    let Some(id) = change.id().filter(|_| change.is_generated) else {
+        return Err(Error::op_failed(
+            "If you want to create a new table by inserting into `rethinkdb.db_config`, you must use an auto-generated \
+             primary key.",
+        ));
+    };
+    if name == SYSTEM_DATABASE {
+        return Err(Error::op_failed("Database `rethinkdb` already exists."));
+    }
+    let created = look.env.context.catalog.create_database_as(DatabaseId(id), name);
+    Ok(created.map_err(catalog_error)?.commit)
+}
+
+/// The name that a row asks for.
+fn wanted(row: &Datum) -> std::result::Result<&str, String> {
+    let to = super::field(row, "name").and_then(|_| {
+        name(row, "name", "db name").map_err(|problem| format!("In `name`: {problem}"))
+    })?;
+    is_uuid(row)?;
+    no_other_fields(row, &["id", "name"])?;
+    Ok(to)
+}
+
+/// The key of an existing row is a UUID; that of a new one must be.
+pub(super) fn is_uuid(row: &Datum) -> std::result::Result<Uuid, String> {
+    let id = super::field(row, "id")?;
+    let parsed = match id {
+        Datum::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    parsed.ok_or_else(|| format!("In `id`: Expected a UUID; got {}", id.print()))
 }

@@ -5,16 +5,22 @@
 
 mod cluster;
 mod db_config;
+mod jobs;
+mod logs;
 mod server;
+mod stats;
 mod table_config;
 mod table_status;
 mod users;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::{CatalogError, SYSTEM_DATABASE, TableEntry};
+use crate::catalog::{CatalogError, DatabaseId, SYSTEM_DATABASE, TableEntry, is_valid_name};
 use crate::datum::Datum;
 use crate::storage::memory::MemoryEngine;
 use crate::storage::{Durability, Engine, WriteBatch};
@@ -27,28 +33,90 @@ use super::terms::catalog_error;
 
 pub use db_config::row as database_row;
 pub use server::ServerFacts;
+pub use stats::ServerNumbers;
 pub use table_config::row as table_row;
 pub use table_status::row as status_row;
 
 /// A system table: its rows, and what a change to one of them does.
 struct SystemTable {
     name: &'static str,
-    rows: fn(&Env) -> Result<Vec<Datum>>,
+    rows: fn(&Look<'_>) -> Result<Vec<Datum>>,
     /// `None` for a table that cannot be written.
     write: Option<Write>,
 }
 
-/// Puts a row in the place of another; null stands for none.
-type Write = fn(&Env, old: &Datum, new: &Datum) -> Result<()>;
+/// Changes the server as a row says, and gives the row as it is then; null when there is none any more.
+type Write = fn(&Look<'_>, &Change<'_>) -> Result<Datum>;
+
+/// How somebody looks at the server: `identifier_format` of the table that is read or written.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    env: &'a Env,
+    /// Whether servers, databases and tables are called by their ids.
+    by_id: bool,
+}
+
+impl<'a> Look<'a> {
+    /// The usual way: everything by its name.
+    pub fn by_name(env: &'a Env) -> Look<'a> {
+        Look { env, by_id: false }
+    }
+
+    /// As the option says: `name` or `uuid`.
+    pub fn formatted(env: &'a Env, format: &str) -> Look<'a> {
+        Look { env, by_id: format == "uuid" }
+    }
+
+    /// This server.
+    fn server(&self) -> Datum {
+        match self.env.context.facts() {
+            Some(facts) if self.by_id => facts.id.as_str().into(),
+            _ => Datum::string(&self.env.context.server_name),
+        }
+    }
+
+    /// A database.
+    fn database(&self, name: &str, id: DatabaseId) -> Datum {
+        if self.by_id { id.0.to_string().into() } else { name.into() }
+    }
+
+    /// A table.
+    fn table(&self, table: &TableEntry) -> Datum {
+        if self.by_id { table.id.0.to_string().into() } else { table.name.as_str().into() }
+    }
+}
+
+/// What shall become of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// The row's key.
+    pub key: &'a PrimaryKey,
+    /// Whether the server made the key up.
+    pub is_generated: bool,
+    /// The row, null when there is none.
+    pub old: &'a Datum,
+    /// What was asked for in its place, null to remove it.
+    pub new: &'a Datum,
+}
+
+impl Change<'_> {
+    /// The key, where keys are ids. Any other is that of no row.
+    fn id(&self) -> Option<Uuid> {
+        self.key.as_text()?.parse().ok()
+    }
+}
 
 /// Those that are there, by name.
-static TABLES: [SystemTable; 9] = [
+static TABLES: [SystemTable; 12] = [
     SystemTable { name: "cluster_config", rows: cluster::rows, write: Some(cluster::write) },
     SystemTable { name: "current_issues", rows: |_| Ok(Vec::new()), write: None },
     SystemTable { name: "db_config", rows: db_config::rows, write: Some(db_config::write) },
+    SystemTable { name: "jobs", rows: jobs::rows, write: Some(jobs::write) },
+    SystemTable { name: "logs", rows: logs::rows, write: None },
     SystemTable { name: "permissions", rows: users::permissions, write: Some(users::write) },
     SystemTable { name: "server_config", rows: server::config, write: Some(server::write) },
     SystemTable { name: "server_status", rows: server::status, write: None },
+    SystemTable { name: "stats", rows: stats::rows, write: None },
     SystemTable {
         name: "table_config",
         rows: table_config::rows,
@@ -59,16 +127,15 @@ static TABLES: [SystemTable; 9] = [
 ];
 
 /// The table of that name as it is now.
-pub fn open(env: &Env, name: &str) -> Result<TableRef> {
+pub fn open(look: &Look<'_>, name: &str) -> Result<TableRef> {
     let Some(at) = TABLES.iter().position(|table| table.name == name) else {
-        let error = env.context.catalog.state().table(SYSTEM_DATABASE, name).err();
-        let gone = CatalogError::TableGone;
-        return Err(catalog_error(error.unwrap_or(gone)));
+        let (database, table) = (SYSTEM_DATABASE.to_owned(), name.to_owned());
+        return Err(catalog_error(CatalogError::NoSuchTable { database, table }));
     };
     let found = TABLES.get(at).ok_or_else(|| Error::internal("A system table is missing."))?;
-    let rows = (found.rows)(env)?;
-    // Tables of users have random names.
-    let id = TableId(Uuid::from_u128(at as u128 + 1));
+    let rows = (found.rows)(look)?;
+    // Tables of users have random ids; those here say which table it is and how it is looked at.
+    let id = TableId(Uuid::from_u128(2 * (at as u128 + 1) + u128::from(look.by_id)));
     let failed = |error: &dyn std::fmt::Display| {
         Error::internal(format!("The system table `{name}` cannot be made: {error}"))
     };
@@ -87,17 +154,36 @@ pub fn open(env: &Env, name: &str) -> Result<TableRef> {
     Ok(TableRef::new(&entry, &Arc::from(SYSTEM_DATABASE)))
 }
 
-/// Changes the server as the row of a system table says.
-pub fn write(env: &Env, table: &TableRef, old: &Datum, new: &Datum) -> Result<()> {
-    let found = TABLES.iter().find(|known| known.name == table.name());
-    match found.and_then(|known| known.write) {
-        Some(write) => write(env, old, new),
+/// A row of a system table as it is now, null when there is none.
+pub fn row(env: &Env, table: &TableRef, key: &PrimaryKey) -> Result<Datum> {
+    let (found, look) = of(env, table)?;
+    for row in (found.rows)(&look)? {
+        if PrimaryKey::encode(row.get_or_error("id")?)? == *key {
+            return Ok(row);
+        }
+    }
+    Ok(Datum::Null)
+}
+
+/// Changes the server as the row of a system table says, and gives the row as it is then.
+pub fn write(env: &Env, table: &TableRef, change: Change<'_>) -> Result<Datum> {
+    let (found, look) = of(env, table)?;
+    match found.write {
+        Some(write) => write(&look, &change),
         None => Err(Error::op_failed(format!(
             "It's illegal to write to the `rethinkdb.{}` table.",
             table.name()
         ))),
     }
 }
+
+fn of<'a>(env: &'a Env, table: &TableRef) -> Result<(&'static SystemTable, Look<'a>)> {
+    let found = TABLES.iter().find(|known| known.name == table.name());
+    let found = found.ok_or_else(|| Error::internal("A system table is missing."))?;
+    Ok((found, Look { env, by_id: table.table.id().0.as_u128() % 2 == 1 }))
+}
+
+const NAME_RULE: &str = "Use A-Z, a-z, 0-9, _ and - only";
 
 /// What is wrong with a row that is to be written.
 fn wrong_format(table: &str, problem: &str) -> Error {
@@ -106,28 +192,39 @@ fn wrong_format(table: &str, problem: &str) -> Error {
     ))
 }
 
-/// Fails unless a row has these fields and no others.
-fn check_fields(table: &str, row: &Datum, fields: &[&str]) -> Result<()> {
-    let object = row.as_object()?;
-    if let Some(missing) = fields.iter().find(|field| !object.contains(field)) {
-        return Err(wrong_format(table, &format!("Expected a field named `{missing}`.")));
-    }
-    let extra: Vec<&str> =
-        object.iter().map(|(name, _)| &**name).filter(|name| !fields.contains(name)).collect();
-    if extra.is_empty() {
-        return Ok(());
-    }
-    Err(wrong_format(table, &format!("Unexpected key(s): {}", extra.join(", "))))
+// What is wrong with a field is a text: its table says what stands before it.
+
+/// A field that must be there.
+fn field<'r>(row: &'r Datum, field: &str) -> std::result::Result<&'r Datum, String> {
+    row.get(field).ok_or_else(|| format!("Expected a field named `{field}`."))
 }
 
-/// A text field of a row.
-fn text<'r>(table: &str, row: &'r Datum, field: &str) -> Result<&'r Arc<str>> {
-    match row.get(field) {
-        Some(Datum::String(text)) => Ok(text),
-        other => {
-            let got = other.map_or_else(|| "nothing".to_owned(), Datum::print);
-            let problem = format!("In `{field}`: Expected a string; got {got}");
-            Err(wrong_format(table, &problem))
-        }
+/// Fails when a row has other fields than these.
+fn no_other_fields(row: &Datum, fields: &[&str]) -> std::result::Result<(), String> {
+    let Datum::Object(object) = row else {
+        return Err(format!("Expected an object; got {}", row.print()));
+    };
+    let extra = object.iter().map(|(name, _)| &**name).filter(|name| !fields.contains(name));
+    let extra: String = extra.map(|name| format!(" {name}")).collect();
+    if extra.is_empty() { Ok(()) } else { Err(format!("Unexpected key(s):{extra}")) }
+}
+
+/// A text of a field.
+fn text<'r>(row: &'r Datum, name: &str) -> std::result::Result<&'r Arc<str>, String> {
+    match field(row, name)? {
+        Datum::String(text) => Ok(text),
+        other => Err(format!("In `{name}`: Expected a string; got {}", other.print())),
+    }
+}
+
+/// The name that a field gives to something: `what` it is.
+fn name<'r>(row: &'r Datum, at: &str, what: &str) -> std::result::Result<&'r Arc<str>, String> {
+    match field(row, at)? {
+        Datum::String(name) if is_valid_name(name) => Ok(name),
+        Datum::String(name) => Err(format!(
+            "{} is not a valid {what}; {NAME_RULE}",
+            Datum::String(name.clone()).print()
+        )),
+        other => Err(format!("Expected a {what}; got {}", other.print())),
     }
 }

@@ -1,11 +1,15 @@
 //! `server_config` and `server_status`: this server.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::datum::Datum;
 use crate::datum::time::time_datum;
-use crate::reql::env::Env;
+use crate::log_lines::LogLines;
 use crate::reql::error::{Error, Result};
+
+use super::stats::ServerNumbers;
+use super::{Change, Look};
 
 /// What the tables say of the server, as far as it is known only once it runs.
 #[derive(Debug, Clone)]
@@ -22,6 +26,10 @@ pub struct ServerFacts {
     pub started: SystemTime,
     /// Whether the admin has a password.
     pub admin_has_password: bool,
+    /// The last lines of the log.
+    pub log: Arc<LogLines>,
+    /// What is counted outside of tables.
+    pub numbers: Arc<dyn ServerNumbers>,
 }
 
 /// Where the system says what the machine is called.
@@ -29,12 +37,12 @@ const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 
 const MEGABYTE: f64 = 1024.0 * 1024.0;
 
-pub(super) fn config(env: &Env) -> Result<Vec<Datum>> {
-    let Some(facts) = env.context.facts() else { return Ok(Vec::new()) };
+pub(super) fn config(look: &Look<'_>) -> Result<Vec<Datum>> {
+    let Some(facts) = look.env.context.facts() else { return Ok(Vec::new()) };
     Ok(vec![Datum::object([
         ("cache_size_mb", cache(facts)),
         ("id", facts.id.as_str().into()),
-        ("name", Datum::string(&env.context.server_name)),
+        ("name", Datum::string(&look.env.context.server_name)),
         ("tags", Datum::array(vec!["default".into()])),
     ])])
 }
@@ -43,14 +51,14 @@ fn cache(facts: &ServerFacts) -> Datum {
     Datum::Number((facts.cache_bytes as f64 / MEGABYTE).floor())
 }
 
-pub(super) fn write(_env: &Env, _old: &Datum, _new: &Datum) -> Result<()> {
+pub(super) fn write(_look: &Look<'_>, _change: &Change<'_>) -> Result<Datum> {
     Err(Error::op_failed(
         "The configuration of the server is given when it starts; it cannot be changed while it runs.",
     ))
 }
 
-pub(super) fn status(env: &Env) -> Result<Vec<Datum>> {
-    let Some(facts) = env.context.facts() else { return Ok(Vec::new()) };
+pub(super) fn status(look: &Look<'_>) -> Result<Vec<Datum>> {
+    let Some(facts) = look.env.context.facts() else { return Ok(Vec::new()) };
     let hostname = std::fs::read_to_string(HOSTNAME_FILE);
     let hostname = hostname.map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned());
     let started = facts.started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -82,7 +90,7 @@ pub(super) fn status(env: &Env) -> Result<Vec<Datum>> {
     ]);
     Ok(vec![Datum::object([
         ("id", facts.id.as_str().into()),
-        ("name", Datum::string(&env.context.server_name)),
+        ("name", Datum::string(&look.env.context.server_name)),
         ("network", network),
         ("process", process),
     ])])

@@ -2,12 +2,13 @@
 
 use crate::catalog::TableEntry;
 use crate::datum::Datum;
-use crate::reql::env::Env;
 use crate::reql::error::Result;
 
+use super::Look;
+
 /// A table as the table shows it.
-pub fn row(env: &Env, database: &str, table: &TableEntry) -> Datum {
-    let server = Datum::string(&env.context.server_name);
+pub fn row(look: &Look<'_>, database: &str, table: &TableEntry) -> Datum {
+    let server = look.server();
     let replica = Datum::object([("server", server.clone()), ("state", "ready".into())]);
     let shard = Datum::object([
         ("primary_replicas", Datum::array(vec![server.clone()])),
@@ -16,7 +17,7 @@ pub fn row(env: &Env, database: &str, table: &TableEntry) -> Datum {
     let status =
         ["all_replicas_ready", "ready_for_outdated_reads", "ready_for_reads", "ready_for_writes"];
     Datum::object([
-        ("db", database.into()),
+        ("db", look.database(database, table.database)),
         ("id", table.id.0.to_string().into()),
         ("name", table.name.as_str().into()),
         ("raft_leader", server),
@@ -25,11 +26,11 @@ pub fn row(env: &Env, database: &str, table: &TableEntry) -> Datum {
     ])
 }
 
-pub(super) fn rows(env: &Env) -> Result<Vec<Datum>> {
-    let state = env.context.catalog.state();
+pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
+    let state = look.env.context.catalog.state();
     let mut rows = Vec::new();
     for database in state.databases() {
-        rows.extend(database.tables().map(|table| row(env, &database.name, table)));
+        rows.extend(database.tables().map(|table| row(look, &database.name, table)));
     }
     Ok(rows)
 }

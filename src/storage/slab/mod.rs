@@ -253,6 +253,11 @@ impl Slab {
         self.space().end() * EXTENT
     }
 
+    /// The bytes of all extents that a tree has.
+    pub(crate) fn tree_bytes(&self, tree: u64) -> u64 {
+        self.space().extents_of(tree) * EXTENT
+    }
+
     /// Whether something waits to be free that a snapshot may hold.
     pub(crate) fn has_waiting(&self) -> bool {
         self.space().has_waiting()

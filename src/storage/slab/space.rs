@@ -112,6 +112,11 @@ impl Space {
         self.end
     }
 
+    /// How many extents a tree has.
+    pub(super) fn extents_of(&self, tree: u64) -> u64 {
+        self.owners.get(&tree).map_or(0, |owner| owner.extents.len() as u64)
+    }
+
     /// Takes a slot for an image of so many bytes, in the foremost extent that has one: the last ones become empty.
     pub(super) fn take(&mut self, tree: u64, length: u64) -> Option<u64> {
         let class = Class::of(length)?;

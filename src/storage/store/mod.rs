@@ -235,6 +235,10 @@ impl Engine for SlabEngine {
         "slab"
     }
 
+    fn tree_bytes(&self, tree: TreeId) -> Option<u64> {
+        Some(self.shared.pages.slab.tree_bytes(tree.0))
+    }
+
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
         let view = self.shared.read_state().view.clone();
         Ok(Arc::new(SlabSnapshot::new(view, Arc::clone(&self.shared))))

@@ -181,6 +181,7 @@ impl Candidates {
                     if let Some(value) = value
                         && self.seen.insert((found.key, found.tag))
                     {
+                        self.table.note_read(1);
                         return Ok(Some((value, found.document)));
                     }
                     continue;

@@ -60,6 +60,7 @@ impl EqJoin {
         let scan = self.reader.scan_index(&entry.index, &range, Direction::Forward);
         let mut scan = scan.map_err(failed)?;
         while let Some(found) = scan.next().map_err(failed)? {
+            self.table.note_read(1);
             let right = found.document.value();
             out.push(pair(row.clone(), Some(right)));
             env.check_interrupt()?;
@@ -80,6 +81,7 @@ impl Transform for EqJoin {
         let key = PrimaryKey::encode(&key)?;
         let found = self.reader.get(&key).map_err(|error| env.table_error(&self.table, error))?;
         if let Some(document) = found {
+            self.table.note_read(1);
             let right = document.value();
             out.push(pair(row, Some(right)));
         }

@@ -119,6 +119,7 @@ impl Stream for DocumentsByKey {
             rows.push(row);
             self.next = self.read(env)?;
         }
+        self.table.note_read(rows.len());
         Ok(rows)
     }
 

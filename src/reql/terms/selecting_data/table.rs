@@ -7,7 +7,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{TableRef, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Effect, TermSpec};
-use crate::reql::system;
+use crate::reql::system::{self, Look};
 use crate::reql::terms::{catalog_error, default_database};
 use crate::reql::value::{Val, ValKind};
 
@@ -20,7 +20,7 @@ pub static TABLE: TermSpec = TermSpec {
 };
 
 fn table(args: &Args<'_>) -> Result<Val> {
-    check_options(args)?;
+    let look = options(args)?;
     let (database, val) = match args.len() {
         1 => (default_database(args.env)?, args.arg(0)?),
         _ => (args.arg(0)?.into_database()?, args.arg(1)?),
@@ -32,7 +32,7 @@ fn table(args: &Args<'_>) -> Result<Val> {
         return Err(catalog_error(error).at(at));
     }
     if *database.name == *SYSTEM_DATABASE {
-        let table = system::open(args.env, &name)?;
+        let table = system::open(&look, &name)?;
         return args.val(ValKind::Table(TableVal::whole(table)));
     }
     let state = args.env.context.catalog.state();
@@ -40,8 +40,9 @@ fn table(args: &Args<'_>) -> Result<Val> {
     args.val(ValKind::Table(TableVal::whole(TableRef::new(entry, &database.name))))
 }
 
-/// With one server every read is as good as a majority's, so the read modes are checked and mean the same.
-fn check_options(args: &Args<'_>) -> Result<()> {
+/// With one server every read is as good as a majority's, so the read modes are checked and mean the same. The format of
+/// identifiers is for system tables.
+fn options<'a>(args: &Args<'a>) -> Result<Look<'a>> {
     if args.optarg("use_outdated")?.is_some() {
         return Err(Error::logic(
             "The `use_outdated` optarg is no longer supported.  Use the `read_mode` optarg instead.",
@@ -54,12 +55,13 @@ fn check_options(args: &Args<'_>) -> Result<()> {
             "Read mode `{mode}` unrecognized (options are \"majority\", \"single\", and \"outdated\")."
         )));
     }
-    if let Some(format) = args.optarg_str("identifier_format")?
-        && !matches!(&*format, "name" | "uuid")
-    {
+    let Some(format) = args.optarg_str("identifier_format")? else {
+        return Ok(Look::by_name(args.env));
+    };
+    if !matches!(&*format, "name" | "uuid") {
         return Err(Error::logic(format!(
             "Identifier format `{format}` unrecognized (options are \"name\" and \"uuid\")."
         )));
     }
-    Ok(())
+    Ok(Look::formatted(args.env, &format))
 }

@@ -1,12 +1,14 @@
 //! Replaces documents one by one, each under its lock, many to a commit.
 
+use std::collections::HashSet;
+
 use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, SingleSelection, TableRef};
 use crate::reql::stream::BatchSpec;
-use crate::reql::system;
+use crate::reql::system::{self, Change};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Durability;
 use crate::table::{Decision, Document, PrimaryKey, WriteError};
@@ -79,8 +81,19 @@ impl<'a> Writer<'a> {
         replacer: Replacer<'_>,
         summary: &mut Summary,
     ) -> Result<()> {
+        self.insert(keys, &[], replacer, summary)
+    }
+
+    /// As [`Writer::write`], told which keys the server has made. Where nothing is told of a key, it did not.
+    pub fn insert(
+        &self,
+        keys: &[PrimaryKey],
+        generated: &[bool],
+        replacer: Replacer<'_>,
+        summary: &mut Summary,
+    ) -> Result<()> {
         if self.table.is_system() {
-            return self.write_system(keys, replacer, summary);
+            return self.write_system(keys, generated, replacer, summary);
         }
         let Some(hook) = &self.hook else {
             return write_keys(self.env, &self.table, keys, self.durability, replacer, summary);
@@ -96,23 +109,32 @@ impl<'a> Writer<'a> {
     fn write_system(
         &self,
         keys: &[PrimaryKey],
+        generated: &[bool],
         replacer: Replacer<'_>,
         summary: &mut Summary,
     ) -> Result<()> {
         let reader = self.env.reader(&self.table)?;
+        let mut written: HashSet<&PrimaryKey> = HashSet::new();
         for (at, key) in keys.iter().enumerate() {
-            let found =
-                reader.get(key).map_err(|error| self.env.table_error(&self.table, error))?;
-            let old = match found {
-                Some(document) => document.value(),
-                None => Datum::Null,
+            let old = if written.insert(key) {
+                let found = reader.get(key);
+                match found.map_err(|error| self.env.table_error(&self.table, error))? {
+                    Some(document) => document.value(),
+                    None => Datum::Null,
+                }
+            } else {
+                // The row is another than when the query began.
+                system::row(self.env, &self.table, key)?
             };
-            let (fate, new) = match self.change_system(at, key, &old, replacer) {
+            let is_generated = generated.get(at).copied().unwrap_or(false);
+            let (fate, new) = match self.change_system(at, key, is_generated, &old, replacer) {
                 Ok((fate, new)) => (fate, new),
                 Err(error) if must_end_the_query(&error) => return Err(error),
                 Err(error) => (Fate::Failed(error), old.clone()),
             };
             summary.add(self.env, fate, old, new);
+            // It may have been the row of this very query.
+            self.env.check_interrupt_now()?;
         }
         Ok(())
     }
@@ -121,20 +143,20 @@ impl<'a> Writer<'a> {
         &self,
         at: usize,
         key: &PrimaryKey,
+        is_generated: bool,
         old: &Datum,
         replacer: Replacer<'_>,
     ) -> Result<(Fate, Datum)> {
         let Some(new) = replacer(at, old)? else { return Ok((Fate::Skipped, Datum::Null)) };
-        let is_absent = matches!((old, &new), (Datum::Null, Datum::Null));
-        if is_absent || *old == new {
-            let fate = if is_absent { Fate::Skipped } else { Fate::Unchanged };
-            return Ok((fate, new));
-        }
         replacement::check(self.table.table.primary_key(), key, old, &new)?;
-        system::write(self.env, &self.table, old, &new)?;
+        // What the row becomes may differ from what was asked for.
+        let new =
+            system::write(self.env, &self.table, Change { key, is_generated, old, new: &new })?;
         let fate = match (old, &new) {
+            (Datum::Null, Datum::Null) => Fate::Skipped,
             (Datum::Null, _) => Fate::Inserted,
             (_, Datum::Null) => Fate::Deleted,
+            _ if *old == new => Fate::Unchanged,
             _ => Fate::Replaced,
         };
         Ok((fate, new))

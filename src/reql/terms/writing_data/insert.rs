@@ -104,11 +104,13 @@ impl Job<'_> {
     fn insert(&mut self, rows: Vec<Datum>) -> Result<()> {
         let mut keys = Vec::with_capacity(rows.len());
         let mut documents = Vec::with_capacity(rows.len());
+        let mut generated = Vec::with_capacity(rows.len());
         for row in rows {
             match self.place(row) {
-                Ok((key, document)) => {
-                    keys.push(key);
-                    documents.push(document);
+                Ok(placed) => {
+                    keys.push(placed.key);
+                    documents.push(placed.document);
+                    generated.push(placed.is_generated);
                 }
                 Err(error) => self.summary.add_unplaced(self.env, error),
             }
@@ -120,25 +122,37 @@ impl Job<'_> {
                 documents.get(at).ok_or_else(|| Error::internal("A row without a number."))?;
             resolve(env, conflict, &primary_key, old, new).map(Some)
         };
-        self.writer.write(&keys, &replacer, &mut self.summary)
+        self.writer.insert(&keys, &generated, &replacer, &mut self.summary)
     }
 
     /// The key of a new document, made when it has none.
-    fn place(&mut self, row: Datum) -> Result<(PrimaryKey, Datum)> {
+    fn place(&mut self, row: Datum) -> Result<Placed> {
         let primary_key = self.writer.table.table.primary_key();
         let Datum::Object(object) = row else {
             return Err(row.type_error(DatumType::Object).into());
         };
         match object.get(primary_key) {
-            Some(value) => Ok((PrimaryKey::encode(value)?, Datum::Object(object))),
+            Some(value) => Ok(Placed {
+                key: PrimaryKey::encode(value)?,
+                document: Datum::Object(object),
+                is_generated: false,
+            }),
             None => {
                 let made = Datum::from(Uuid::new_v4().to_string());
                 let key = PrimaryKey::encode(&made)?;
                 self.summary.add_generated_key(self.env, made.clone());
-                Ok((key, Datum::Object(object.with(primary_key.clone(), made))))
+                let document = Datum::Object(object.with(primary_key.clone(), made));
+                Ok(Placed { key, document, is_generated: true })
             }
         }
     }
+}
+
+/// A new document and its key.
+struct Placed {
+    key: PrimaryKey,
+    document: Datum,
+    is_generated: bool,
 }
 
 fn resolve(

@@ -1,0 +1,194 @@
+//! What can be done to the rows of system tables, and what is refused.
+
+use crate::reql::terms::testing::{Outcome, Server};
+
+fn table(name: &str) -> String {
+    format!(r#"[15,[[14,["rethinkdb"]],"{name}"]]"#)
+}
+
+/// The first error of a write.
+#[track_caller]
+fn refusal(server: &Server, query: &str) -> String {
+    match server.run_with(query, "{}") {
+        Outcome::Value(answer) => match answer["first_error"].as_str() {
+            Some(error) => error.to_owned(),
+            None => panic!("{query} succeeds: {answer}"),
+        },
+        other => panic!("{query}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_row_of_db_config_is_a_database() {
+    let server = Server::new();
+    let (table, insert) =
+        (table("db_config"), |row: &str| format!("[56,[{},{row}]]", table("db_config")));
+    let changed =
+        |query: &str, what: &str| server.check(&format!(r#"[170,[{query},"{what}"]]"#), "1");
+    changed(&insert(r#"{"name":"made"}"#), "inserted");
+    server.check("[59,[]]", r#"["made","rethinkdb","test"]"#);
+    changed(
+        &format!(r#"[53,[[39,[{table},{{"name":"made"}}]],{{"name":"renamed"}}]]"#),
+        "replaced",
+    );
+    changed(&format!(r#"[53,[[39,[{table},{{"name":"test"}}]],{{"name":"test"}}]]"#), "unchanged");
+    changed(&format!(r#"[54,[[39,[{table},{{"name":"renamed"}}]]]]"#), "deleted");
+    changed(&format!(r#"[54,[[16,[{table},"nothing"]]]]"#), "skipped");
+    server.check("[59,[]]", r#"["rethinkdb","test"]"#);
+    for (row, refused) in [
+        (r#"{"name":"test"}"#, "Database `test` already exists."),
+        (r#"{"name":"rethinkdb"}"#, "Database `rethinkdb` already exists."),
+        (
+            r#"{"name":"x","id":"2cbd07f5-1a0f-4b8c-8e8d-cf1a0b1a5b3e"}"#,
+            "If you want to create a new table by inserting into `rethinkdb.db_config`, you must use an auto-generated \
+             primary key.",
+        ),
+        (
+            r#"{"name":"a b"}"#,
+            "The change you're trying to make to `rethinkdb.db_config` has the wrong format. In `name`: \"a b\" is not a \
+             valid db name; Use A-Z, a-z, 0-9, _ and - only",
+        ),
+        (
+            r#"{"name":1}"#,
+            "The change you're trying to make to `rethinkdb.db_config` has the wrong format. In `name`: Expected a db name; \
+             got 1",
+        ),
+        (
+            "{}",
+            "The change you're trying to make to `rethinkdb.db_config` has the wrong format. Expected a field named `name`.",
+        ),
+        (
+            r#"{"name":"x","b":1,"a":2}"#,
+            "The change you're trying to make to `rethinkdb.db_config` has the wrong format. Unexpected key(s): a b",
+        ),
+    ] {
+        assert_eq!(refusal(&server, &insert(row)), refused, "{row}");
+    }
+}
+
+#[test]
+fn a_row_of_table_config_is_a_table() {
+    let server = Server::new();
+    let insert = |row: &str| format!("[56,[{},{row}]]", table("table_config"));
+    let made = r#"{"db":"test","name":"t","primary_key":"key","durability":"soft"}"#;
+    server.check(&format!(r#"[170,[{},"inserted"]]"#, insert(made)), "1");
+    server.check(
+        r#"[33,[[174,[[15,["t"]]]],"durability","primary_key","write_acks","indexes"]]"#,
+        r#"{"durability":"soft","primary_key":"key","write_acks":"majority","indexes":[]}"#,
+    );
+    server.succeed(r#"[75,[[15,["t"]],"i"]]"#);
+    server.succeed(r#"[140,[[15,["t"]]]]"#);
+    for (row, refused) in [
+        (r#"{"db":"test","name":"t"}"#, "Table `test.t` already exists."),
+        (
+            r#"{"db":"test","name":"u","id":"x"}"#,
+            "There is no existing table with the given ID. To create a new table by inserting into \
+             `rethinkdb.table_config`, you must let the database generate the primary key automatically.",
+        ),
+        (r#"{"db":"none","name":"u"}"#, "Database `none` does not exist."),
+        (r#"{"db":"test"}"#, "Expected a field named `name`."),
+        (r#"{"name":"u"}"#, "Expected a field named `db`."),
+        (
+            r#"{"db":"test","name":"u","indexes":[2,["i"]]}"#,
+            "The `indexes` field is read-only and can't be used to create indexes.",
+        ),
+        (
+            r#"{"db":"test","name":"u","write_acks":"all"}"#,
+            "In `write_acks`: Expected \"single\" or \"majority\", got: \"all\"",
+        ),
+        (r#"{"db":"test","name":"u","shards":1}"#, "In `shards`: Expected an array, got 1"),
+        (r#"{"db":"test","name":"u","else":1}"#, "Unexpected key(s): else"),
+    ] {
+        let error = refusal(&server, &insert(row));
+        assert!(error.ends_with(refused), "{row}: {error}");
+    }
+    let update = |change: &str| format!("[53,[{},{change}]]", table("table_config"));
+    for (change, refused) in [
+        (r#"{"primary_key":"id"}"#, "It's illegal to change a table's primary key"),
+        (
+            r#"{"indexes":[2,[]]}"#,
+            "The change you're trying to make to `rethinkdb.table_config` has the wrong format. The `indexes` field is \
+             read-only and can't be used to create or drop indexes.",
+        ),
+        (
+            r#"{"write_hook":1}"#,
+            "The change you're trying to make to `rethinkdb.table_config` has the wrong format. The `write_hook` field is \
+             read-only and can't be used to create or drop a write hook function.",
+        ),
+        (
+            r#"{"shards":[2,[{"primary_replica":"test","replicas":[2,["test","moon"]]}]]}"#,
+            "The change you're trying to make to `rethinkdb.table_config` has the wrong format. In `shards`: In \
+             `replicas`: Server `moon` does not exist or is not connected.",
+        ),
+        (
+            r#"{"shards":[2,[{"primary_replica":"test","replicas":[2,[]]}]]}"#,
+            "The change you're trying to make to `rethinkdb.table_config` has the wrong format. In `shards`: You must \
+             specify at least one replica for each shard.",
+        ),
+        (
+            r#"{"shards":[2,[]]}"#,
+            "The change you're trying to make to `rethinkdb.table_config` has the wrong format. In `shards`: You must \
+             specify at least one shard.",
+        ),
+    ] {
+        assert_eq!(refusal(&server, &update(change)), refused, "{change}");
+    }
+    let shard = r#"{"primary_replica":"test","replicas":[2,["test"]]}"#;
+    server.check(
+        &format!(
+            r#"[170,[{},"replaced"]]"#,
+            update(&format!(r#"{{"shards":[2,[{shard},{shard}]]}}"#))
+        ),
+        "1",
+    );
+    server.check(r#"[43,[[170,[[174,[[15,["t"]]]],"shards"]]]]"#, "2");
+    server.check(&format!(r#"[170,[[54,[{}]],"deleted"]]"#, table("table_config")), "1");
+    server.check("[62,[]]", "[]");
+}
+
+#[test]
+fn a_query_may_change_what_it_has_changed() {
+    let server = Server::new();
+    let rows = r#"[2,[{"name":"a"},{"name":"a"},{"name":"b"}]]"#;
+    let answer = format!("[33,[[56,[{},{rows}]],\"inserted\",\"errors\"]]", table("db_config"));
+    server.check(&answer, r#"{"inserted":2,"errors":1}"#);
+}
+
+#[test]
+fn names_or_ids() {
+    let server = Server::new();
+    server.succeed(r#"[60,["t"]]"#);
+    let by_id = r#"[15,[[14,["rethinkdb"]],"table_config"],{"identifier_format":"uuid"}]"#;
+    let database = format!(r#"[170,[[45,[{},0]],"id"]]"#, table("db_config"));
+    server.check(&format!(r#"[17,[[170,[[45,[{by_id},0]],"db"]],{database}]]"#), "true");
+    let rename = format!(r#"[170,[[53,[{by_id},{{"name":"u"}}]],"replaced"]]"#);
+    server.check(&rename, "1");
+    server.check("[62,[]]", r#"["u"]"#);
+    let refused = refusal(&server, &format!(r#"[53,[{by_id},{{"db":"test"}}]]"#));
+    assert!(refused.ends_with("Expected a UUID; got \"test\""), "{refused}");
+}
+
+#[test]
+fn the_heartbeat_has_its_bounds() {
+    let server = Server::new();
+    let cluster = table("cluster_config");
+    let write = |change: &str| format!("[53,[{cluster},{change}]]");
+    for (query, refused) in [
+        (
+            write(r#"{"heartbeat_timeout_secs":1}"#),
+            "The heartbeat timeout must be at least two seconds",
+        ),
+        (write(r#"{"heartbeat_timeout_secs":"x"}"#), "Expected a number; got \"x\""),
+        (write(r#"{"more":1}"#), "Unexpected key(s): more"),
+        (
+            format!("[54,[{cluster}]]"),
+            "It's illegal to delete rows from the `rethinkdb.cluster_config` table.",
+        ),
+        (
+            format!("[56,[{cluster},{{}}]]"),
+            "It's illegal to insert new rows into the `rethinkdb.cluster_config` table.",
+        ),
+    ] {
+        assert_eq!(refusal(&server, &query), refused, "{query}");
+    }
+}

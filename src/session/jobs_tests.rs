@@ -1,0 +1,165 @@
+//! Queries that are deleted from the table of jobs: whatever they are at, their clients are told, and nobody else.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use photondb_protocol::numbers::Version;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::testing::{client, service};
+
+const TERMINATED: &str = "Query terminated by the `rethinkdb.jobs` table.";
+
+struct Client {
+    session: Session,
+    out: Vec<u8>,
+}
+
+impl Client {
+    fn send(&mut self, token: u64, body: &Value) {
+        self.session.receive(token, body.to_string().as_bytes(), &mut self.out);
+    }
+
+    fn start(&mut self, token: u64, term: &Value) {
+        self.send(token, &json!([1, term, {}]));
+    }
+
+    /// The next answer, with its token.
+    async fn answer(&mut self) -> (u64, Value) {
+        loop {
+            if let Some(length) = self.out.get(8..12) {
+                let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
+                if self.out.len() >= 12 + length {
+                    let frame: Vec<u8> = self.out.drain(..12 + length).collect();
+                    let token = u64::from_le_bytes(frame[..8].try_into().unwrap());
+                    return (token, serde_json::from_slice(&frame[12..]).unwrap());
+                }
+            }
+            let Client { session, out } = self;
+            let polled = poll_fn(|context| session.poll_answers(context, true, out));
+            tokio::time::timeout(Duration::from_secs(30), polled).await.expect("an answer");
+        }
+    }
+
+    async fn ask(&mut self, token: u64, term: &Value) -> Value {
+        self.start(token, term);
+        let (found, answer) = self.answer().await;
+        assert_eq!(found, token, "{answer}");
+        answer
+    }
+}
+
+fn jobs() -> Value {
+    json!([15, [[14, ["rethinkdb"]], "jobs"]])
+}
+
+/// The jobs whose query matches this expression.
+fn with_text(text: &str) -> Value {
+    let query = json!([170, [[170, [[10, [1]], "info"]], "query"]]);
+    json!([39, [jobs(), [69, [[2, [1]], [97, [query, text]]]]]])
+}
+
+/// Two clients of one server with a table of many rows.
+async fn clients() -> (Client, Client) {
+    let service = service();
+    let new = || {
+        let session = Session::new(service.clone(), Version::V1_0, client());
+        Client { session, out: Vec::new() }
+    };
+    let (mut one, other) = (new(), new());
+    one.ask(1, &json!([60, ["t"]])).await;
+    let rows = json!([38, [[173, [2_000]], [69, [[2, [1]], { "id": [10, [1]] }]]]]);
+    let inserted = one.ask(1, &json!([56, [[15, ["t"]], rows]])).await;
+    assert_eq!(inserted["r"][0]["inserted"], 2_000, "{inserted}");
+    (one, other)
+}
+
+fn is_terminated(answer: &Value) -> bool {
+    answer["t"] == 18 && answer["e"] == 4_200_000 && answer["r"] == json!([TERMINATED])
+}
+
+async fn delete(admin: &mut Client, text: &str, expected: u64) {
+    let answer = admin.ask(99, &json!([54, [with_text(text)]])).await;
+    assert_eq!(answer["r"][0]["deleted"], expected, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_sees_itself_and_who_asked() {
+    let (mut one, _other) = clients().await;
+    for term in [jobs(), json!([45, [jobs(), 0]])] {
+        let answer = one.ask(1, &term).await;
+        let row = &answer["r"][0];
+        assert_eq!(row["info"]["user"], "admin", "{answer}");
+        assert_eq!(row["info"]["client_address"], "127.0.0.1");
+        assert_eq!((&row["type"], &row["id"][0]), (&json!("query"), &json!("query")));
+        let text = row["info"]["query"].as_str().unwrap();
+        assert!(text.starts_with("r.db(\"rethinkdb\").table(\"jobs\")"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_runs_ends() {
+    let (mut one, mut admin) = clients().await;
+    // It would count for years.
+    let range = json!([173, [9_000_000_000_000_000u64]]);
+    one.start(5, &json!([43, [[39, [range, [69, [[2, [1]], [17, [[10, [1]], -1]]]]]]]]));
+    // Polling puts it on the pool.
+    let mut out = Vec::new();
+    poll_fn(|context| {
+        let _ = one.session.poll_answers(context, true, &mut out);
+        std::task::Poll::Ready(())
+    })
+    .await;
+    delete(&mut admin, r"^r\.range", 1).await;
+    let (token, answer) = one.answer().await;
+    assert!(token == 5 && is_terminated(&answer), "{answer}");
+    delete(&mut admin, r"^r\.range", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_stream_ends_with_its_next_batch() {
+    let (mut one, mut admin) = clients().await;
+    let first = one.ask(5, &json!([15, ["t"]])).await;
+    assert_eq!(first["t"], 3);
+    delete(&mut admin, r#"^r\.table\("t"\)$"#, 1).await;
+    one.send(5, &json!([2]));
+    let (token, answer) = one.answer().await;
+    assert!(token == 5 && is_terminated(&answer), "{answer}");
+    // The token is free again.
+    assert_eq!(one.ask(5, &json!([24, [1, 1]])).await["r"], json!([2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_waits_ends_at_once() {
+    let (mut one, mut admin) = clients().await;
+    let first = one.ask(5, &json!([152, [[15, ["t"]]]])).await;
+    assert_eq!(first["t"], 3);
+    one.send(5, &json!([2]));
+    // It waits once there was nothing for it.
+    for _ in 0..20 {
+        let mut out = Vec::new();
+        let polled = poll_fn(|context| one.session.poll_answers(context, true, &mut out));
+        let _ = tokio::time::timeout(Duration::from_millis(5), polled).await;
+        assert!(out.is_empty());
+    }
+    delete(&mut admin, r"changes\(\)$", 1).await;
+    let (token, answer) = one.answer().await;
+    assert!(token == 5 && is_terminated(&answer), "{answer}");
+    assert!(!one.session.expects_answers());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_deletion_is_allowed() {
+    let (mut one, _other) = clients().await;
+    for term in [
+        json!([56, [jobs(), { "id": [2, ["query", "x"]] }]]),
+        json!([53, [jobs(), { "type": "index" }]]),
+    ] {
+        let answer = one.ask(1, &term).await;
+        let error = answer["r"][0]["first_error"].as_str().unwrap();
+        assert!(error.ends_with("only allows deletions, not inserts or updates."), "{error}");
+    }
+    // Whoever deletes everything deletes itself.
+    assert!(is_terminated(&one.ask(1, &json!([54, [jobs()]])).await));
+}
