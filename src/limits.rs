@@ -126,6 +126,10 @@ pub const DEADLINE_CHECK_INTERVAL: u32 = 256;
 /// about a millisecond. Then it starts over on the pool: until it ends, that network worker serves nobody else.
 pub const INLINE_CHECKS: u32 = 4_096;
 
+/// Most rounds of hashing that a user's password may ask for: some seconds, which every login then takes on both sides.
+/// RethinkDB has no bound but that of the number's form.
+pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;
+
 /// The text of a query in `rethinkdb.jobs` is cut there: an insert of many megabytes is known by its beginning.
 pub const JOB_QUERY_BYTES: usize = 16 * 1024;
 

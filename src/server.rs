@@ -15,23 +15,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use photondb_protocol::handshake::scram::UserLookup;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::auth::ADMIN;
-use crate::catalog::CatalogError;
 use crate::config::{Endpoint, QuicSettings, Settings};
 use crate::http::{self, HttpState};
 use crate::limits;
 use crate::log_lines::LogLines;
 use crate::metrics::Metrics;
 use crate::net::{self, Certificate, CertificateError, Doors};
-use crate::reql::Context;
 use crate::reql::system::ServerFacts;
+use crate::reql::{Context, OpenError};
 use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
@@ -41,7 +38,7 @@ use numbers::Counted;
 pub use store::verify;
 
 use store::StoreError;
-use users::UsersError;
+use users::FirstPasswordError;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +76,9 @@ pub enum ServerError {
     /// The data cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The catalog cannot be opened.
+    /// The catalog or the users cannot be opened.
     #[error("cannot open the data: {0}")]
-    Catalog(#[from] CatalogError),
+    Open(#[from] OpenError),
     /// A new store cannot be written.
     #[error("cannot write the data: {0}")]
     Write(StorageError),
@@ -94,9 +91,9 @@ pub enum ServerError {
     /// The numbers of the server have names that do not go together.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// The users cannot be opened.
+    /// The admin cannot be given the first password.
     #[error(transparent)]
-    Users(#[from] UsersError),
+    FirstPassword(#[from] FirstPasswordError),
 }
 
 /// Starts the server on these threads and serves until SIGTERM or SIGINT. The caller is none of them.
@@ -151,8 +148,9 @@ fn open(
         metrics,
         identity: directory.identity().clone(),
     });
-    let users = users::open(service.context.catalog.engine(), &settings.initial_password)?;
-    let users = Arc::new(users);
+    let users = service.context.users.clone();
+    let engine = service.context.catalog.engine();
+    users::set_first_password(&users, &**engine, &settings.initial_password)?;
     let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
     let doors = Doors::new(service, users, shutdown);
     let driver_port = open_doors(settings, &doors)?;
@@ -177,14 +175,12 @@ fn tell_facts(
     driver_port: u16,
     http_port: Option<u16>,
 ) {
-    let admin = doors.users.credentials(ADMIN);
     doors.service.context.set_facts(ServerFacts {
         id: doors.service.identity.id.clone(),
         cache_bytes: store::cache_of(&settings.storage),
         driver_port,
         http_port,
         started: SystemTime::now(),
-        admin_has_password: admin.is_some_and(|admin| !admin.is_password(b"")),
         log,
         numbers: Arc::new(Counted(doors.service.metrics.clone())),
     });

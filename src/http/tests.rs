@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::*;
+use crate::auth::{ADMIN, Password};
 use crate::session::testing;
 
 struct Site {
@@ -17,8 +18,10 @@ struct Site {
 }
 
 async fn site(password: &str) -> Site {
-    let users = Arc::new(Users::with_admin(password).unwrap());
-    let state = HttpState::new(testing::service(), users, Shutdown::new(Handle::current()));
+    let service = testing::service();
+    let users = service.context.users.clone();
+    users.set_password(ADMIN, &Password::new(password).unwrap()).unwrap();
+    let state = HttpState::new(service, users, Shutdown::new(Handle::current()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     serve(vec![listener], state.clone());

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::auth::{Users, UsersError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::changefeed::Hub;
 use crate::storage::Engine;
@@ -11,6 +12,17 @@ use super::index_function::ReqlFunctions;
 use super::js::ScriptHost;
 use super::running::RunningQueries;
 use super::system::ServerFacts;
+
+/// Why what an engine holds cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Databases and tables.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+}
 
 /// The server, as a query sees it. One for the whole server, shared by all queries.
 pub struct Context {
@@ -24,6 +36,8 @@ pub struct Context {
     pub scripts: ScriptHost,
     /// What asks other servers.
     pub http: HttpHost,
+    /// Who may connect, and what they may do.
+    pub users: Arc<Users>,
     /// The queries that run.
     pub running: Arc<RunningQueries>,
     facts: OnceLock<ServerFacts>,
@@ -31,12 +45,17 @@ pub struct Context {
 
 impl Context {
     /// A server whose catalog is open and hands its changes to the hub.
-    pub fn new(catalog: Arc<Catalog>, hub: Arc<Hub>, server_name: &str) -> Context {
+    pub fn new(
+        catalog: Arc<Catalog>,
+        hub: Arc<Hub>,
+        users: Arc<Users>,
+        server_name: &str,
+    ) -> Context {
         let scripts = ScriptHost::default();
         let http = HttpHost::default();
         let (server_name, facts) = (Arc::from(server_name), OnceLock::new());
         let running = Arc::default();
-        Context { catalog, hub, server_name, scripts, http, running, facts }
+        Context { catalog, hub, server_name, scripts, http, users, running, facts }
     }
 
     /// What is known of the server only once it runs; nothing before.
@@ -49,15 +68,16 @@ impl Context {
         let _ = self.facts.set(facts);
     }
 
-    /// A server over what the engine holds; a catalog is made in an engine that has none.
-    pub fn open(engine: Arc<dyn Engine>, server_name: &str) -> Result<Context, CatalogError> {
+    /// A server over what the engine holds; a catalog and an admin are made in an engine that has none.
+    pub fn open(engine: Arc<dyn Engine>, server_name: &str) -> Result<Context, OpenError> {
         let hub = Arc::new(Hub::default());
+        let users = Arc::new(Users::open(&engine)?);
         let catalog = Catalog::open(engine, hub.clone(), Arc::new(ReqlFunctions))?;
-        Ok(Context::new(catalog, hub, server_name))
+        Ok(Context::new(catalog, hub, users, server_name))
     }
 
     /// A server that keeps everything in memory.
-    pub fn in_memory(server_name: &str) -> Result<Context, CatalogError> {
+    pub fn in_memory(server_name: &str) -> Result<Context, OpenError> {
         Context::open(Arc::new(crate::storage::memory::MemoryEngine::new()), server_name)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use photondb_protocol::numbers::ErrorType;
 
+use crate::auth::UsersError;
 use crate::datum::{DatumError, DatumErrorKind};
 
 /// The number of a term within its query; index into the query's backtraces.
@@ -147,6 +148,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<UsersError> for Error {
+    fn from(error: UsersError) -> Self {
+        Error::op_failed(error.to_string())
+    }
+}
 
 impl From<DatumError> for Error {
     fn from(error: DatumError) -> Self {

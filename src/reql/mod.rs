@@ -35,7 +35,7 @@ pub mod value;
 mod wire;
 
 pub use compile::{CompileError, Program};
-pub use context::Context;
+pub use context::{Context, OpenError};
 pub use env::CancelFlag;
 pub use error::{Error, ErrorKind};
 pub use run::{Answer, Batch, Cursor, Failure, RunRequest, run};

@@ -57,6 +57,8 @@ async fn look(service: &Arc<Service>) -> Vec<String> {
     let mut seen = Vec::new();
     for term in [
         json!([59, []]),
+        json!([15, [[14, ["rethinkdb"]], "users"]]),
+        json!([15, [[14, ["rethinkdb"]], "permissions"]]),
         json!([62, [[14, ["shop"]]]]),
         json!([62, [[14, ["test"]]]]),
         json!([79, [films()]]),
@@ -99,6 +101,12 @@ async fn fill(service: &Arc<Service>) {
     run(service, json!([56, [films(), [2, rows]], { "durability": "hard" }])).await;
     run(service, json!([54, [[78, [films(), 1955], { "index": "year" }]]])).await;
     run(service, json!([140, [films()]])).await;
+    let users = || json!([15, [[14, ["rethinkdb"]], "users"]]);
+    for (name, password) in [("bob", "secret"), ("eve", "")] {
+        run(service, json!([56, [users(), { "id": name, "password": password }]])).await;
+    }
+    run(service, json!([188, [films(), "bob", { "read": true }]])).await;
+    run(service, json!([54, [[16, [users(), "eve"]]]])).await;
     run(service, json!([138, [films()]])).await;
 }
 
@@ -117,6 +125,8 @@ async fn everything_is_there_after_an_end_of_any_kind() {
     drop(service);
     let service = open(folder.path());
     assert_eq!(look(&service).await, before);
+    let bob = service.context.users.get("bob").unwrap();
+    assert!(bob.password.credentials.is_password(b"secret"));
     run(&service, json!([61, [[14, ["shop"]], "empty"]])).await;
     drop(service);
     let service = open(folder.path());

@@ -9,6 +9,7 @@ use photondb_protocol::numbers::Version;
 
 use super::Session;
 use super::testing::{client, service_on};
+use crate::auth::Users;
 use crate::catalog::{Catalog, NoFunctions};
 use crate::changefeed::Hub;
 use crate::reql::Context;
@@ -93,9 +94,11 @@ impl Engine for SlowDisk {
 
 fn session(disk: &Arc<SlowDisk>) -> Session {
     let hub = Arc::new(Hub::default());
-    let catalog = Catalog::open(disk.clone(), hub.clone(), Arc::new(NoFunctions)).unwrap();
+    let engine: Arc<dyn Engine> = disk.clone();
+    let catalog = Catalog::open(engine.clone(), hub.clone(), Arc::new(NoFunctions)).unwrap();
     catalog.create_table("test", "t", &Default::default()).unwrap();
-    let service = service_on(Context::new(catalog, hub, "test"));
+    let users = Arc::new(Users::open(&engine).unwrap());
+    let service = service_on(Context::new(catalog, hub, users, "test"));
     Session::new(service, Version::V1_0, client())
 }
 

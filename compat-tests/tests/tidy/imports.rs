@@ -31,7 +31,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("net", &["session", "auth", "metrics", "config", "shutdown", "limits"]),
     // storage only to wait until a commit is on disk
     ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits"]),
-    ("auth", &["catalog", "datum", "limits"]),
+    ("auth", &["storage", "limits"]),
     (
         "reql",
         &[

@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 
-use crate::auth::Users;
 use crate::limits;
 use crate::net::{Doors, listen_tcp, serve_tcp};
 use crate::session::testing;
@@ -32,9 +31,9 @@ struct Site {
 
 impl Site {
     fn open(places: usize) -> Site {
-        let users = Arc::new(Users::with_admin("").unwrap());
-        let doors =
-            Doors::with_places(testing::service(), users, Shutdown::new(Handle::current()), places);
+        let service = testing::service();
+        let users = service.context.users.clone();
+        let doors = Doors::with_places(service, users, Shutdown::new(Handle::current()), places);
         let listener = listen_tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         doors.shutdown.spawn(serve_tcp(listener, doors.clone()));

@@ -7,6 +7,7 @@ mod cluster;
 mod db_config;
 mod jobs;
 mod logs;
+pub mod permissions;
 mod server;
 mod stats;
 mod table_config;
@@ -113,7 +114,7 @@ static TABLES: [SystemTable; 12] = [
     SystemTable { name: "db_config", rows: db_config::rows, write: Some(db_config::write) },
     SystemTable { name: "jobs", rows: jobs::rows, write: Some(jobs::write) },
     SystemTable { name: "logs", rows: logs::rows, write: None },
-    SystemTable { name: "permissions", rows: users::permissions, write: Some(users::write) },
+    SystemTable { name: "permissions", rows: permissions::rows, write: Some(permissions::write) },
     SystemTable { name: "server_config", rows: server::config, write: Some(server::write) },
     SystemTable { name: "server_status", rows: server::status, write: None },
     SystemTable { name: "stats", rows: stats::rows, write: None },
@@ -128,14 +129,12 @@ static TABLES: [SystemTable; 12] = [
 
 /// The table of that name as it is now.
 pub fn open(look: &Look<'_>, name: &str) -> Result<TableRef> {
-    let Some(at) = TABLES.iter().position(|table| table.name == name) else {
+    let Some(found) = TABLES.iter().find(|table| table.name == name) else {
         let (database, table) = (SYSTEM_DATABASE.to_owned(), name.to_owned());
         return Err(catalog_error(CatalogError::NoSuchTable { database, table }));
     };
-    let found = TABLES.get(at).ok_or_else(|| Error::internal("A system table is missing."))?;
     let rows = (found.rows)(look)?;
-    // Tables of users have random ids; those here say which table it is and how it is looked at.
-    let id = TableId(Uuid::from_u128(2 * (at as u128 + 1) + u128::from(look.by_id)));
+    let id = id_of(found.name, look.by_id);
     let failed = |error: &dyn std::fmt::Display| {
         Error::internal(format!("The system table `{name}` cannot be made: {error}"))
     };
@@ -175,6 +174,26 @@ pub fn write(env: &Env, table: &TableRef, change: Change<'_>) -> Result<Datum> {
             table.name()
         ))),
     }
+}
+
+/// The id of a system table: its name. Other tables have random ids. The last bit says how the table is looked at.
+fn id_of(name: &str, by_id: bool) -> TableId {
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    TableId(Uuid::from_u128(Uuid::from_bytes(bytes).as_u128() & !1 | u128::from(by_id)))
+}
+
+/// The id under which something is said of a system table.
+fn table_id(name: &str) -> Option<Uuid> {
+    let found = TABLES.iter().find(|table| table.name == name)?;
+    Some(id_of(found.name, false).0)
+}
+
+/// The system table of an id.
+fn table_name(id: Uuid) -> Option<&'static str> {
+    TABLES.iter().map(|table| table.name).find(|name| id_of(name, false).0 == id)
 }
 
 fn of<'a>(env: &'a Env, table: &TableRef) -> Result<(&'static SystemTable, Look<'a>)> {

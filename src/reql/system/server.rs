@@ -24,8 +24,6 @@ pub struct ServerFacts {
     pub http_port: Option<u16>,
     /// When it was started.
     pub started: SystemTime,
-    /// Whether the admin has a password.
-    pub admin_has_password: bool,
     /// The last lines of the log.
     pub log: Arc<LogLines>,
     /// What is counted outside of tables.

@@ -192,3 +192,133 @@ fn the_heartbeat_has_its_bounds() {
         assert_eq!(refusal(&server, &query), refused, "{query}");
     }
 }
+
+#[test]
+fn users_come_change_and_go() {
+    let server = Server::new();
+    let users = table("users");
+    let insert = |row: &str| format!(r#"[56,[{users},{row}]]"#);
+    let one = |query: &str, what: &str| server.check(&format!(r#"[170,[{query},"{what}"]]"#), "1");
+    one(&insert(r#"{"id":"bob","password":"secret"}"#), "inserted");
+    let bob = format!(r#"[16,[{users},"bob"]]"#);
+    server.check(&bob, r#"{"id":"bob","password":true}"#);
+    // What is shown may be written back.
+    one(&format!(r#"[55,[{bob},{{"id":"bob","password":true}}]]"#), "unchanged");
+    one(&format!(r#"[53,[{bob},{{"password":{{"password":"x","iterations":2}}}}]]"#), "replaced");
+    one(&format!(r#"[53,[{bob},{{"password":false}}]]"#), "replaced");
+    server.check(&bob, r#"{"id":"bob","password":false}"#);
+    one(&format!("[54,[{bob}]]"), "deleted");
+    server.check(&users, r#"[{"id":"admin","password":false}]"#);
+    let admin = format!(r#"[16,[{users},"admin"]]"#);
+    one(&format!(r#"[53,[{admin},{{"password":"x"}}]]"#), "replaced");
+    server.check(&admin, r#"{"id":"admin","password":true}"#);
+    for (query, refused) in [
+        (format!("[54,[{admin}]]"), "The user `admin` can't be deleted."),
+        (format!("[54,[{bob}]]"), "User `bob` not found."),
+        (insert(r#"{"id":"z"}"#), "Expected a field named `password`."),
+        (
+            insert(r#"{"id":"z","password":1}"#),
+            "Expected an object, string or boolean for `password`, got 1.",
+        ),
+        (
+            insert(r#"{"id":"z","password":true}"#),
+            "Expected an object or string to set the password, or `false` to keep it unset, got true.",
+        ),
+        (insert(r#"{"id":"z","password":"","c":1,"b":1}"#), "Unexpected key(s) `b`, `c`."),
+        (insert(r#"{"id":1,"password":""}"#), "Expected a username as the primary key, got 1."),
+        (
+            insert(r#"{"id":"z","password":{"password":"p"}}"#),
+            "Expected a field named `iterations`.",
+        ),
+        (insert(r#"{"id":"z","password":{"iterations":1}}"#), "Expected a field named `password`."),
+        (
+            insert(r#"{"id":"z","password":{"password":"p","iterations":1.5}}"#),
+            "Expected `iterations` to be an integer greater than zero, got 1.5.",
+        ),
+        (
+            insert(r#"{"id":"z","password":{"password":"p","iterations":1e9}}"#),
+            "Expected `iterations` to be at most 10000000, got 1000000000.",
+        ),
+        (
+            insert(r#"{"id":"z","password":{"password":1,"iterations":1}}"#),
+            "Expected `password` to be a string, got 1.",
+        ),
+    ] {
+        assert_eq!(refusal(&server, &query), refused, "{query}");
+    }
+    let generated = refusal(&server, &insert(r#"{"password":"x"}"#));
+    assert!(generated.starts_with("Expected a username as the primary key, got \""), "{generated}");
+}
+
+#[test]
+fn rows_of_permissions_are_merged_and_checked() {
+    let server = Server::new();
+    server.succeed(&format!(r#"[56,[{},{{"id":"bob","password":""}}]]"#, table("users")));
+    server.succeed(r#"[60,["t"]]"#);
+    let permissions = table("permissions");
+    let insert = |row: &str| format!("[56,[{permissions},{row}]]");
+    let one = |query: &str, what: &str| server.check(&format!(r#"[170,[{query},"{what}"]]"#), "1");
+    let global = format!(r#"[16,[{permissions},[2,["bob"]]]]"#);
+    let row = |rights: &str| format!(r#"{{"id":[2,["bob"]],"user":"bob","permissions":{rights}}}"#);
+    one(&insert(&row(r#"{"read":true}"#)), "inserted");
+    one(&format!(r#"[53,[{global},{{"permissions":{{"write":false}}}}]]"#), "replaced");
+    let shown = r#"{"id":["bob"],"user":"bob","permissions":{"read":true,"write":false}}"#;
+    server.check(&global, shown);
+    // Nothing said is no row.
+    one(&format!(r#"[53,[{global},{{"permissions":{{"read":null,"write":null}}}}]]"#), "deleted");
+    server.check(&global, "null");
+    let database = r#"[170,[[174,[[14,["test"]]]],"id"]]"#;
+    let id = r#"[170,[[174,[[15,["t"]]]],"id"]]"#;
+    let of_table = format!(r#"[2,["bob",{database},{id}]]"#);
+    let made = format!(
+        r#"{{"id":{of_table},"table":"t","database":"test","permissions":{{"config":true}}}}"#
+    );
+    one(&insert(&made), "inserted");
+    server.check(
+        &format!(r#"[34,[[16,[{permissions},{of_table}]],"id"]]"#),
+        r#"{"database":"test","permissions":{"config":true},"table":"t","user":"bob"}"#,
+    );
+    one(&format!("[54,[[16,[{permissions},{of_table}]]]]"), "deleted");
+    for (row, refused) in [
+        (
+            r#"{"id":"bob"}"#.to_owned(),
+            "Expected an array of one to three items in the primary key, got \"bob\".",
+        ),
+        (r#"{"id":[2,[1]]}"#.to_owned(), "Expected a string as the username, got 1."),
+        (r#"{"id":[2,["eve"]]}"#.to_owned(), "No user named `eve`."),
+        (
+            r#"{"id":[2,["bob","test"]]}"#.to_owned(),
+            "Expected a UUID as the database, got \"test\".",
+        ),
+        (
+            r#"{"id":[2,["bob","2cbd07f5-1a0f-4b8c-8e8d-cf1a0b1a5b3e"]]}"#.to_owned(),
+            "No database with UUID `2cbd07f5-1a0f-4b8c-8e8d-cf1a0b1a5b3e` exists.",
+        ),
+        (r#"{"id":[2,["bob"]]}"#.to_owned(), "Expected a field `permissions`."),
+        (row(r#"{"drop":true}"#), "Unexpected key(s) `drop`."),
+        (
+            r#"{"id":[2,["bob"]],"user":"eve","permissions":{}}"#.to_owned(),
+            "The key `user` does not match the primary key.",
+        ),
+        (
+            format!(r#"{{"id":[2,["bob",{database}]],"database":"rethinkdb","permissions":{{}}}}"#),
+            "The key `database` does not match the primary key.",
+        ),
+        (
+            format!(r#"{{"id":[2,["bob",{database}]],"table":"t","permissions":{{}}}}"#),
+            "Unexpected key(s) `table`.",
+        ),
+        (
+            format!(r#"{{"id":{of_table},"permissions":{{"connect":true}}}}"#),
+            "The `connect` permission is only valid at the global scope.",
+        ),
+    ] {
+        assert_eq!(refusal(&server, &insert(&row)), refused, "{row}");
+    }
+    let admin = format!(r#"[54,[[16,[{permissions},[2,["admin"]]]]]]"#);
+    assert_eq!(refusal(&server, &admin), "The permissions of the user `admin` can't be modified.");
+    assert_eq!(
+        refusal(&server, &insert(r#"{"permissions":{}}"#)),
+        "You must specify a primary key."
+    );
+}
