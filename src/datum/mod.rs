@@ -274,6 +274,37 @@ impl Datum {
         DatumError::non_existence(message)
     }
 
+    /// The same value with nothing in it that the engine lent: what is kept beyond the rows it came with must not hold
+    /// on to whole pages.
+    pub fn detached(self) -> Datum {
+        match &self {
+            Datum::Object(object) => match object.stored() {
+                Some(stored) if stored.is_lent() => stored.value(),
+                None if self.is_lent() => {
+                    let fields = object.iter();
+                    let kept = fields.map(|(name, value)| (name.clone(), value.clone().detached()));
+                    Datum::Object(kept.collect())
+                }
+                _ => self,
+            },
+            Datum::Array(values) if self.is_lent() => {
+                Datum::array(values.iter().cloned().map(Datum::detached).collect())
+            }
+            _ => self,
+        }
+    }
+
+    fn is_lent(&self) -> bool {
+        match self {
+            Datum::Object(object) => match object.stored() {
+                Some(stored) => stored.is_lent(),
+                None => object.iter().any(|(_, value)| value.is_lent()),
+            },
+            Datum::Array(values) => values.iter().any(Datum::is_lent),
+            _ => false,
+        }
+    }
+
     /// Fails for minval and maxval, anywhere in the value: they have no JSON form.
     pub fn check_json(&self) -> Result<(), DatumError> {
         match self {

@@ -1,6 +1,7 @@
 //! Objects: fields sorted by the bytes of their names, shared behind an `Arc`. One that was read from a table is its
 //! stored form until something looks into it, so that passing it on, or reading one field, decodes nothing else.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::stored::{FieldChange, LazyObject, StoredObject};
@@ -53,6 +54,14 @@ impl Object {
         match &self.0 {
             Repr::Fields(_) => self.get(name).cloned(),
             Repr::Stored(lazy) => lazy.field(name),
+        }
+    }
+
+    /// How the value of a field [compares](Datum::compare) with another.
+    pub fn compare_field(&self, name: &str, other: &Datum) -> Option<Ordering> {
+        match &self.0 {
+            Repr::Fields(_) => self.get(name).map(|value| value.compare(other)),
+            Repr::Stored(lazy) => lazy.compare_field(name, other),
         }
     }
 

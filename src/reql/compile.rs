@@ -16,7 +16,7 @@ use super::eval::{Call, Facts, Node, Op};
 use super::function::FuncNode;
 use super::scope::VarId;
 use super::spec::{Cost, Determinism, Effect, TermSpec};
-use super::terms;
+use super::{glance, terms, top};
 
 /// A compiled query.
 #[derive(Debug)]
@@ -276,7 +276,11 @@ impl<'c> Compiler<'c> {
             facts = facts.join(node.facts);
             compiled_optargs.push((known, node));
         }
-        let call = Call { spec, args: compiled_args, optargs: compiled_optargs, splices };
+        let args = compiled_args;
+        let mut call =
+            Call { spec, args, optargs: compiled_optargs, splices, is_simple: false, top: None };
+        call.is_simple = glance::is_simple(&call);
+        top::note(&mut call);
         Ok(Node { id, op: Op::Call(Arc::new(call)), facts })
     }
 

@@ -282,6 +282,11 @@ impl Env {
         }
     }
 
+    /// Whether a profile is asked for.
+    pub fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
     /// Notes in the profile, when one is asked for, that a term is being evaluated until the result is dropped.
     pub fn trace_enter(&self, name: &'static str) -> Option<Task<'_>> {
         self.trace.as_ref().map(|trace| Task::enter(trace, name))

@@ -10,11 +10,11 @@ use crate::datum::{Datum, REQL_TYPE};
 use super::env::Env;
 use super::error::{Error, NodeId, Result};
 use super::function::{Func, FuncNode, Shortcut};
-use super::grouped;
 use super::scope::{Captured, Scope, VarId};
 use super::spec::{Cost, Determinism, Effect, Grouping, TermSpec};
 use super::stream::{BoxStream, collect_array};
 use super::value::{Val, ValKind};
+use super::{glance, grouped};
 
 /// A compiled term. Cloning shares what is below it.
 #[derive(Clone, Debug)]
@@ -81,6 +81,10 @@ pub struct Call {
     pub optargs: Vec<(&'static str, Node)>,
     /// Whether an argument is `r.args`.
     pub splices: bool,
+    /// Whether it only reads and compares: see [`super::glance`].
+    pub is_simple: bool,
+    /// How many of its rows are read at most, as far as the query says so: see [`super::top`].
+    pub top: Option<usize>,
 }
 
 impl std::fmt::Debug for Call {
@@ -132,6 +136,12 @@ impl Node {
                 .map_err(|error| error.at(self.id)),
             Op::Call(call) => {
                 env.check_interrupt()?;
+                if call.is_simple
+                    && !env.is_traced()
+                    && let Some((value, at)) = glance::value(self.id, call, scope)
+                {
+                    return Ok(Val::datum(value, at));
+                }
                 let _task = env.trace_enter(call.spec.name);
                 let literals_legal = env.forbid_literals();
                 let result = self.call(call, env, scope, literals_legal);
@@ -204,6 +214,11 @@ impl<'a> Args<'a> {
     /// Whether all arguments but the first are written out, so that they need to be evaluated only once.
     pub fn rest_is_written_out(&self) -> bool {
         self.spliced.is_none() && self.call.args.iter().skip(1).all(Node::is_written_out)
+    }
+
+    /// How many rows of the term's answer are read at most, where that is known beforehand.
+    pub fn top(&self) -> Option<usize> {
+        self.call.top
     }
 
     /// Whether the term stands where `r.literal` is legal.

@@ -12,7 +12,7 @@ use super::env::Env;
 use super::error::{Error, NodeId, Result};
 use super::eval::Args;
 use super::spec::Grouping;
-use super::stream::{BoxStream, Transform, for_each_batch};
+use super::stream::{BatchSpec, BoxStream, Transform, for_each_batch};
 use super::value::{Val, ValKind};
 
 /// Values by group, in order of the groups.
@@ -55,6 +55,10 @@ pub struct GroupedStream {
 
 /// Gathers the rows of one group into one value.
 pub trait Accumulator {
+    /// Whether it keeps nothing of a row, or keeps it [detached](Datum::detached).
+    fn lets_go(&self) -> bool {
+        false
+    }
     /// Takes a row, and tells whether it counts: a group none of whose rows counts does not appear.
     fn add(&mut self, env: &Env, row: Datum) -> Result<bool>;
     /// The value of all rows taken.
@@ -78,9 +82,10 @@ impl GroupedStream {
     pub fn aggregate(self, env: &Env, start: &dyn Fn() -> Box<dyn Accumulator>) -> Result<Grouped> {
         let at = self.at;
         let mut states: BTreeMap<Datum, Box<dyn Accumulator>> = BTreeMap::new();
-        self.for_each_batch(env, |groups| {
+        let batch = batch_for(&*start());
+        self.for_each_batch(env, &batch, |groups| {
             for (group, rows) in groups {
-                match states.entry(group) {
+                match states.entry(group.detached()) {
                     Entry::Occupied(mut state) => {
                         for row in rows {
                             state.get_mut().add(env, row)?;
@@ -111,7 +116,7 @@ impl GroupedStream {
     pub fn gather(self, env: &Env) -> Result<Grouped> {
         let mut gathered: BTreeMap<Datum, Vec<Datum>> = BTreeMap::new();
         let mut size = 0;
-        self.for_each_batch(env, |groups| {
+        self.for_each_batch(env, &BatchSpec::TERMINAL, |groups| {
             for (group, rows) in groups {
                 size += rows.len();
                 gathered.entry(group).or_default().extend(rows);
@@ -134,10 +139,11 @@ impl GroupedStream {
     fn for_each_batch(
         self,
         env: &Env,
+        batch: &BatchSpec,
         mut take: impl FnMut(BTreeMap<Datum, Vec<Datum>>) -> Result<()>,
     ) -> Result<()> {
         let GroupedStream { source, keys, at, transforms } = self;
-        for_each_batch(source, env, |rows| {
+        for_each_batch(source, env, batch, |rows| {
             let mut groups = split(env, keys.as_ref(), rows, at)?;
             for (transform, at) in &transforms {
                 for rows in groups.values_mut() {
@@ -150,6 +156,11 @@ impl GroupedStream {
             take(groups)
         })
     }
+}
+
+/// How the rows are read that an accumulator takes.
+fn batch_for(accumulator: &dyn Accumulator) -> BatchSpec {
+    if accumulator.lets_go() { BatchSpec::PASSING } else { BatchSpec::TERMINAL }
 }
 
 /// The rows of a batch by group.
@@ -227,7 +238,8 @@ pub fn aggregate(
     // What is gathered of a sequence counts as that sequence's: its term is blamed for a wrong type.
     let at = first.at;
     let mut state = start();
-    for_each_batch(first.into_finite_stream(args.env)?, args.env, |rows| {
+    let batch = batch_for(&*state);
+    for_each_batch(first.into_finite_stream(args.env)?, args.env, &batch, |rows| {
         for row in rows {
             state.add(args.env, row)?;
         }

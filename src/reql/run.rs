@@ -282,6 +282,7 @@ impl Batching {
             min_rows: self.min_rows.min(max_rows),
             until: Instant::now().checked_add(self.time),
             terminal: false,
+            lent: true,
         }
     }
 }

@@ -136,7 +136,7 @@ pub struct TableVal {
     /// The index that a range or an order is one of; the primary one if none was named.
     pub index: Option<TableIndex>,
     /// What `between` left of it.
-    pub range: Option<(Bound<Datum>, Bound<Datum>)>,
+    pub range: Option<Box<(Bound<Datum>, Bound<Datum>)>>,
     /// What `orderBy` with an index asked for.
     pub order: Option<Direction>,
 }
@@ -174,7 +174,7 @@ impl TableVal {
                 self.index_name()
             )));
         }
-        let val = TableVal { index: Some(index), range: Some((left, right)), ..self };
+        let val = TableVal { index: Some(index), range: Some(Box::new((left, right))), ..self };
         // A bound that can be no key is refused here and not by whoever reads the range.
         match &val.index {
             Some(TableIndex::Secondary { .. }) => drop(val.index_range()?),
@@ -201,7 +201,7 @@ impl TableVal {
 
     /// The primary keys it covers, of a range of the primary index.
     pub fn key_range(&self) -> Result<KeyRange> {
-        match &self.range {
+        match self.range.as_deref() {
             Some((left, right)) => Ok(key_range(left.as_ref(), right.as_ref())?),
             None => Ok(KeyRange::ALL),
         }
@@ -209,7 +209,7 @@ impl TableVal {
 
     /// The values it covers, of a range of a secondary index.
     fn index_range(&self) -> Result<IndexRange> {
-        match &self.range {
+        match self.range.as_deref() {
             Some((left, right)) => Ok(IndexRange::new(left.clone(), right.clone())?),
             None => Ok(IndexRange::ALL),
         }

@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 
 use crate::datum::Datum;
+use crate::limits;
 
 use super::env::Env;
 use super::error::{ErrorKind, Result};
@@ -59,28 +60,113 @@ impl Keys {
 /// Sorts rows; equal ones keep their order. A function is called once for a row, and only where those before it leave
 /// the order open.
 pub fn sort_rows(env: &Env, order: &[SortKey], rows: Vec<Datum>) -> Result<Vec<Datum>> {
-    let Some((key, rest)) = order.split_first() else { return Ok(rows) };
+    let Some((key, _)) = order.split_first() else { return Ok(rows) };
     if rows.len() < 2 {
         return Ok(rows);
     }
     let keys = evaluate(env, key, &rows)?;
-    let mut keyed: Vec<(Option<Datum>, Datum)> = keys.into_iter().zip(rows).collect();
+    let sorted = sort_keyed(env, order, keys.into_iter().zip(rows).collect())?;
+    Ok(sorted.into_iter().map(|(_, row)| row).collect())
+}
+
+/// A row, and what it is sorted by first.
+type Keyed = (Option<Datum>, Datum);
+
+fn sort_keyed(env: &Env, order: &[SortKey], mut keyed: Vec<Keyed>) -> Result<Vec<Keyed>> {
+    let Some((key, rest)) = order.split_first() else { return Ok(keyed) };
     keyed.sort_by(|(left, _), (right, _)| key.compare(left, right));
     if rest.is_empty() {
-        return Ok(keyed.into_iter().map(|(_, row)| row).collect());
+        return Ok(keyed);
     }
     let mut sorted = Vec::with_capacity(keyed.len());
-    let mut run: Vec<Datum> = Vec::new();
+    let mut run = Vec::new();
     let mut run_key = None;
+    let mut end_run = |run: &mut Vec<Datum>, run_key: &Option<Datum>| -> Result<()> {
+        let rows = sort_rows(env, rest, std::mem::take(run))?;
+        sorted.extend(rows.into_iter().map(|row| (run_key.clone(), row)));
+        Ok(())
+    };
     for (value, row) in keyed {
         if !run.is_empty() && run_key != value {
-            sorted.extend(sort_rows(env, rest, std::mem::take(&mut run))?);
+            end_run(&mut run, &run_key)?;
         }
         run_key = value;
         run.push(row);
     }
-    sorted.extend(sort_rows(env, rest, run)?);
+    end_run(&mut run, &run_key)?;
     Ok(sorted)
+}
+
+/// Sorts rows of which only the first few are wanted, and keeps not many more than those.
+#[derive(Debug)]
+pub struct FirstRows {
+    order: Vec<SortKey>,
+    wanted: usize,
+    kept: Vec<Keyed>,
+    /// About so many bytes of JSON.
+    bytes: usize,
+    /// Of the last of so many rows as are wanted, once there are that many, what it is sorted by first.
+    last: Option<Option<Datum>>,
+}
+
+impl FirstRows {
+    /// For so many rows.
+    pub fn new(order: Vec<SortKey>, wanted: usize) -> Self {
+        FirstRows { order, wanted, kept: Vec::new(), bytes: 0, last: None }
+    }
+
+    /// Rows, which may be lent; they come behind those before them that are equal.
+    pub fn add(&mut self, env: &Env, rows: Vec<Datum>) -> Result<()> {
+        let Some(first) = self.order.first() else { return Ok(()) };
+        let keys = evaluate(env, first, &rows)?;
+        for (key, row) in keys.into_iter().zip(rows) {
+            let place = self.last.as_ref().map(|last| first.compare(&key, last));
+            let is_behind = match place {
+                None | Some(Ordering::Less) => false,
+                Some(Ordering::Equal) => self.order.len() == 1,
+                Some(Ordering::Greater) => true,
+            };
+            if !is_behind {
+                self.bytes += row.approximate_size();
+                self.kept.push((key.map(Datum::detached), row.detached()));
+            }
+        }
+        if self.kept.len() >= self.wanted.saturating_mul(2).max(limits::TERMINAL_BATCH_ROWS) {
+            self.cut(env)?;
+        }
+        Ok(())
+    }
+
+    /// How many rows are kept now that may be among the first.
+    pub fn len(&self) -> usize {
+        self.kept.len().min(self.wanted)
+    }
+
+    /// Whether there was no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About so many bytes of JSON are kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The first rows, sorted.
+    pub fn finish(mut self, env: &Env) -> Result<Vec<Datum>> {
+        self.cut(env)?;
+        Ok(self.kept.into_iter().map(|(_, row)| row).collect())
+    }
+
+    fn cut(&mut self, env: &Env) -> Result<()> {
+        self.kept = sort_keyed(env, &self.order, std::mem::take(&mut self.kept))?;
+        self.kept.truncate(self.wanted);
+        self.bytes = self.kept.iter().map(|(_, row)| row.approximate_size()).sum();
+        if self.kept.len() == self.wanted {
+            self.last = self.kept.last().map(|(key, _)| key.clone());
+        }
+        Ok(())
+    }
 }
 
 /// The value of each row.

@@ -281,7 +281,8 @@ impl<'a> Job<'a> {
             let documents: Vec<_> = changed
                 .map(|(key, (old, new))| DocumentChange {
                     key: key.clone(),
-                    old: old.clone(),
+                    // It may wait for long, and not for a whole page.
+                    old: old.as_ref().map(Document::detached),
                     new: new.clone(),
                 })
                 .collect();

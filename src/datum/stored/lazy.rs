@@ -4,6 +4,7 @@
 //! The bytes come from a page whose checksum was right, or were encoded here: that they cannot be read is not something
 //! that happens to a disk but a fault of this server. It ends the query as other such faults do.
 
+use std::cmp::Ordering;
 use std::sync::OnceLock;
 
 use super::{StoredError, StoredObject};
@@ -39,6 +40,14 @@ impl LazyObject {
         match self.decoded.get() {
             Some(object) => object.get(name).cloned(),
             None => sound(self.stored.field(name)),
+        }
+    }
+
+    /// How a field compares with another value.
+    pub(in crate::datum) fn compare_field(&self, name: &str, other: &Datum) -> Option<Ordering> {
+        match self.decoded.get() {
+            Some(object) => object.get(name).map(|value| value.compare(other)),
+            None => sound(self.stored.compare_field(name, other)),
         }
     }
 

@@ -23,6 +23,8 @@ mod text;
 mod write;
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 
@@ -36,6 +38,11 @@ const FORM: u8 = 1;
 const WIDE: u8 = 1;
 const ESCAPED: u8 = 2;
 const HEADER_BYTES: usize = 6;
+
+thread_local! {
+    /// Where fields were found, by what is known of their names at a glance. A wrong one costs a comparison.
+    static HINTS: [Cell<usize>; 16] = const { [const { Cell::new(0) }; 16] };
+}
 
 /// Why a value cannot be stored, or stored bytes cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,20 +78,30 @@ pub enum StoredError {
 }
 
 /// An object in its stored form. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct StoredObject {
     bytes: Bytes,
     /// Where the text begins.
     text: usize,
     fields: usize,
+    /// Whether the bytes may be a part of more that stays in memory as long as they do: a page of the engine.
+    is_lent: bool,
 }
+
+impl PartialEq for StoredObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for StoredObject {}
 
 impl StoredObject {
     /// Encodes a value, which must be an object.
     pub fn encode(value: &Datum) -> Result<Self, StoredError> {
         match value {
             Datum::Object(object) => match object.stored() {
-                Some(stored) => Ok(stored.clone()),
+                Some(stored) => Ok(stored.detached()),
                 None => write::encode(object),
             },
             _ => Err(StoredError::NotAnObject),
@@ -112,7 +129,7 @@ impl StoredObject {
         if bytes.get(text) != Some(&b'{') || bytes.last() != Some(&b'}') {
             return Err(damaged("a text that is not an object", text));
         }
-        Ok(Self { bytes, text, fields })
+        Ok(Self { bytes, text, fields, is_lent: true })
     }
 
     /// The stored bytes.
@@ -130,15 +147,26 @@ impl StoredObject {
         out.extend_from_slice(self.json());
     }
 
-    /// The value, which is decoded when something looks into it. It has bytes of its own, so that it can be kept.
+    /// The same with bytes of its own, so that it can be kept.
+    pub fn detached(&self) -> Self {
+        if !self.is_lent {
+            return self.clone();
+        }
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), is_lent: false, ..*self }
+    }
+
+    /// The value, which is decoded when something looks into it. It can be kept.
     pub fn value(&self) -> Datum {
-        let bytes = Bytes::copy_from_slice(&self.bytes);
-        Datum::Object(Object::from_stored(Self { bytes, ..*self }))
+        Datum::Object(Object::from_stored(self.detached()))
     }
 
     /// As [`StoredObject::value`], with the bytes that the engine may have lent: for a value that is soon gone.
     pub fn brief_value(&self) -> Datum {
         Datum::Object(Object::from_stored(self.clone()))
+    }
+
+    pub(super) fn is_lent(&self) -> bool {
+        self.is_lent
     }
 
     /// The whole value, decoded at once.
@@ -171,6 +199,20 @@ impl StoredObject {
     /// The value of a field, or `None` when there is no such field. Decodes nothing else.
     pub fn field(&self, name: &str) -> Result<Option<Datum>, StoredError> {
         self.field_json(name)?.map(text::parse).transpose()
+    }
+
+    /// How the value of a field compares with another, or `None` when there is no such field. A string is compared where
+    /// it lies.
+    pub(super) fn compare_field(
+        &self,
+        name: &str,
+        other: &Datum,
+    ) -> Result<Option<Ordering>, StoredError> {
+        let Some(json) = self.field_json(name)? else { return Ok(None) };
+        if let (Datum::String(other), Some(string)) = (other, text::plain_string(json)) {
+            return Ok(Some(string.cmp(other.as_bytes())));
+        }
+        Ok(Some(text::parse(json)?.compare(other)))
     }
 
     /// A field's value as JSON.
@@ -223,8 +265,25 @@ impl StoredObject {
         text::string(quoted.unwrap_or_default())
     }
 
-    /// The number of the field with this name, which is given as the text has it.
+    /// The number of the field with this name, which is given as the text has it. Documents of a table are mostly alike:
+    /// the field is looked for first where it was in the last one.
     fn find(&self, name: &[u8]) -> Result<Option<usize>, StoredError> {
+        let place = name.len() + usize::from(name.last().copied().unwrap_or_default());
+        HINTS.with(|hints| {
+            let Some(hint) = hints.get(place % hints.len()) else { return Ok(None) };
+            let at = hint.get();
+            if at < self.fields && self.name_text(at)? == name {
+                return Ok(Some(at));
+            }
+            let found = self.search(name)?;
+            if let Some(at) = found {
+                hint.set(at);
+            }
+            Ok(found)
+        })
+    }
+
+    fn search(&self, name: &[u8]) -> Result<Option<usize>, StoredError> {
         if self.is_escaped() {
             for at in 0..self.fields {
                 if self.name_text(at)? == name {
@@ -237,9 +296,9 @@ impl StoredObject {
         while low < high {
             let middle = low + (high - low) / 2;
             match self.name_text(middle)?.cmp(name) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Ok(Some(middle)),
-                std::cmp::Ordering::Greater => high = middle,
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(Some(middle)),
+                Ordering::Greater => high = middle,
             }
         }
         Ok(None)

@@ -111,6 +111,12 @@ fn a_stored_value_is_as_any_other() {
         for name in object.iter().map(|(name, _)| &**name).chain([absent.as_str()]) {
             assert_eq!(lazy.contains(name), object.contains(name));
             assert_eq!(lazy.field(name), object.get(name).cloned());
+            let other = random_value(&mut random, 1);
+            let others = object.iter().map(|(_, value)| value).chain([&other]);
+            for other in others {
+                let expected = object.get(name).map(|value| value.compare(other));
+                assert_eq!(lazy.compare_field(name, other), expected);
+            }
         }
         // Not decoded by any of that; from here on it is.
         assert_same(&Datum::Object(lazy.clone()), &value);

@@ -32,6 +32,15 @@ pub(super) fn string(text: &[u8]) -> Result<Cow<'_, str>, StoredError> {
     Ok(string)
 }
 
+/// The bytes of a string that is the whole text and has no escapes.
+pub(super) fn plain_string(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(b"\"")?;
+    match rest.split_at_checked(plain_prefix(rest))? {
+        (plain, [b'"']) => Some(plain),
+        _ => None,
+    }
+}
+
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,

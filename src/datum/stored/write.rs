@@ -148,7 +148,8 @@ impl Form {
             Some(room) if text == self.text => room.copy_from_slice(&table),
             _ => drop(self.bytes.splice(..self.text, table)),
         }
-        Ok(StoredObject { bytes: self.bytes.into(), text, fields: self.offsets.len() })
+        let fields = self.offsets.len();
+        Ok(StoredObject { bytes: self.bytes.into(), text, fields, is_lent: false })
     }
 }
 

@@ -118,7 +118,7 @@ struct Expanded {
 
 impl Transform for Expanded {
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
-        for_each_batch(self.expand.expand(env, row)?, env, |rows| {
+        for_each_batch(self.expand.expand(env, row)?, env, &BatchSpec::TERMINAL, |rows| {
             out.extend(rows);
             Ok(())
         })

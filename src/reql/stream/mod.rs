@@ -113,6 +113,9 @@ pub struct BatchSpec {
     pub until: Option<Instant>,
     /// Whether the rows are for the server itself, which reads them all.
     pub terminal: bool,
+    /// Whether the rows may lie in pages that the engine lends: whoever asks lets go of them before the next batch, or
+    /// keeps them [detached](Datum::detached).
+    pub lent: bool,
 }
 
 impl BatchSpec {
@@ -123,12 +126,15 @@ impl BatchSpec {
         min_rows: 1,
         until: None,
         terminal: true,
+        lent: false,
     };
 
-    /// A document as a row of such a batch. What the server reads for itself it may keep, so that its bytes must be its
-    /// own; what goes to the client is soon gone.
+    /// The same for one who keeps no rows.
+    pub const PASSING: BatchSpec = BatchSpec { lent: true, ..BatchSpec::TERMINAL };
+
+    /// A document as a row of such a batch.
     pub fn value_of(&self, document: &Document) -> Datum {
-        if self.terminal { document.value() } else { document.brief_value() }
+        if self.lent { document.brief_value() } else { document.value() }
     }
 
     /// The same with at most so many rows; at least one.
@@ -154,11 +160,12 @@ pub fn check_finite(stream: &dyn Stream) -> Result<()> {
 pub fn for_each_batch(
     mut stream: BoxStream,
     env: &Env,
+    batch: &BatchSpec,
     mut take: impl FnMut(Vec<Datum>) -> Result<()>,
 ) -> Result<()> {
     check_finite(stream.as_ref())?;
     while !stream.is_exhausted() {
-        take(next_rows(stream.as_mut(), env, &BatchSpec::TERMINAL)?)?;
+        take(next_rows(stream.as_mut(), env, batch)?)?;
     }
     Ok(())
 }
@@ -171,7 +178,7 @@ pub fn collect_array(stream: BoxStream, env: &Env) -> Result<Datum> {
 /// Reads a stream to its end, within the array limit.
 pub fn collect_rows(stream: BoxStream, env: &Env) -> Result<Vec<Datum>> {
     let mut rows = Vec::new();
-    for_each_batch(stream, env, |batch| {
+    for_each_batch(stream, env, &BatchSpec::TERMINAL, |batch| {
         if rows.is_empty() {
             rows = batch;
         } else {

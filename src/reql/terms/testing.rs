@@ -67,19 +67,24 @@ impl Server {
     }
 
     fn start(&self, query: &str, options: &str) -> Result<Result<Answer, Failure>, CompileError> {
-        let body = format!("[1,{query},{options}]");
-        let Ok(Query::Start { term, optargs }) = parse(body.as_bytes()) else {
-            panic!("not a query: {query}");
-        };
-        let now = Datum::object([
-            ("$reql_type$", "TIME".into()),
-            ("epoch_time", Datum::Number(NOW)),
-            ("timezone", "+00:00".into()),
-        ]);
-        let program = Arc::new(Program::compile(term, optargs, &now)?);
+        let program = Arc::new(compile(query, options)?);
         let request = RunRequest { cancel: CancelFlag::default(), deadline: None, may_block: true };
         Ok(run_program(&program, &self.0, request))
     }
+}
+
+/// Compiles a term written as JSON, with global options.
+pub(crate) fn compile(query: &str, options: &str) -> Result<Program, CompileError> {
+    let body = format!("[1,{query},{options}]");
+    let Ok(Query::Start { term, optargs }) = parse(body.as_bytes()) else {
+        panic!("not a query: {query}");
+    };
+    let now = Datum::object([
+        ("$reql_type$", "TIME".into()),
+        ("epoch_time", Datum::Number(NOW)),
+        ("timezone", "+00:00".into()),
+    ]);
+    Program::compile(term, optargs, &now)
 }
 
 fn finish(answer: Result<Datum, Failure>) -> Outcome {

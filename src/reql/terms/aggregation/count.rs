@@ -8,6 +8,7 @@ use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::grouped::{Accumulator, aggregate};
 use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
+use crate::reql::stream::{BatchSpec, for_each_batch};
 use crate::reql::value::{Val, ValKind};
 
 use super::Wanted;
@@ -38,7 +39,7 @@ fn count(args: &Args<'_>) -> Result<Val> {
         return args.number_value(rows as f64);
     }
     let mut rows = 0;
-    crate::reql::stream::for_each_batch(stream, args.env, |batch| {
+    for_each_batch(stream, args.env, &BatchSpec::PASSING, |batch| {
         rows += batch.len() as u64;
         Ok(())
     })?;
@@ -62,6 +63,10 @@ struct Counter {
 }
 
 impl Accumulator for Counter {
+    fn lets_go(&self) -> bool {
+        true
+    }
+
     fn add(&mut self, env: &Env, row: Datum) -> Result<bool> {
         let counts = match &self.wanted {
             Some(wanted) => wanted.matches(env, &row)?,

@@ -11,7 +11,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{TableIndex, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::{BoxStream, IndexRow, Transform, Transformed, for_each_batch};
+use crate::reql::stream::{BatchSpec, BoxStream, IndexRow, Transform, Transformed, for_each_batch};
 use crate::reql::terms::transformations::ordered_by_index;
 use crate::reql::value::{Val, ValKind};
 
@@ -41,7 +41,7 @@ fn distinct(args: &Args<'_>) -> Result<Val> {
         _ => first,
     };
     let mut found = BTreeSet::new();
-    for_each_batch(first.into_finite_stream(args.env)?, args.env, |rows| {
+    for_each_batch(first.into_finite_stream(args.env)?, args.env, &BatchSpec::TERMINAL, |rows| {
         for row in rows {
             found.insert(row);
             args.env.check_array_size(found.len())?;

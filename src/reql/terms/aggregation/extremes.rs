@@ -105,10 +105,14 @@ struct Best {
 }
 
 impl Accumulator for Best {
+    fn lets_go(&self) -> bool {
+        true
+    }
+
     fn add(&mut self, env: &Env, row: Datum) -> Result<bool> {
         let Some(value) = taken(env, self.func.as_ref(), &row)? else { return Ok(false) };
         if self.best.as_ref().is_none_or(|(best, _)| self.which.better(&value, best)) {
-            self.best = Some((value, row));
+            self.best = Some((value.detached(), row.detached()));
         }
         Ok(true)
     }

@@ -66,6 +66,10 @@ struct Total {
 }
 
 impl Accumulator for Total {
+    fn lets_go(&self) -> bool {
+        true
+    }
+
     fn add(&mut self, env: &Env, row: Datum) -> Result<bool> {
         let Some(value) = taken(env, self.func.as_ref(), &row)? else { return Ok(false) };
         let number = value.as_number().map_err(Error::from);

@@ -8,7 +8,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::{collect_array, for_each_batch};
+use crate::reql::stream::{BatchSpec, collect_array, for_each_batch};
 use crate::reql::value::{Val, ValKind};
 
 /// `value.coerceTo(type)`
@@ -148,9 +148,12 @@ fn coerce_to(args: &Args<'_>) -> Result<Val> {
             }
             Type::Datum(DatumType::Object) => {
                 let mut builder = ObjectBuilder::new();
-                for_each_batch(val.into_finite_stream(args.env)?, args.env, |pairs| {
-                    pairs.iter().try_for_each(|pair| insert_pair(&mut builder, pair))
-                })?;
+                for_each_batch(
+                    val.into_finite_stream(args.env)?,
+                    args.env,
+                    &BatchSpec::TERMINAL,
+                    |pairs| pairs.iter().try_for_each(|pair| insert_pair(&mut builder, pair)),
+                )?;
                 args.value(pseudo_typed(builder.build())?)
             }
             _ => Err(refusal(kind)),

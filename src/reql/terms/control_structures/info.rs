@@ -87,7 +87,7 @@ fn slice(env: &Env, slice: &TableVal, fields: &mut Fields) -> Result<()> {
         Some(Direction::Backward) => "DESCENDING",
     };
     fields.set("sorting", sorting.into());
-    let (left, right) = match &slice.range {
+    let (left, right) = match slice.range.as_deref() {
         Some((left, right)) => (left.as_ref(), right.as_ref()),
         None => (Bound::Unbounded, Bound::Unbounded),
     };

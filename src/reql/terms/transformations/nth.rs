@@ -109,7 +109,7 @@ fn last(args: &Args<'_>, mut stream: BoxStream) -> Result<Option<Datum>> {
         return at(args, &mut stream, rows);
     }
     let mut last = None;
-    for_each_batch(stream, args.env, |rows| {
+    for_each_batch(stream, args.env, &BatchSpec::TERMINAL, |rows| {
         last = rows.into_iter().next_back().or(last.take());
         Ok(())
     })?;

@@ -12,10 +12,10 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::{Args, Node, Op};
 use crate::reql::function::Shortcut;
 use crate::reql::selection::{Selection, TableIndex, TableVal};
-use crate::reql::sort::{SortKey, sort_rows};
+use crate::reql::sort::{FirstRows, SortKey, sort_rows};
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
 use crate::reql::stream::{
-    ArrayStream, BoxStream, IndexRow, SortedGroups, check_finite, for_each_batch,
+    ArrayStream, BatchSpec, BoxStream, IndexRow, SortedGroups, check_finite, for_each_batch,
 };
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;
@@ -99,8 +99,10 @@ fn order_by(args: &Args<'_>) -> Result<Val> {
         (Ordered::Stream(stream), _) => (None, stream),
     };
     check_finite(stream.as_ref()).map_err(|error| error.at(at))?;
-    let rows = collect_to_sort(args.env, stream)?;
-    let sorted = Datum::array(sort_rows(args.env, &order, rows)?);
+    let sorted = Datum::array(match args.top().filter(|_| !stream.is_array()) {
+        Some(top) => first_rows(args.env, order, stream, top)?,
+        None => sort_rows(args.env, &order, collect_to_sort(args.env, stream)?)?,
+    });
     match (table, sorted) {
         (Some(table), Datum::Array(values)) => {
             let stream = Box::new(ArrayStream::new(values));
@@ -134,19 +136,107 @@ fn collect_to_sort(env: &Env, stream: BoxStream) -> Result<Vec<Datum>> {
     let measured = !stream.is_array();
     let mut rows = Vec::new();
     let mut bytes = 0;
-    for_each_batch(stream, env, |batch| {
+    for_each_batch(stream, env, &BatchSpec::TERMINAL, |batch| {
         if measured {
             bytes += batch.iter().map(Datum::approximate_size).sum::<usize>();
         }
         rows.extend(batch);
         env.check_array_size(rows.len())?;
-        if bytes > limits::SORT_BYTES {
-            return Err(Error::resource_limit(format!(
-                "Cannot sort more than {} bytes in memory. Use an index.",
-                limits::SORT_BYTES
-            )));
-        }
-        Ok(())
+        check_bytes(bytes)
     })?;
     Ok(rows)
+}
+
+/// The rows that come first, of which there may be as many as an array has; the stream may have more.
+fn first_rows(
+    env: &Env,
+    order: Vec<SortKey>,
+    stream: BoxStream,
+    wanted: usize,
+) -> Result<Vec<Datum>> {
+    let mut first = FirstRows::new(order, wanted);
+    for_each_batch(stream, env, &BatchSpec::PASSING, |batch| {
+        first.add(env, batch)?;
+        env.check_array_size(first.len())?;
+        check_bytes(first.bytes())
+    })?;
+    first.finish(env)
+}
+
+fn check_bytes(bytes: usize) -> Result<()> {
+    if bytes <= limits::SORT_BYTES {
+        return Ok(());
+    }
+    Err(Error::resource_limit(format!(
+        "Cannot sort more than {} bytes in memory. Use an index.",
+        limits::SORT_BYTES
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::ErrorKind;
+    use crate::reql::terms::testing::{Outcome, Server, check};
+
+    /// 3,000 documents whose field `a` repeats itself, behind a server.
+    fn server() -> Server {
+        let server = Server::new();
+        server.succeed("[57,[\"d\"]]");
+        server.succeed("[60,[[14,[\"d\"]],\"t\"]]");
+        let row = r#"{"id":[10,[1]],"a":[28,[[26,[[10,[1]],7919]],1009]],"b":[28,[[10,[1]],5]]}"#;
+        server.succeed(&format!(
+            "[56,[[15,[[14,[\"d\"]],\"t\"]],[51,[[38,[[173,[3000]],[69,[[2,[1]],{row}]]]],\"array\"]]]]"
+        ));
+        server
+    }
+
+    const TABLE: &str = r#"[15,[[14,["d"]],"t"]]"#;
+
+    #[test]
+    fn the_first_rows_are_those_of_the_whole_sort() {
+        let server = server();
+        let orders =
+            [r#""a""#, r#"[74,["a"]]"#, r#""b",[74,["a"]]"#, r#""b","none""#, r#"[74,["none"]]"#];
+        for order in orders {
+            // What is read of the whole sort, and what is kept of it.
+            let all = format!("[41,[{TABLE},{order}]]");
+            for (part, whole) in [
+                (format!("[71,[{all},7]]"), format!("[30,[[51,[{all},\"array\"]],0,7]]")),
+                (format!("[71,[{all},2500]]"), format!("[30,[[51,[{all},\"array\"]],0,2500]]")),
+                (
+                    format!("[71,[[70,[{all},1500]],9]]"),
+                    format!("[30,[[51,[{all},\"array\"]],1500,1509]]"),
+                ),
+                (format!("[30,[{all},3,40]]"), format!("[30,[[51,[{all},\"array\"]],3,40]]")),
+            ] {
+                server.check(&format!("[17,[[51,[{part},\"array\"]],{whole}]]"), "true");
+            }
+            server.check(
+                &format!("[17,[[45,[{all},1023]],[45,[[51,[{all},\"array\"]],1023]]]]"),
+                "true",
+            );
+            server.check(&format!("[43,[[71,[{all},0]]]]"), "0");
+        }
+    }
+
+    #[test]
+    fn more_than_an_array_holds_can_be_sorted_for_its_first_rows_alone() {
+        let server = server();
+        let options = r#"{"array_limit":100}"#;
+        let sorted = format!(r#"[41,[{TABLE},"a"]]"#);
+        let first = format!("[31,[[71,[{sorted},3]],\"a\"]]");
+        let Outcome::Value(found) = server.run_with(&first, options) else { panic!("no rows") };
+        assert_eq!(found.to_string(), "[0,0,0]");
+        for too_many in [sorted.clone(), format!("[71,[{sorted},101]]")] {
+            let outcome = server.run_with(&too_many, options);
+            let Outcome::Error(kind, message, _) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(kind, ErrorKind::ResourceLimit);
+            assert!(message.starts_with("Array over size limit `100`."), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_row_without_the_field_comes_first() {
+        check(r#"[41,[[2,[{"a":1},{"b":2}]],"a"]]"#, r#"[{"b":2},{"a":1}]"#);
+    }
 }

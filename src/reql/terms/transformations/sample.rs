@@ -10,7 +10,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::Selection;
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
-use crate::reql::stream::{ArrayStream, Rows, check_finite, for_each_batch};
+use crate::reql::stream::{ArrayStream, BatchSpec, Rows, check_finite, for_each_batch};
 use crate::reql::value::{Val, ValKind};
 
 pub static SAMPLE: TermSpec = TermSpec {
@@ -39,7 +39,7 @@ fn sample(args: &Args<'_>) -> Result<Val> {
     };
     check_finite(stream.as_ref()).map_err(|error| error.at(at))?;
     let mut reservoir = Reservoir::new(count);
-    for_each_batch(stream, args.env, |rows| {
+    for_each_batch(stream, args.env, &BatchSpec::TERMINAL, |rows| {
         rows.into_iter().for_each(|row| reservoir.offer(row));
         args.env.check_array_size(reservoir.rows.len())
     })?;

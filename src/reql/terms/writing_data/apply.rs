@@ -49,7 +49,7 @@ fn write_stream(
     let primary_key = writer.table.table.primary_key().clone();
     while !selection.stream.is_exhausted() {
         let mut keys = Vec::new();
-        for row in selection.stream.next_batch(args.env, &BatchSpec::TERMINAL)? {
+        for row in selection.stream.next_batch(args.env, &BatchSpec::PASSING)? {
             keys.push(PrimaryKey::encode(&row.field_or_error(&primary_key)?)?);
         }
         writer.write(&keys, replacer, summary)?;
