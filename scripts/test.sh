@@ -117,6 +117,7 @@ stage "tests, tidy among them" cargo test --locked --quiet --workspace
 stage "release build" cargo build --locked --release --workspace
 stage "recorded answers" "$bin/replay"
 stage "storage workloads, small" "$bin/engines" all --smoke
+stage "a table larger than memory" "$bin/large-table"
 if [ "$mode" != quick ]; then
   stage "simulated crashes" simulation
   stage "kills" "$bin/kill-loop" --cycles "$([ "$mode" = nightly ] && echo 1000 || echo 50)"

@@ -93,10 +93,13 @@ pub const VERIFY_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// The log's buffer is given back when it has grown beyond this.
 pub const LOG_BUFFER_KEPT_BYTES: usize = 2 * LOG_GROUP_BYTES;
 
-/// Entries of the first batch of a scan: a query that wants one row should not pay for many.
-pub const SCAN_FIRST_ENTRIES: usize = 16;
+/// Entries of the first batch of a scan: a query that wants one row should not pay for more.
+pub const SCAN_FIRST_ENTRIES: usize = 1;
 
-/// Entries of a full batch of a scan; batches double from the first to this.
+/// Times the entries of a batch of a scan that the next one has: soon full, and never far beyond what is wanted.
+pub const SCAN_GROWTH: usize = 4;
+
+/// Entries of a full batch of a scan; batches grow from the first to this.
 pub const SCAN_BATCH_ENTRIES: usize = 512;
 
 /// Bytes after which a batch of a scan is full, whatever its number of entries: bounds the memory of a stream.

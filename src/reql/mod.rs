@@ -20,6 +20,8 @@ mod index_function;
 pub mod js;
 mod js_source;
 pub mod random;
+#[cfg(test)]
+mod read_tests;
 mod run;
 pub mod running;
 pub mod scope;

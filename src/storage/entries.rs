@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Cursor, ReadMode, StorageError};
-use crate::limits::{SCAN_BATCH_BYTES, SCAN_BATCH_ENTRIES, SCAN_FIRST_ENTRIES};
+use crate::limits::{SCAN_BATCH_BYTES, SCAN_BATCH_ENTRIES, SCAN_FIRST_ENTRIES, SCAN_GROWTH};
 
 /// When a cursor stops filling a batch: at whichever comes first.
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +129,7 @@ impl Scanner {
         self.next = 0;
         let limit = FillLimit { entries: self.fill, bytes: SCAN_BATCH_BYTES };
         self.more = self.cursor.fill(&mut self.batch, limit, self.mode)?;
-        self.fill = (self.fill * 2).min(SCAN_BATCH_ENTRIES);
+        self.fill = (self.fill * SCAN_GROWTH).min(SCAN_BATCH_ENTRIES);
         Ok(())
     }
 }

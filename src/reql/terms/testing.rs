@@ -12,6 +12,7 @@ use crate::reql::{
     Answer, CancelFlag, CompileError, Context, Cursor, ErrorKind, Failure, Program, RunRequest,
     run as run_program,
 };
+use crate::storage::Engine;
 
 /// What `r.now()` stands for in tests: 2014-05-13T16:53:20.123+00:00.
 const NOW: f64 = 1_400_000_000.123;
@@ -34,6 +35,11 @@ impl Server {
     /// An empty one, in memory.
     pub(crate) fn new() -> Server {
         Server(Arc::new(Context::in_memory("test").expect("an empty catalog")))
+    }
+
+    /// One over this engine.
+    pub(crate) fn on(engine: Arc<dyn Engine>) -> Server {
+        Server(Arc::new(Context::open(engine, "test").expect("an empty catalog")))
     }
 
     /// Runs a term written as JSON, with global options.

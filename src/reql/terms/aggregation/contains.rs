@@ -38,7 +38,7 @@ fn contains(args: &Args<'_>) -> Result<Val> {
         }
     }
     // The stream may be endless: what has been found ends it.
-    let mut batch = BatchSpec::PASSING.at_most(limits::SCAN_FIRST_ENTRIES);
+    let mut batch = BatchSpec::PASSING.at_most(limits::TRANSFORM_FIRST_ROWS);
     while !stream.is_exhausted() {
         for row in next_rows(stream.as_mut(), args.env, &batch)? {
             // An element stands for one value and one function at most.

@@ -118,7 +118,10 @@ fn last(args: &Args<'_>, mut stream: BoxStream) -> Result<Option<Datum>> {
 
 fn is_empty(args: &Args<'_>) -> Result<Val> {
     let mut stream = args.stream(0)?;
-    let empty = next(args, &mut stream)?.is_none();
+    let empty = match stream.remaining(args.env)? {
+        Some(rows) => rows == 0,
+        None => next(args, &mut stream)?.is_none(),
+    };
     args.value(empty)
 }
 
