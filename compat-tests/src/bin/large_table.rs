@@ -191,7 +191,7 @@ fn ask(client: &mut Connection, term: &Value) -> Result<Value, Box<dyn Error>> {
 
 /// Reads a stream to its end and gives the number of its rows.
 fn stream(client: &mut Connection, term: &Value) -> Result<u64, Box<dyn Error>> {
-    let (token, mut answer) = client.start(&*raw(term)?, &*raw(&json!({}))?)?;
+    let (token, mut answer) = client.start(&raw(term)?, &raw(&json!({}))?)?;
     let mut rows = take_rows(&mut answer).len();
     while kind(&answer) == Some(MORE) {
         answer = client.more(token)?;
