@@ -87,6 +87,11 @@ impl IndexFunction for FieldIndex {
         // A damaged document is an error to whoever reads it; here it only cannot be found.
         document.field(&self.field).ok().flatten()
     }
+
+    fn is_unchanged(&self, old: &Document, new: &Document) -> bool {
+        let json = |document| Document::field_json(document, &self.field);
+        matches!((json(old), json(new)), (Ok(old), Ok(new)) if old == new)
+    }
 }
 
 /// Any function.

@@ -27,6 +27,11 @@ use crate::storage::{
 pub trait IndexFunction: Send + Sync + fmt::Debug {
     /// The value of a document, or `None` when it has none: then it is not in the index.
     fn value(&self, document: &Document) -> Option<Datum>;
+
+    /// Whether two documents certainly have the same value, as far as that can be told without computing it.
+    fn is_unchanged(&self, _old: &Document, _new: &Document) -> bool {
+        false
+    }
 }
 
 /// How a value becomes entries. A kind of index that is not ordered by its values implements this anew.
@@ -167,7 +172,7 @@ impl Index {
         keys
     }
 
-    /// Puts into the batch what a document's change means for the index, and returns the keys.
+    /// Puts into the batch what a document's change means for the index.
     pub(super) fn follow(
         &self,
         batch: &mut WriteBatch,
@@ -175,6 +180,11 @@ impl Index {
         old: Option<&Document>,
         new: Option<&Document>,
     ) {
+        if let (Some(old), Some(new)) = (old, new)
+            && self.function.is_unchanged(old, new)
+        {
+            return;
+        }
         let before = self.entries(primary, old);
         let after = self.entries(primary, new);
         for key in &before {

@@ -210,7 +210,8 @@ fn an_index_is_built_while_writers_go_on() {
 fn a_write_goes_on_when_an_index_is_dropped_and_its_building_ends() {
     let mut random = Random::from_environment();
     let table = new_table();
-    write_some(&table, &mut random, 9);
+    // Some of them have the value.
+    (0..20).for_each(|_| write_some(&table, &mut random, 60));
     let index = new_index(&table, "v", false);
     table.set_indexes(vec![index.clone()]);
     let stale = table.indexes();
@@ -224,7 +225,7 @@ fn a_write_goes_on_when_an_index_is_dropped_and_its_building_ends() {
     let again = new_index(&table, "v", false);
     again.set_dropped();
     table.set_indexes(vec![again.clone()]);
-    write_some(&table, &mut random, 9);
+    write_some(&table, &mut random, 60);
     let is_empty = table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap() == 0;
     assert_eq!(table.build_index(&again).unwrap(), is_empty, "nothing to do, or told to stop");
 }

@@ -20,7 +20,9 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use crate::datum::{Datum, DatumError, DatumErrorKind, GEOMETRY, TIME, number_to_text};
+use crate::datum::{
+    Datum, DatumError, DatumErrorKind, GEOMETRY, TIME, number_to_text, safe_integer,
+};
 use crate::limits::{PRIMARY_KEY_BYTES, PRIMARY_KEY_EXAMINED_BYTES};
 use crate::storage::KeyRange;
 
@@ -163,7 +165,7 @@ impl Encoder {
         let sign = 1_u64 << 63;
         let ordered = if bits & sign == 0 { bits | sign } else { !bits };
         self.bytes.extend_from_slice(&ordered.to_be_bytes());
-        self.extra += NUMBER_BYTES - 1 - size_of::<u64>() + number_to_text(number).len();
+        self.extra += NUMBER_BYTES - 1 - size_of::<u64>() + text_length(number);
     }
 
     fn binary(&mut self, binary: &[u8]) {
@@ -187,6 +189,18 @@ impl Encoder {
         self.bytes.push(b'S');
         self.bytes.extend(text.bytes().take(self.most));
         Ok(())
+    }
+}
+
+/// Bytes of a number's form in messages.
+fn text_length(number: f64) -> usize {
+    match safe_integer(number) {
+        // That many digits, and a minus. Zero has a digit too.
+        Some(integer) => {
+            let digits = integer.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
+            digits + usize::from(integer < 0)
+        }
+        None => number_to_text(number).len(),
     }
 }
 
@@ -320,6 +334,18 @@ mod tests {
         assert!(
             error(&numbers).message.starts_with("Primary key too long (max 127 characters): [")
         );
+    }
+
+    #[test]
+    fn the_length_of_a_number_is_that_of_its_text() {
+        let mut random = Random::from_environment();
+        let wholes = (0..54).flat_map(|bits| [1_u64 << bits, (1 << bits) - 1]);
+        let wholes = wholes.chain((0..200).map(|_| random.next() >> 11));
+        let numbers = wholes.flat_map(|whole| [whole as f64, -(whole as f64), whole as f64 + 0.5]);
+        for number in numbers.chain([1e16, 1e17, -1e300, 1e-7]) {
+            let number = if number == 0.0 { 0.0 } else { number };
+            assert_eq!(text_length(number), number_to_text(number).len(), "{number}");
+        }
     }
 
     #[test]

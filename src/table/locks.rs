@@ -12,8 +12,9 @@ pub(super) struct KeyLocks {
 }
 
 /// Keeps the documents of some keys to itself until it is dropped.
-pub(super) struct KeyGuard<'a> {
-    _guards: Vec<MutexGuard<'a, ()>>,
+pub(super) enum KeyGuard<'a> {
+    One(#[expect(dead_code, reason = "held, not looked at")] MutexGuard<'a, ()>),
+    Some(#[expect(dead_code, reason = "held, not looked at")] Vec<MutexGuard<'a, ()>>),
 }
 
 impl KeyLocks {
@@ -24,19 +25,25 @@ impl KeyLocks {
     /// Takes the locks of all these keys. They are taken in one order everywhere, so that no two writers wait for each
     /// other. A lock guards no data of its own, so one whose holder panicked is as good as new.
     pub(super) fn lock(&self, keys: &[PrimaryKey]) -> KeyGuard<'_> {
-        let locks = self.locks_of(keys);
-        let guards = locks.map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
-        KeyGuard { _guards: guards.collect() }
+        if let Some(lock) = self.only_lock_of(keys) {
+            return KeyGuard::One(take(lock));
+        }
+        KeyGuard::Some(self.locks_of(keys).map(take).collect())
     }
 
     /// As [`KeyLocks::lock`], but gives up when one of them is held: whoever holds it may be waiting for the disk.
     pub(super) fn try_lock(&self, keys: &[PrimaryKey]) -> Option<KeyGuard<'_>> {
-        let guards = self.locks_of(keys).map(|lock| match lock.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        });
-        Some(KeyGuard { _guards: guards.collect::<Option<_>>()? })
+        if let Some(lock) = self.only_lock_of(keys) {
+            return try_take(lock).map(KeyGuard::One);
+        }
+        self.locks_of(keys).map(try_take).collect::<Option<_>>().map(KeyGuard::Some)
+    }
+
+    fn only_lock_of(&self, keys: &[PrimaryKey]) -> Option<&Mutex<()>> {
+        match keys {
+            [key] => self.locks.get(self.number(key)),
+            _ => None,
+        }
     }
 
     /// The locks of these keys, each once, in one order everywhere.
@@ -59,5 +66,17 @@ impl KeyLocks {
         key.hash(&mut hasher);
         // The remainder is below a small number of locks.
         (hasher.finish() % self.locks.len() as u64) as usize
+    }
+}
+
+fn take(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn try_take(lock: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+    match lock.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }

@@ -182,6 +182,9 @@ impl<'a> Job<'a> {
     }
 
     fn keys_that_repeat(&self) -> Vec<&'a PrimaryKey> {
+        if self.keys.len() < 2 {
+            return Vec::new();
+        }
         let mut sorted: Vec<_> = self.keys.iter().collect();
         sorted.sort_unstable();
         let pairs = sorted.iter().zip(sorted.iter().skip(1));
@@ -264,8 +267,8 @@ impl<'a> Job<'a> {
             return Ok(());
         }
         let table = self.table;
-        if self.mode == ReadMode::CachedOnly && !self.indexes.is_empty() {
-            check_resident(&batch, &*table.engine.snapshot()?)?;
+        if self.mode == ReadMode::CachedOnly {
+            self.check_resident(&batch)?;
         }
         let documents = batch.operations().iter().filter(|operation| {
             matches!(operation, Operation::Put { tree, .. } | Operation::Delete { tree, .. } if *tree == table.tree)
@@ -293,14 +296,22 @@ impl<'a> Job<'a> {
         }
         Ok(())
     }
-}
 
-/// Whether all that the batch changes is in memory, so that applying it waits for nothing.
-fn check_resident(batch: &WriteBatch, snapshot: &dyn Snapshot) -> Result<(), StorageError> {
-    for operation in batch.operations() {
-        if let Operation::Put { tree, key, .. } | Operation::Delete { tree, key } = operation {
-            snapshot.get(*tree, key, ReadMode::CachedOnly)?;
+    /// Whether what the batch changes of indexes is in memory, so that applying it waits for nothing. The documents were
+    /// just read.
+    fn check_resident(&self, batch: &WriteBatch) -> Result<(), StorageError> {
+        let mut snapshot = None;
+        for operation in batch.operations() {
+            if let Operation::Put { tree, key, .. } | Operation::Delete { tree, key } = operation
+                && *tree != self.table.tree
+            {
+                let snapshot = match &mut snapshot {
+                    Some(snapshot) => snapshot,
+                    None => snapshot.insert(self.table.engine.snapshot()?),
+                };
+                snapshot.get(*tree, key, ReadMode::CachedOnly)?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
