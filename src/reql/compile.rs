@@ -16,7 +16,7 @@ use super::eval::{Call, Facts, Node, Op};
 use super::function::FuncNode;
 use super::scope::VarId;
 use super::spec::{Cost, Determinism, Effect, TermSpec};
-use super::{glance, terms, top};
+use super::{glance, literal, terms, top};
 
 /// A compiled query.
 #[derive(Debug)]
@@ -50,7 +50,9 @@ impl Program {
     ) -> Result<Program, CompileError> {
         let mut compiler = Compiler::new(now);
         let compiled = compiler.globals(optargs).and_then(|globals| {
-            let place = Place { around: None, writes_legal: true };
+            // Arrays in documents that are not evaluated do not know of a limit.
+            let storable = globals.iter().all(|(name, _)| *name != "array_limit");
+            let place = Place { writes_legal: true, storable, ..Place::OPTION };
             Ok((globals, compiler.term(term, ROOT, place)?))
         });
         match compiled {
@@ -139,6 +141,11 @@ struct Place {
     around: Option<TermType>,
     /// Whether writes may stand here.
     writes_legal: bool,
+    /// Whether the documents of an insert below may be brought into their stored form: not in a function, which may be
+    /// shown or kept as it was written.
+    storable: bool,
+    /// Whether an object that stands here is such a document.
+    stored: bool,
 }
 
 type Compiled<T> = Result<T, Error>;
@@ -173,20 +180,25 @@ impl<'c> Compiler<'c> {
             if globals.iter().any(|(have, _)| *have == name) {
                 return Err(Error::logic(format!("Duplicate global optional argument: `{name}`.")));
             }
-            let place = Place { around: None, writes_legal: false };
-            globals.push((name, self.term(raw, ROOT, place)?));
+            globals.push((name, self.term(raw, ROOT, Place::OPTION)?));
         }
         Ok(globals)
     }
 
     fn term(&mut self, raw: RawTerm<'_>, id: NodeId, place: Place) -> Compiled<Node> {
-        let literal = |datum| Node { id, op: Op::Datum(datum), facts: Facts::LITERAL };
+        let literal_node = |datum| Node { id, op: Op::Datum(datum), facts: Facts::LITERAL };
         match raw {
-            RawTerm::Null => Ok(literal(Datum::Null)),
-            RawTerm::Bool(value) => Ok(literal(Datum::Bool(value))),
-            RawTerm::Number(value) => Ok(literal(Datum::Number(value))),
-            RawTerm::String(text) => Ok(literal(Datum::string(&text))),
-            RawTerm::Object(fields) => self.object(fields, id, place),
+            RawTerm::Null => Ok(literal_node(Datum::Null)),
+            RawTerm::Bool(value) => Ok(literal_node(Datum::Bool(value))),
+            RawTerm::Number(value) => Ok(literal_node(Datum::Number(value))),
+            RawTerm::String(text) => Ok(literal_node(Datum::string(&text))),
+            RawTerm::Object(fields) => {
+                let document = if place.stored { literal::document(&fields) } else { None };
+                match document {
+                    Some(document) => Ok(literal_node(document)),
+                    None => self.object(fields, id, place),
+                }
+            }
             RawTerm::Term { kind, args, optargs } => {
                 check_place(kind, place).map_err(|error| error.at(id))?;
                 self.mentions_bounds |= matches!(kind, TermType::Minval | TermType::Maxval);
@@ -198,7 +210,7 @@ impl<'c> Compiler<'c> {
                         // Checked like any term; what it gives is known already.
                         self.call(kind, args, optargs, id, place)?;
                         let facts = Facts { determinism: Determinism::OneQuery, ..Facts::LITERAL };
-                        Ok(Node { facts, ..literal(self.now.clone()) })
+                        Ok(Node { facts, ..literal_node(self.now.clone()) })
                     }
                     TermType::MakeObj => self.object(optargs, id, place),
                     _ => self.call(kind, args, optargs, id, place),
@@ -218,7 +230,7 @@ impl<'c> Compiler<'c> {
         for (name, raw) in fields {
             let name: Arc<str> = Arc::from(name);
             let child = self.child(id, Frame::Name(name.clone()));
-            let place = Place { around: Some(TermType::MakeObj), writes_legal: place.writes_legal };
+            let place = Place { around: Some(TermType::MakeObj), stored: false, ..place };
             let node = self.term(raw, child, place)?;
             facts = facts.join(node.facts);
             match nodes.binary_search_by(|(have, _)| have.as_bytes().cmp(name.as_bytes())) {
@@ -306,7 +318,8 @@ impl<'c> Compiler<'c> {
         let function =
             Function { params: params.clone(), captures: Vec::new(), captures_implicit: false };
         self.functions.push(function);
-        let around = Place { around: Some(TermType::Func), ..place };
+        let around =
+            Place { around: Some(TermType::Func), storable: false, stored: false, ..place };
         let body = self.term(body, body_id, around);
         let function = self.functions.pop();
         let body = body?;
@@ -352,11 +365,22 @@ impl<'c> Compiler<'c> {
 }
 
 impl Place {
+    /// The place of a global option.
+    const OPTION: Place =
+        Place { around: None, writes_legal: false, storable: false, stored: false };
+
     /// The place of an argument of a term that stands here.
     fn within(self, spec: &TermSpec, first: bool) -> Place {
+        let stored = match spec.term {
+            TermType::Insert => self.storable && !first,
+            TermType::MakeArray => self.stored,
+            _ => false,
+        };
         Place {
             around: Some(spec.term),
             writes_legal: self.writes_legal && (first || !spec.forbids_writes),
+            storable: self.storable,
+            stored,
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod http_client;
 mod index_function;
 pub mod js;
 mod js_source;
+mod literal;
 pub mod random;
 #[cfg(test)]
 mod read_tests;

@@ -24,6 +24,22 @@ pub(super) fn encode(object: &Object) -> Result<StoredObject, StoredError> {
 }
 
 impl StoredObject {
+    /// Encodes fields whose values a function writes as [`write_json`] would. They come sorted by the bytes of their
+    /// names, none twice. `None` when the function says that a value cannot be written, or when it all gets too long.
+    pub fn of_written<'a, V>(
+        fields: impl ExactSizeIterator<Item = (&'a str, V)>,
+        mut write: impl FnMut(V, &mut Vec<u8>) -> bool,
+    ) -> Option<Self> {
+        let mut form = Form::new(fields.len(), 256);
+        for (name, value) in fields {
+            form.name(name);
+            if !write(value, &mut form.bytes) {
+                return None;
+            }
+        }
+        form.finish().ok()
+    }
+
     /// The same object with some fields set or removed. The changes are sorted by name, none twice.
     pub(in crate::datum) fn merged(&self, changes: &[FieldChange]) -> Result<Self, StoredError> {
         let levels = DOCUMENT_DEPTH - 1;
@@ -94,13 +110,17 @@ impl Form {
     }
 
     fn put(&mut self, name: &str, value: &Datum) {
+        self.name(name);
+        write_json(value, &mut self.bytes);
+    }
+
+    fn name(&mut self, name: &str) {
         self.separate();
         let name_at = self.at() + 1;
         write_string(&mut self.bytes, name);
         self.escaped |= self.at() - name_at - 1 != name.len();
         self.bytes.push(b':');
         self.offsets.push((name_at, self.at()));
-        write_json(value, &mut self.bytes);
     }
 
     /// Takes a field over as it was written.

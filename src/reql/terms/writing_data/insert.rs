@@ -131,9 +131,9 @@ impl Job<'_> {
         let Datum::Object(object) = row else {
             return Err(row.type_error(DatumType::Object).into());
         };
-        match object.get(primary_key) {
+        match object.field(primary_key) {
             Some(value) => Ok(Placed {
-                key: PrimaryKey::encode(value)?,
+                key: PrimaryKey::encode(&value)?,
                 document: Datum::Object(object),
                 is_generated: false,
             }),
