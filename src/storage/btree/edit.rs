@@ -204,10 +204,8 @@ impl Tree {
 fn only_child(link: &Link) -> Option<Link> {
     let Link::Memory(fresh) = link else { return None };
     match &fresh.node.body {
-        Body::Inner(inner) => match inner.links() {
-            [only] => Some(only.clone()),
-            _ => None,
-        },
+        Body::Inner(inner) if inner.len() == 1 => inner.link(0).cloned(),
+        Body::Inner(_) => None,
         Body::Leaf(_) | Body::Image(_) => None,
     }
 }
@@ -346,7 +344,7 @@ fn join(
     let reading = Reading { tree, source: edit.source, mode: ReadMode::MayBlock };
     let bytes = |link: &Link| reading.with(link, Some(level), |node| Ok(node.image_bytes()));
     let left_at = at.saturating_sub(1);
-    let [left, right, ..] = inner.links().get(left_at..).unwrap_or_default() else {
+    let (Some(left), Some(right)) = (inner.link(left_at), inner.link(left_at + 1)) else {
         return Ok(());
     };
     let changed = if left_at == at { left } else { right };

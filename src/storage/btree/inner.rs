@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::encode::{INNER_ENTRY_BYTES, NODE_HEADER, common};
 use super::link::Link;
+use super::links::Links;
 use super::page::allocated;
 
 /// Heads that a search looks at together: a line of the processor's cache.
@@ -20,7 +21,7 @@ pub(super) struct Inner {
     heads: Vec<u64>,
     /// For each child the entries beneath it and beneath those before it.
     sums: Vec<u64>,
-    links: Vec<Link>,
+    links: Links,
     /// The low keys, one behind the other, and where each ends. That of the first child is empty.
     lows: Vec<u8>,
     ends: Vec<u32>,
@@ -45,7 +46,7 @@ impl Inner {
             level,
             heads: Vec::with_capacity(children),
             sums: Vec::with_capacity(children),
-            links: Vec::with_capacity(children),
+            links: Links::with_capacity(children),
             lows: Vec::new(),
             ends: Vec::with_capacity(children),
             prefix: 0,
@@ -84,7 +85,7 @@ impl Inner {
         allocated(size_of::<Self>())
             + allocated(self.heads.capacity() * size_of::<u64>())
             + allocated(self.sums.capacity() * size_of::<u64>())
-            + allocated(self.links.capacity() * size_of::<Link>())
+            + self.links.weight()
             + allocated(self.lows.capacity())
             + allocated(self.ends.capacity() * size_of::<u32>())
     }
@@ -97,8 +98,8 @@ impl Inner {
         self.links.get_mut(at)
     }
 
-    pub(super) fn links(&self) -> &[Link] {
-        &self.links
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter()
     }
 
     /// The low key of a child, empty for the first.
@@ -220,7 +221,7 @@ impl Inner {
         self.lows.drain(start..start + low.len());
         self.ends.remove(at);
         self.ends.iter_mut().skip(at).for_each(|end| *end -= low.len() as u32);
-        Some(Child { low, count, link: self.links.remove(at) })
+        Some(Child { low, count, link: self.links.remove(at)? })
     }
 
     /// Cuts the node before a child: the low key of that child, and a node with it and all behind it.

@@ -19,6 +19,7 @@ mod encode;
 mod image;
 mod inner;
 mod link;
+mod links;
 mod long;
 mod node;
 mod page;

@@ -247,7 +247,7 @@ fn visit_up(
     let level = Some(node.level().saturating_sub(1));
     let first = inner.child_at(rank);
     rank -= inner.before(first).min(rank);
-    for link in inner.links().iter().skip(first) {
+    for link in inner.links().skip(first) {
         let flow =
             reading.with(link, level, |child| visit_up(reading, child, rank, &mut *visit))?;
         if flow.is_break() {

@@ -112,7 +112,7 @@ fn store_children(
         Link::Stored(place) => Ok(place.reference()),
         Link::Memory(fresh) => store(tree, fresh, sink),
     };
-    inner.links().iter().map(store).collect()
+    inner.links().map(store).collect()
 }
 
 /// Where settling a part of a tree has ended early.
@@ -135,7 +135,7 @@ fn settled(link: &Link, from: Option<&[u8]>, left: &mut usize) -> (Option<Link>,
     let first = from.map_or(0, |from| inner.child_of(from));
     let mut new = Vec::new();
     let mut stop = Stop::No;
-    for (at, link) in inner.links().iter().enumerate().skip(first) {
+    for (at, link) in inner.links().enumerate().skip(first) {
         let stopped = if *left == 0 {
             Stop::Before
         } else {
@@ -209,7 +209,7 @@ fn verify(
             return Ok(leaf.entries.len() as u64);
         };
         let below = Some(node.level().saturating_sub(1));
-        for (at, link) in inner.links().iter().enumerate() {
+        for (at, link) in inner.links().enumerate() {
             let low = if at == 0 { from } else { Some(inner.low(at)) };
             let high = if at + 1 < inner.len() { Some(inner.low(at + 1)) } else { to };
             let count = verify(reading, link, below, (low, high), found)?;
