@@ -1,8 +1,10 @@
 //! Writes objects in their stored form: whole ones, and ones that differ from a stored one in some fields.
 //! Knows the form; must not know how it is read.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use photondb_protocol::text::write_string;
 
 use super::{
@@ -11,12 +13,20 @@ use super::{
 };
 use crate::datum::{Datum, Object, write_json};
 
+/// What each thread keeps at most of what it writes documents into.
+const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    /// Where documents are written before it is known how long they are.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// What becomes of a field: a value, or nothing.
 pub type FieldChange = (Arc<str>, Option<Datum>);
 
 pub(super) fn encode(object: &Object) -> Result<StoredObject, StoredError> {
     check_levels(object, DOCUMENT_DEPTH)?;
-    let mut form = Form::new(object.len(), 256);
+    let mut form = Form::new(object.len());
     for (name, value) in object.iter() {
         form.put(name, value);
     }
@@ -30,7 +40,7 @@ impl StoredObject {
         fields: impl ExactSizeIterator<Item = (&'a str, V)>,
         mut write: impl FnMut(V, &mut Vec<u8>) -> bool,
     ) -> Option<Self> {
-        let mut form = Form::new(fields.len(), 256);
+        let mut form = Form::new(fields.len());
         for (name, value) in fields {
             form.name(name);
             if !write(value, &mut form.bytes) {
@@ -43,11 +53,10 @@ impl StoredObject {
     /// The same object with some fields set or removed. The changes are sorted by name, none twice.
     pub(in crate::datum) fn merged(&self, changes: &[FieldChange]) -> Result<Self, StoredError> {
         let levels = DOCUMENT_DEPTH - 1;
-        let values = changes.iter().filter_map(|(_, value)| value.as_ref());
-        values.clone().try_for_each(|value| check_storable(value, levels))?;
+        let mut values = changes.iter().filter_map(|(_, value)| value.as_ref());
+        values.try_for_each(|value| check_storable(value, levels))?;
         let steps = self.steps(changes)?;
-        let added: usize = values.map(Datum::approximate_size).sum();
-        let mut form = Form::new(steps.len(), self.json().len() + added + 16 * changes.len());
+        let mut form = Form::new(steps.len());
         form.escaped = self.is_escaped();
         for step in steps {
             match step {
@@ -100,10 +109,11 @@ struct Form {
 }
 
 impl Form {
-    /// For so many fields, and about so much text.
-    fn new(fields: usize, length: usize) -> Self {
+    /// For so many fields.
+    fn new(fields: usize) -> Self {
         let text = HEADER_BYTES + fields * 4;
-        let mut bytes = Vec::with_capacity(text + length);
+        let mut bytes = SCRATCH.take();
+        bytes.clear();
         bytes.resize(text, 0);
         bytes.push(b'{');
         Self { bytes, text, offsets: Vec::with_capacity(fields), escaped: false }
@@ -168,8 +178,12 @@ impl Form {
             Some(room) if text == self.text => room.copy_from_slice(&table),
             _ => drop(self.bytes.splice(..self.text, table)),
         }
-        let fields = self.offsets.len();
-        Ok(StoredObject { bytes: self.bytes.into(), text, fields, is_lent: false })
+        // It may stay for long: not a byte more than it needs.
+        let bytes = Bytes::copy_from_slice(&self.bytes);
+        if self.bytes.capacity() <= SCRATCH_BYTES_KEPT {
+            SCRATCH.set(self.bytes);
+        }
+        Ok(StoredObject { bytes, text, fields: self.offsets.len(), is_lent: false })
     }
 }
 
