@@ -8,6 +8,7 @@ mod restart_tests;
 mod storage_metrics;
 mod store;
 mod users;
+mod verify;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -35,7 +36,7 @@ use crate::storage::StorageError;
 
 use directory::{Directory, DirectoryError};
 use numbers::Counted;
-pub use store::verify;
+pub use verify::{Verified, VerifyError, verify};
 
 use store::StoreError;
 use users::FirstPasswordError;

@@ -13,6 +13,7 @@ use photondb_protocol::handshake::scram::{
 };
 use ring::rand::{SecureRandom, SystemRandom};
 
+pub use record::TREE;
 pub use rights::{Permissions, Rights, Scope};
 
 use crate::limits::WRITE_ATTEMPTS;

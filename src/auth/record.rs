@@ -23,7 +23,7 @@ use super::{ByName, Password, Permissions, Rights, Scope, User, UsersError};
 use crate::storage::{Direction, KeyRange, ReadMode, Scanner, Snapshot, TreeId, WriteBatch};
 
 /// The tree of users. The catalog has the one before it.
-pub(super) const TREE: TreeId = TreeId(2);
+pub const TREE: TreeId = TreeId(2);
 
 const WAIT: ReadMode = ReadMode::MayBlock;
 

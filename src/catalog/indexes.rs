@@ -245,15 +245,21 @@ impl Catalog {
     }
 
     fn open_index(&self, record: &IndexRecord) -> Result<IndexEntry, CatalogError> {
-        let definition = Arc::new(record.definition.clone());
-        let (function, kind) = self
-            .functions
-            .compile(&definition)
-            .map_err(|problem| record::damaged(&format!("index {}", record.id), &problem))?;
-        let tree = TreeId(record.tree);
-        let index = Index::new(record.id, tree, definition.multi, kind, function, record.is_built);
-        Ok(IndexEntry { index: Arc::new(index), definition })
+        let index = Arc::new(open_index(record, &*self.functions)?);
+        Ok(IndexEntry { index, definition: Arc::new(record.definition.clone()) })
     }
+}
+
+pub(super) fn open_index(
+    record: &IndexRecord,
+    functions: &dyn IndexFunctions,
+) -> Result<Index, CatalogError> {
+    let definition = &record.definition;
+    let (function, kind) = functions
+        .compile(definition)
+        .map_err(|problem| record::damaged(&format!("index {}", record.id), &problem))?;
+    let tree = TreeId(record.tree);
+    Ok(Index::new(record.id, tree, definition.multi, kind, function, record.is_built))
 }
 
 /// A table by its identity, and its database and name.

@@ -6,6 +6,7 @@
 //! next state. A change is applied, not yet durable, when its call returns: whoever answers for it waits for the
 //! commit, as after any other write.
 
+mod check;
 mod error;
 mod indexes;
 mod record;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use uuid::Uuid;
 
+pub use check::{DataError, DataReport, check};
 pub use error::{CatalogError, NameKind, SpecialAction};
 pub use indexes::{CompiledIndex, IndexFunctions, NoFunctions};
 pub use state::{

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tracing::error;
 
 use crate::config::{RawOptions, directory};
-use crate::server;
+use crate::server::{self, Verified};
 
 /// Prints what was found. Fails with the first broken rule and its place, and when there is nothing to look at.
 pub fn run(mut raw: RawOptions) -> ExitCode {
@@ -18,8 +18,8 @@ pub fn run(mut raw: RawOptions) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let report = match server::verify(&directory) {
-        Ok(report) => report,
+    let Verified { storage: report, data } = match server::verify(&directory) {
+        Ok(verified) => verified,
         Err(error) => {
             error!("{}: {error}", directory.display());
             return ExitCode::FAILURE;
@@ -46,6 +46,10 @@ pub fn run(mut raw: RawOptions) -> ExitCode {
         report.log_groups,
         report.log_bytes,
         report.log_segments,
+    );
+    println!(
+        "tables: {} with {} documents, {} indexes of them with {} entries",
+        data.tables, data.documents, data.indexes, data.entries,
     );
     ExitCode::SUCCESS
 }

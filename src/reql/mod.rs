@@ -43,4 +43,5 @@ pub use compile::{CompileError, Program};
 pub use context::{Context, OpenError};
 pub use env::CancelFlag;
 pub use error::{Error, ErrorKind};
+pub use index_function::ReqlFunctions;
 pub use run::{Answer, Batch, Cursor, Failure, RunRequest, run};

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::storage::disk::FileDisk;
 use crate::storage::memory::MemoryEngine;
-use crate::storage::store::{SlabEngine, SlabOptions, VerifyReport, verify_directory};
+use crate::storage::store::{SlabEngine, SlabOptions};
 use crate::storage::{Engine, StorageError};
 
 /// Why the data cannot be opened.
@@ -56,11 +56,6 @@ pub fn open(
             Ok(engine)
         }
     }
-}
-
-/// Walks through all data of a server that does not run, and changes nothing. The error is the first broken rule.
-pub fn verify(directory: &Path) -> Result<VerifyReport, StorageError> {
-    verify_directory(&FileDisk::new(directory))
 }
 
 fn open_slab(settings: &SlabSettings, directory: &Path) -> Result<SlabEngine, StoreError> {
@@ -131,7 +126,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::storage::{Durability, TreeId, WriteBatch};
 
     fn settings() -> StorageSettings {
         let cache = CacheSize::Bytes(limits::CACHE_BYTES_MIN);
@@ -166,42 +160,6 @@ mod tests {
         first.close().unwrap();
         drop(first);
         opened(folder.path()).unwrap();
-    }
-
-    #[test]
-    fn a_directory_is_verified_when_nobody_has_it_and_nothing_in_it_changes() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = || -> Vec<(String, Vec<u8>)> {
-            let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-            let mut files: Vec<_> =
-                names.map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect();
-            files.sort();
-            files
-        };
-        let engine = opened(folder.path()).unwrap();
-        let mut batch = WriteBatch::new(Durability::Hard);
-        batch.create_tree(TreeId(64));
-        batch.put(TreeId(64), b"key".to_vec(), b"value".to_vec());
-        engine.wait_durable(engine.apply(batch).unwrap().sequence).unwrap();
-        assert!(matches!(verify(folder.path()), Err(StorageError::InUse { .. })));
-        drop(engine);
-        let before = files();
-        let report = verify(folder.path()).unwrap();
-        assert_eq!((report.last_sequence, report.log_commits), (1, 1));
-        opened(folder.path()).unwrap().close().unwrap();
-        let report = verify(folder.path()).unwrap();
-        assert_eq!((report.trees, report.entries, report.checkpoint_sequence), (1, 1, 1));
-        assert_ne!(files(), before);
-        let before = files();
-        verify(folder.path()).unwrap();
-        assert!(files() == before, "it changed something");
-        // Every image stands behind the first extent; a bit in the first one is enough.
-        let path = folder.path().join("slab.data");
-        let mut bytes = fs::read(&path).unwrap();
-        *bytes.get_mut(262_144 + 20).unwrap() ^= 1;
-        fs::write(&path, bytes).unwrap();
-        let error = verify(folder.path()).unwrap_err();
-        assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
     }
 
     #[test]

@@ -51,4 +51,4 @@ pub use engine::{ReadMode, Snapshot, TreeId};
 pub use entries::{EntryBatch, FillLimit, Scanner};
 pub use error::StorageError;
 pub use range::{Direction, KeyRange};
-pub use store::{VerifyReport, verify_directory};
+pub use store::{VerifyReport, verify_and_look, verify_directory};

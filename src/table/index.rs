@@ -139,6 +139,11 @@ impl Index {
         self.is_dropped.store(true, Ordering::Relaxed);
     }
 
+    /// The value of a document; of a multi index perhaps an array of values.
+    pub(super) fn value(&self, document: &Document) -> Option<Datum> {
+        self.function.value(document)
+    }
+
     /// The value of a document that the entry with this tag stands for.
     pub fn value_of(&self, document: &Document, tag: u32) -> Option<Datum> {
         let value = self.function.value(document)?;

@@ -16,6 +16,7 @@
 //! index, where RethinkDB does not look any more, null is 'C', and the form ends with 'O' where something else comes. What a key may be, how long it may be
 //! and what is said when it is not are RethinkDB's, whose numbers take more room: lengths are counted as it counts.
 
+use std::fmt;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -63,6 +64,25 @@ impl PrimaryKey {
     /// A key that was read from a primary tree.
     pub fn from_stored(bytes: &[u8]) -> Self {
         Self(Bytes::copy_from_slice(bytes))
+    }
+}
+
+/// The value, where that is a text or a number, and otherwise the bytes: for messages.
+impl fmt::Display for PrimaryKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = match self.0.split_first() {
+            Some((b'N', bits)) => <[u8; 8]>::try_from(bits).ok().map(u64::from_be_bytes),
+            _ => None,
+        };
+        match (self.as_text(), number) {
+            (Some(text), _) => write!(formatter, "{text:?}"),
+            (None, Some(bits)) => {
+                let sign = 1 << 63;
+                let bits = if bits & sign == 0 { !bits } else { bits ^ sign };
+                write!(formatter, "{}", f64::from_bits(bits))
+            }
+            (None, None) => write!(formatter, "{:?}", self.0),
+        }
     }
 }
 

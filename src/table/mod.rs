@@ -6,6 +6,7 @@
 //! committed goes, in order, to the [`ChangeSink`] the table was opened with (`change.rs`).
 
 pub mod change;
+mod check;
 pub mod index;
 pub mod index_scan;
 pub mod key;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 pub use crate::datum::{StoredError as DocumentError, StoredObject as Document};
 pub use change::{ChangeSink, CommittedChanges, DocumentChange, NoSink};
+pub use check::{CheckError, Checked, check_table};
 pub use index::{Index, IndexFunction, IndexKind, Ordered};
 pub use index_scan::{IndexScan, IndexedDocument};
 pub use key::{PrimaryKey, key_range};

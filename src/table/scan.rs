@@ -18,12 +18,8 @@ pub struct TableReader {
 }
 
 impl TableReader {
-    pub(super) fn new(
-        table: TableId,
-        tree: TreeId,
-        snapshot: Arc<dyn Snapshot>,
-        mode: ReadMode,
-    ) -> Self {
+    /// A view of the table that is kept in `tree`.
+    pub fn new(table: TableId, tree: TreeId, snapshot: Arc<dyn Snapshot>, mode: ReadMode) -> Self {
         Self { table, tree, snapshot, mode }
     }
 

@@ -29,7 +29,7 @@ mod snapshot;
 mod tests;
 mod verify;
 
-pub use self::verify::{VerifyReport, verify_directory};
+pub use self::verify::{VerifyReport, verify_and_look, verify_directory};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::pages::Pages;
 use super::{Shared, View};
 use crate::storage::btree::Tree;
 use crate::storage::slab::Epoch;
@@ -13,18 +14,29 @@ use crate::storage::{
     StorageError, TreeId,
 };
 
-pub(super) struct SlabSnapshot {
-    view: View,
-    shared: Arc<Shared>,
+/// What keeps the pages of a snapshot: an engine, or a store that is only looked at.
+pub(super) trait Keeper: Send + Sync + 'static {
+    fn pages(&self) -> &Pages;
 }
 
-impl SlabSnapshot {
-    pub(super) fn new(view: View, shared: Arc<Shared>) -> Self {
-        Self { view, shared }
+impl Keeper for Shared {
+    fn pages(&self) -> &Pages {
+        &self.pages
     }
 }
 
-impl Snapshot for SlabSnapshot {
+pub(super) struct SlabSnapshot<K> {
+    view: View,
+    keeper: Arc<K>,
+}
+
+impl<K: Keeper> SlabSnapshot<K> {
+    pub(super) fn new(view: View, keeper: Arc<K>) -> Self {
+        Self { view, keeper }
+    }
+}
+
+impl<K: Keeper> Snapshot for SlabSnapshot<K> {
     fn sequence(&self) -> CommitSequence {
         self.view.sequence
     }
@@ -45,7 +57,7 @@ impl Snapshot for SlabSnapshot {
     }
 
     fn get(&self, tree: TreeId, key: &[u8], mode: ReadMode) -> Result<Option<Bytes>, StorageError> {
-        self.view.tree(tree)?.get(&self.shared.pages, key, mode)
+        self.view.tree(tree)?.get(self.keeper.pages(), key, mode)
     }
 
     fn read(
@@ -55,7 +67,7 @@ impl Snapshot for SlabSnapshot {
         mode: ReadMode,
         see: &mut dyn FnMut(&[u8]),
     ) -> Result<bool, StorageError> {
-        self.view.tree(tree)?.read(&self.shared.pages, key, mode, see)
+        self.view.tree(tree)?.read(self.keeper.pages(), key, mode, see)
     }
 
     fn cursor(
@@ -66,7 +78,7 @@ impl Snapshot for SlabSnapshot {
     ) -> Result<Box<dyn Cursor>, StorageError> {
         Ok(Box::new(SlabCursor {
             tree: self.view.tree(tree)?.clone(),
-            shared: Arc::clone(&self.shared),
+            keeper: Arc::clone(&self.keeper),
             _holder: Arc::clone(&self.view.holder),
             range: range.clone(),
             direction,
@@ -75,14 +87,14 @@ impl Snapshot for SlabSnapshot {
     }
 
     fn count(&self, tree: TreeId, range: &KeyRange, mode: ReadMode) -> Result<u64, StorageError> {
-        let (start, end) = self.view.tree(tree)?.ranks(&self.shared.pages, range, mode)?;
+        let (start, end) = self.view.tree(tree)?.ranks(self.keeper.pages(), range, mode)?;
         Ok(end - start)
     }
 }
 
-struct SlabCursor {
+struct SlabCursor<K> {
     tree: Tree,
-    shared: Arc<Shared>,
+    keeper: Arc<K>,
     _holder: Arc<Epoch>,
     range: KeyRange,
     direction: Direction,
@@ -90,12 +102,12 @@ struct SlabCursor {
     ranks: Option<(u64, u64)>,
 }
 
-impl SlabCursor {
+impl<K: Keeper> SlabCursor<K> {
     fn ranks(&mut self, mode: ReadMode) -> Result<(u64, u64), StorageError> {
         match self.ranks {
             Some(ranks) => Ok(ranks),
             None => {
-                let ranks = self.tree.ranks(&self.shared.pages, &self.range, mode)?;
+                let ranks = self.tree.ranks(self.keeper.pages(), &self.range, mode)?;
                 self.ranks = Some(ranks);
                 Ok(ranks)
             }
@@ -113,7 +125,7 @@ impl SlabCursor {
     }
 }
 
-impl Cursor for SlabCursor {
+impl<K: Keeper> Cursor for SlabCursor<K> {
     fn fill(
         &mut self,
         batch: &mut EntryBatch,
@@ -132,7 +144,7 @@ impl Cursor for SlabCursor {
                 }
                 ControlFlow::Continue(())
             };
-            let pages = &self.shared.pages;
+            let pages = self.keeper.pages();
             let visited = match self.direction {
                 Direction::Forward => self.tree.visit_up(pages, start, mode, &mut visit),
                 Direction::Backward => self.tree.visit_down(pages, end, mode, &mut visit),

@@ -1,21 +1,23 @@
 //! The walk through everything that a checkpoint refers to, of a store that is open and of one that is not.
 //! Must not know how to repair; nothing here writes.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
 use super::checkpoint::Checkpoints;
 use super::open::{Loaded, lock};
+use super::pages::Pages;
+use super::snapshot::{Keeper, SlabSnapshot};
 use super::{Event, Shared};
 use crate::limits::VERIFY_CACHE_BYTES;
 use crate::storage::btree::{
     Held, LongValue, Page, Part, Place, Source, Tree, decode, read_long_value,
 };
-use crate::storage::disk::Disk;
+use crate::storage::disk::{Disk, DiskLock};
 use crate::storage::slab::{Audit, EXTENT, GRAIN, META, Reference, Slab, exists};
 use crate::storage::wal::has_segments;
-use crate::storage::{ReadMode, StorageError};
+use crate::storage::{ReadMode, Snapshot, StorageError};
 
 /// What a store holds that keeps all rules of its format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +60,11 @@ pub struct VerifyReport {
 /// directory open, [`StorageError::Foreign`] when there is no store, [`StorageError::OtherVersion`] when there is one
 /// that only another version of the program can read.
 pub fn verify_directory(disk: &dyn Disk) -> Result<VerifyReport, StorageError> {
+    verify_and_look(disk).map(|(report, _)| report)
+}
+
+/// As [`verify_directory`], and gives a view of what is in the store. The directory is locked as long as that is there.
+pub fn verify_and_look(disk: &dyn Disk) -> Result<(VerifyReport, Arc<dyn Snapshot>), StorageError> {
     if !exists(disk)? {
         if has_segments(disk)? {
             return Err(StorageError::corrupt("slab.data", "there is a log, but no data file"));
@@ -65,7 +72,7 @@ pub fn verify_directory(disk: &dyn Disk) -> Result<VerifyReport, StorageError> {
         let problem = "it has no file of the name slab.data".to_owned();
         return Err(StorageError::Foreign { place: "the directory".to_owned(), problem });
     }
-    let _lock = lock(disk)?;
+    let lock = lock(disk)?;
     let mut loaded = Loaded::read(disk, VERIFY_CACHE_BYTES)?;
     let mut report = walk(&loaded.pages.slab, &loaded.checkpoints)?;
     let end = loaded.replay(disk)?;
@@ -82,7 +89,21 @@ pub fn verify_directory(disk: &dyn Disk) -> Result<VerifyReport, StorageError> {
     report.log_groups = end.read.groups;
     report.log_commits = end.read.commits;
     report.log_bytes = end.read.bytes;
-    Ok(report)
+    let Loaded { pages, state, .. } = loaded;
+    let kept = Kept { pages, _lock: lock };
+    Ok((report, Arc::new(SlabSnapshot::new(state.view, Arc::new(kept)))))
+}
+
+/// A store that nobody writes.
+struct Kept {
+    pages: Pages,
+    _lock: Box<dyn DiskLock>,
+}
+
+impl Keeper for Kept {
+    fn pages(&self) -> &Pages {
+        &self.pages
+    }
 }
 
 impl Shared {
@@ -192,8 +213,6 @@ impl Source for Uncached<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use std::collections::BTreeMap;
 
     use super::*;
