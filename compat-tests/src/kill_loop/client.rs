@@ -1,14 +1,15 @@
 //! A client of the kill loop: writes its part of the data until the server is gone, and reads all of it back.
 //! Knows terms and documents; not when the server dies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::history::{Documents, History, Operation};
+use super::history::{Documents, History, Operation, Setup};
+use super::indexes::{self, INDEXES};
 use crate::player::no_options;
 use crate::random::Random;
 use crate::wire::{Connection, Response, WireError};
@@ -34,12 +35,29 @@ pub struct Client {
     pub random: Random,
     /// The last version it gave out; no two of its writes have the same.
     pub version: u64,
-    /// Whether the table is there, as far as the client knows.
-    pub has_table: bool,
+    /// What there is beside documents, as far as the client knows.
+    pub setup: Setup,
 }
 
-/// What each client has in each table: versions by key.
-pub type Tables = BTreeMap<String, BTreeMap<u64, BTreeMap<u32, u64>>>;
+/// What a table holds.
+#[derive(Default)]
+pub struct Table {
+    /// Versions by client and key.
+    pub clients: BTreeMap<u64, BTreeMap<u32, u64>>,
+    /// The numbers of its indexes.
+    pub indexes: BTreeSet<usize>,
+    /// Whether it has a write hook.
+    pub hook: bool,
+}
+
+/// What a server holds.
+#[derive(Default)]
+pub struct Found {
+    /// Its tables by name.
+    pub tables: BTreeMap<String, Table>,
+    /// The names of its users.
+    pub users: BTreeSet<String>,
+}
 
 /// Why a client ended otherwise than by the end of the server.
 pub type Complaint = String;
@@ -61,28 +79,39 @@ impl Client {
                 Err(WireError::Io(_) | WireError::Closed) => return Ok(()),
                 Err(error) => return Err(error.to_string()),
             };
-            // Creating and dropping tables is always hard.
-            let is_catalog = matches!(operation, Operation::DropTable | Operation::CreateTable);
+            // What is no document is always hard.
+            let is_setup = !matches!(
+                operation,
+                Operation::Put(_) | Operation::Update(..) | Operation::Delete(_)
+            );
             match check(&answer, documents) {
-                Ok(true) => self.history.acknowledge(hard || is_catalog),
+                Ok(true) => self.history.acknowledge(hard || is_setup),
                 Ok(false) => self.history.forget_last(),
                 Err(_) if ending.load(Ordering::SeqCst) => return Ok(()),
                 Err(problem) => return Err(format!("{operation:?}: {problem}")),
             }
-            match operation {
-                Operation::DropTable => self.has_table = false,
-                Operation::CreateTable => self.has_table = true,
-                _ => {}
-            }
+            self.setup.apply(&operation);
         }
     }
 
     fn next_operation(&mut self) -> Operation {
-        if !self.has_table {
+        if !self.setup.table {
             return Operation::CreateTable;
         }
-        if self.owns_table && self.random.below(200) == 0 {
-            return Operation::DropTable;
+        if self.owns_table {
+            match self.random.below(200) {
+                0 => return Operation::DropTable,
+                1..6 => {
+                    let index = self.random.below(INDEXES.len());
+                    return match self.setup.indexes.contains(&index) {
+                        true => Operation::DropIndex(index),
+                        false => Operation::CreateIndex(index),
+                    };
+                }
+                6 => return Operation::SetHook(!self.setup.hook),
+                7 => return Operation::SetUser(!self.setup.user),
+                _ => {}
+            }
         }
         let key = self.key();
         match self.random.below(10) {
@@ -130,6 +159,16 @@ impl Client {
             Operation::Delete(key) => (json!([54, [[16, [table, id(*key)]]]]), Some(1)),
             Operation::DropTable => (json!([61, [self.table]]), None),
             Operation::CreateTable => (json!([60, [self.table]]), None),
+            Operation::CreateIndex(index) => (indexes::create(&self.table, *index), None),
+            Operation::DropIndex(index) => (indexes::drop(&self.table, *index), None),
+            Operation::SetHook(true) => (json!([189, [table, hook()]]), None),
+            Operation::SetHook(false) => (json!([189, [table, null]]), None),
+            Operation::SetUser(true) => {
+                (json!([56, [users(), { "id": user(self.number), "password": false }]]), Some(1))
+            }
+            Operation::SetUser(false) => {
+                (json!([54, [[16, [users(), user(self.number)]]]]), Some(1))
+            }
         }
     }
 }
@@ -150,16 +189,34 @@ fn check(answer: &Response, documents: Option<u64>) -> Result<bool, String> {
     Ok(changed > 0)
 }
 
-/// Creates a table and waits until it is safe.
-pub fn create_table(address: SocketAddr, table: &str) -> Result<(), Complaint> {
-    let connection = Connection::open(address, "admin", "");
-    let created = connection
-        .and_then(|mut connection| connection.run(&raw(&json!([60, [table]]))?, no_options()));
-    check(&created.map_err(|error| error.to_string())?, None).map(drop)
+/// The table of users.
+fn users() -> Value {
+    json!([15, [[14, ["rethinkdb"]], "users"]])
 }
 
-/// The tables of the server, and what each holds, by client. Every document must be whole, and as many as are counted.
-pub fn read_all(address: SocketAddr) -> Result<Tables, Complaint> {
+/// The user that belongs to a client.
+fn user(client: u64) -> String {
+    format!("user_{client}")
+}
+
+/// A write hook that lets every write pass.
+fn hook() -> Value {
+    json!([69, [[2, [1, 2, 3]], [10, [3]]]])
+}
+
+/// Creates a table with all indexes and waits until it is safe.
+pub fn create_table(address: SocketAddr, table: &str) -> Result<(), Complaint> {
+    let mut connection = Connection::open(address, "admin", "").map_err(|e| e.to_string())?;
+    let all = (0..INDEXES.len()).map(|index| indexes::create(table, index));
+    for term in [json!([60, [table]])].into_iter().chain(all) {
+        let created = raw(&term).and_then(|term| connection.run(&term, no_options()));
+        check(&created.map_err(|error| error.to_string())?, None)?;
+    }
+    Ok(())
+}
+
+/// All that the server holds. Every document must be whole, and as many as are counted; every index must have them all.
+pub fn read_all(address: SocketAddr) -> Result<Found, Complaint> {
     let mut connection = Connection::open(address, "admin", "").map_err(|e| e.to_string())?;
     let mut run = |term: &Value| -> Result<Vec<Value>, Complaint> {
         let answer = raw(term).and_then(|term| connection.run(&term, no_options()));
@@ -171,31 +228,46 @@ pub fn read_all(address: SocketAddr) -> Result<Tables, Complaint> {
     };
     let names = run(&json!([62, []]))?;
     let names = names.first().and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut tables = BTreeMap::new();
+    let mut found = Found::default();
     for name in names.iter().filter_map(Value::as_str) {
-        let rows = run(&json!([15, [name]]))?;
-        let count = run(&json!([43, [[15, [name]]]]))?;
-        if count.first().and_then(Value::as_u64) != Some(rows.len() as u64) {
-            return Err(format!("{name} has {} documents, and counts {count:?}", rows.len()));
-        }
-        let mut clients: BTreeMap<u64, BTreeMap<u32, u64>> = BTreeMap::new();
-        for row in &rows {
-            let (client, key, version) = whole(row)
-                .ok_or_else(|| format!("{name} has a document that is not whole: {row}"))?;
-            if clients.entry(client).or_default().insert(key, version).is_some() {
-                return Err(format!("{name} has key {key} of client {client} twice"));
-            }
-        }
-        tables.insert(name.to_owned(), clients);
+        found.tables.insert(name.to_owned(), read_table(name, &mut run)?);
     }
-    Ok(tables)
+    let users = run(&json!([170, [users(), "id"]]))?;
+    found.users = users.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    Ok(found)
+}
+
+fn read_table(name: &str, run: indexes::Run<'_>) -> Result<Table, Complaint> {
+    let rows = run(&json!([15, [name]]))?;
+    let count = run(&json!([43, [[15, [name]]]]))?;
+    if count.first().and_then(Value::as_u64) != Some(rows.len() as u64) {
+        return Err(format!("{name} has {} documents, and counts {count:?}", rows.len()));
+    }
+    let mut table = Table::default();
+    let mut documents = Vec::new();
+    for row in &rows {
+        let (client, key, version) =
+            whole(row).ok_or_else(|| format!("{name} has a document that is not whole: {row}"))?;
+        documents.push((client * KEY_STRIDE + u64::from(key), client, version));
+        if table.clients.entry(client).or_default().insert(key, version).is_some() {
+            return Err(format!("{name} has key {key} of client {client} twice"));
+        }
+    }
+    table.indexes = indexes::compare(name, &documents, run)?;
+    table.hook = run(&json!([190, [[15, [name]]]]))?.first().is_some_and(Value::is_object);
+    Ok(table)
 }
 
 /// The part of a client in what was read.
-pub fn part_of(client: &Client, tables: &Tables) -> Documents {
-    let table = tables.get(&client.table);
-    let versions = table.and_then(|clients| clients.get(&client.number)).cloned();
-    Documents { table: table.is_some(), versions: versions.unwrap_or_default() }
+pub fn part_of(client: &Client, found: &Found) -> Documents {
+    let user = found.users.contains(&user(client.number));
+    let Some(table) = found.tables.get(&client.table) else {
+        let setup = Setup { user, ..Setup::default() };
+        return Documents { setup, versions: BTreeMap::new() };
+    };
+    let setup = Setup { table: true, indexes: table.indexes.clone(), hook: table.hook, user };
+    let versions = table.clients.get(&client.number).cloned().unwrap_or_default();
+    Documents { setup, versions }
 }
 
 /// The client, key and version of a document whose fields agree with its checksum.

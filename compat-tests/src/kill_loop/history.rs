@@ -4,11 +4,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+/// What there is beside documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// Whether the client's table is there.
+    pub table: bool,
+    /// The numbers of the indexes that it has.
+    pub indexes: BTreeSet<usize>,
+    /// Whether it has a write hook.
+    pub hook: bool,
+    /// Whether the user that belongs to the client is there.
+    pub user: bool,
+}
+
 /// What one client's part of the data looks like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Documents {
-    /// Whether the table is there.
-    pub table: bool,
+    /// What there is beside them.
+    pub setup: Setup,
     /// Versions by key.
     pub versions: BTreeMap<u32, u64>,
 }
@@ -26,6 +39,14 @@ pub enum Operation {
     DropTable,
     /// Creates it.
     CreateTable,
+    /// Makes an index of the client's table.
+    CreateIndex(usize),
+    /// Drops one.
+    DropIndex(usize),
+    /// Sets the write hook of the client's table, or takes it away.
+    SetHook(bool),
+    /// Makes the user that belongs to the client, or removes it.
+    SetUser(bool),
 }
 
 /// An operation that was sent.
@@ -69,12 +90,29 @@ impl Operation {
             Self::Delete(other) => (*other == key).then(|| "delete".to_owned()),
             Self::DropTable => Some("drop the table".to_owned()),
             Self::CreateTable => Some("create the table".to_owned()),
+            Self::CreateIndex(_) | Self::DropIndex(_) | Self::SetHook(_) | Self::SetUser(_) => None,
+        }
+    }
+}
+
+impl Setup {
+    /// What an operation makes of it.
+    pub fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Put(_) | Operation::Update(..) | Operation::Delete(_) => {}
+            Operation::DropTable => *self = Self { user: self.user, ..Self::default() },
+            Operation::CreateTable => self.table = true,
+            Operation::CreateIndex(index) => drop(self.indexes.insert(*index)),
+            Operation::DropIndex(index) => drop(self.indexes.remove(index)),
+            Operation::SetHook(is_set) => self.hook = *is_set,
+            Operation::SetUser(is_there) => self.user = *is_there,
         }
     }
 }
 
 impl Documents {
     fn apply(&mut self, operation: &Operation) {
+        self.setup.apply(operation);
         match operation {
             Operation::Put(documents) => self.versions.extend(documents.iter().copied()),
             Operation::Update(key, version) => {
@@ -83,8 +121,8 @@ impl Documents {
                 }
             }
             Operation::Delete(key) => drop(self.versions.remove(key)),
-            Operation::DropTable => *self = Documents::default(),
-            Operation::CreateTable => self.table = true,
+            Operation::DropTable => self.versions.clear(),
+            _ => {}
         }
     }
 }
@@ -121,7 +159,7 @@ impl History {
         let mut differing = differing(&documents, found);
         let mut survived: Option<Survived> = None;
         for count in 0..=self.sent.len() {
-            if count >= self.certain && differing.is_empty() && documents.table == found.table {
+            if count >= self.certain && differing.is_empty() && documents.setup == found.setup {
                 let least = survived.map_or(count, |survived| survived.least);
                 survived = Some(Survived { least, most: count });
             }
@@ -136,7 +174,7 @@ impl History {
                     update(&mut differing, [*key], &documents, found);
                 }
                 Operation::DropTable => differing = self::differing(&documents, found),
-                Operation::CreateTable => {}
+                _ => {}
             }
         }
         survived.ok_or_else(|| self.complaint(found))
@@ -203,11 +241,11 @@ impl History {
             })
             .collect();
         format!(
-            "no prefix of {} operations, {} of them certain, leaves what was found (table {}, found {}); {}",
+            "no prefix of {} operations, {} of them certain, leaves what was found ({:?}, found {:?}); {}",
             self.sent.len(),
             self.certain,
-            least.table,
-            found.table,
+            least.setup,
+            found.setup,
             keys.join("; ")
         )
     }
@@ -242,7 +280,7 @@ mod tests {
 
     fn history(operations: &[(Operation, bool)]) -> History {
         let mut history = History::default();
-        history.settle(Documents { table: true, versions: BTreeMap::new() });
+        history.settle(found(&[]));
         for (operation, hard) in operations {
             history.send(operation.clone());
             history.acknowledge(*hard);
@@ -251,7 +289,8 @@ mod tests {
     }
 
     fn found(versions: &[(u32, u64)]) -> Documents {
-        Documents { table: true, versions: versions.iter().copied().collect() }
+        let setup = Setup { table: true, ..Setup::default() };
+        Documents { setup, versions: versions.iter().copied().collect() }
     }
 
     #[test]
@@ -297,5 +336,29 @@ mod tests {
         assert_eq!(history.survived(&Documents::default()), Ok(Survived { least: 2, most: 2 }));
         assert_eq!(history.survived(&found(&[(2, 2)])), Ok(Survived { least: 4, most: 4 }));
         assert!(history.survived(&found(&[(1, 1)])).is_err());
+    }
+
+    #[test]
+    fn what_stands_beside_the_documents_must_last_as_well() {
+        let history = history(&[
+            (Operation::CreateIndex(1), true),
+            (Operation::SetUser(true), true),
+            (Operation::Put(vec![(1, 1)]), false),
+            (Operation::SetHook(true), false),
+            (Operation::DropTable, false),
+        ]);
+        let setup = Setup { table: true, indexes: [1].into(), hook: false, user: true };
+        let found = |setup: &Setup| Documents { setup: setup.clone(), versions: BTreeMap::new() };
+        assert_eq!(history.survived(&found(&setup)), Ok(Survived { least: 2, most: 2 }));
+        let user = Setup { user: true, ..Setup::default() };
+        assert_eq!(history.survived(&found(&user)), Ok(Survived { least: 5, most: 5 }));
+        let wrong = [
+            Setup { user: false, ..setup.clone() },
+            Setup { indexes: BTreeSet::new(), ..setup.clone() },
+            Setup { hook: true, ..setup.clone() },
+        ];
+        for setup in wrong {
+            assert!(history.survived(&found(&setup)).is_err(), "{setup:?}");
+        }
     }
 }

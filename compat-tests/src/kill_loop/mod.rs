@@ -1,10 +1,12 @@
 //! Kills a server in the midst of writes, again and again on one directory, and looks each time whether it has lost
 //! anything: what was acknowledged with hard durability must be there, what was not may be, and of all commits together
-//! some prefix is left, of which no document and no insert is there by half.
+//! some prefix is left, of which no document and no insert is there by half. Tables, indexes, write hooks and users come
+//! and go with the documents, and what an index leads to must be what the documents say.
 //! Knows processes and clients; not what a server does to keep its promise.
 
 mod client;
 mod history;
+mod indexes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +18,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::client::{Client, part_of, read_all};
-use self::history::{Documents, History, Survived};
+use self::history::{Documents, History, Setup, Survived};
+use self::indexes::INDEXES;
 use crate::harness::{HarnessError, Server};
 use crate::random::Random;
 
@@ -145,7 +148,7 @@ fn new_client(number: u64, seed: u64) -> Client {
         history: History::default(),
         random: Random::new(seed, 1 + number),
         version: 0,
-        has_table: false,
+        setup: Setup::default(),
     }
 }
 
@@ -170,7 +173,10 @@ fn run_cycle(
         if cycle == 1 {
             client::create_table(server.address(), SHARED).map_err(KillError::Broken)?;
             for client in clients.iter_mut().filter(|client| !client.owns_table) {
-                client.history.settle(Documents { table: true, versions: BTreeMap::new() });
+                let indexes = (0..INDEXES.len()).collect();
+                client.setup = Setup { table: true, indexes, ..Setup::default() };
+                let setup = client.setup.clone();
+                client.history.settle(Documents { setup, versions: BTreeMap::new() });
             }
         }
         let checked = check(&server, clients, tally)
@@ -270,10 +276,11 @@ fn end_server(
 
 /// Reads everything and compares it with what the clients did.
 fn check(server: &Server, clients: &mut [Client], tally: &mut Tally) -> Result<(), KillError> {
-    let tables = read_all(server.address()).map_err(KillError::Broken)?;
-    let parts: Vec<Documents> = clients.iter().map(|client| part_of(client, &tables)).collect();
+    let found = read_all(server.address()).map_err(KillError::Broken)?;
+    let parts: Vec<Documents> = clients.iter().map(|client| part_of(client, &found)).collect();
     let known: usize = parts.iter().map(|part| part.versions.len()).sum();
-    let there: usize = tables.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum();
+    let all = found.tables.values().flat_map(|table| table.clients.values());
+    let there: usize = all.map(BTreeMap::len).sum();
     if known != there {
         let problem = format!("{there} documents, of which {known} belong where they are");
         return Err(KillError::Broken(problem));
@@ -308,7 +315,7 @@ fn check(server: &Server, clients: &mut [Client], tally: &mut Tally) -> Result<(
         tally.operations += sent as u64;
         tally.certain += certain as u64;
         tally.lasted += (survived.least - certain.min(survived.least)) as u64;
-        client.has_table = part.table;
+        client.setup = part.setup.clone();
         client.history.settle(part);
     }
     Ok(())
