@@ -1,5 +1,6 @@
-//! The links of an inner node, in chunks that versions of the node share: a change copies the one chunk that it is
-//! about, and counts a reference to each of the others instead of one to every child. Must not know keys.
+//! The links of an inner node. As it was read it has them in one list; as soon as one is changed they are in chunks that
+//! versions of the node share: a change copies the one chunk that it is about, and counts a reference to each of the
+//! others instead of one to every child. Must not know keys.
 
 use std::sync::Arc;
 
@@ -9,36 +10,86 @@ use super::page::allocated;
 /// Links of a chunk. All chunks but the last one are full.
 const CHUNK: usize = 16;
 
-/// A list of links.
+/// A list of links: one of the two has all of them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Links {
+    /// As it was read: one step less for a search.
+    flat: Vec<Link>,
     chunks: Vec<Arc<Vec<Link>>>,
 }
 
 impl Links {
     pub(super) fn with_capacity(links: usize) -> Self {
-        Self { chunks: Vec::with_capacity(links.div_ceil(CHUNK)) }
+        Self { flat: Vec::with_capacity(links), chunks: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        let Some((last, before)) = self.chunks.split_last() else { return 0 };
-        before.len() * CHUNK + last.len()
+        match self.chunks.split_last() {
+            Some((last, before)) => before.len() * CHUNK + last.len(),
+            None => self.flat.len(),
+        }
     }
 
     pub(super) fn get(&self, at: usize) -> Option<&Link> {
+        if self.chunks.is_empty() {
+            return self.flat.get(at);
+        }
         self.chunks.get(at / CHUNK)?.get(at % CHUNK)
     }
 
     /// A link that can be changed: other versions of the node keep what it was.
     pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut Link> {
+        self.share();
         Arc::make_mut(self.chunks.get_mut(at / CHUNK)?).get_mut(at % CHUNK)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        self.flat.iter().chain(self.chunks.iter().flat_map(|chunk| chunk.iter()))
     }
 
     pub(super) fn push(&mut self, link: Link) {
+        if self.chunks.is_empty() {
+            self.flat.push(link);
+        } else {
+            self.push_shared(link);
+        }
+    }
+
+    /// Puts a link in before another, or behind the last one.
+    pub(super) fn insert(&mut self, at: usize, link: Link) {
+        let behind = self.take_from(at);
+        self.push_shared(link);
+        behind.into_iter().for_each(|link| self.push_shared(link));
+    }
+
+    pub(super) fn remove(&mut self, at: usize) -> Option<Link> {
+        let mut behind = self.take_from(at).into_iter();
+        let removed = behind.next();
+        behind.for_each(|link| self.push_shared(link));
+        removed
+    }
+
+    /// Takes out a link and all behind it.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        Self { flat: self.take_from(at), chunks: Vec::new() }
+    }
+
+    /// Bytes that it takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        /// Reference counts of a chunk, and its list.
+        const COUNTS: usize = 16 + size_of::<Vec<Link>>();
+        let list = |links: &Vec<Link>| allocated(links.capacity() * size_of::<Link>());
+        let chunk = |chunk: &Arc<Vec<Link>>| allocated(COUNTS) + list(chunk);
+        list(&self.flat)
+            + allocated(self.chunks.capacity() * size_of::<Arc<Vec<Link>>>())
+            + self.chunks.iter().map(chunk).sum::<usize>()
+    }
+
+    fn share(&mut self) {
+        std::mem::take(&mut self.flat).into_iter().for_each(|link| self.push_shared(link));
+    }
+
+    fn push_shared(&mut self, link: Link) {
         match self.chunks.last_mut() {
             Some(last) if last.len() < CHUNK => Arc::make_mut(last).push(link),
             _ => {
@@ -49,41 +100,13 @@ impl Links {
         }
     }
 
-    /// Puts a link in before another, or behind the last one.
-    pub(super) fn insert(&mut self, at: usize, link: Link) {
-        let behind = self.split_off(at);
-        self.push(link);
-        behind.iter().for_each(|link| self.push(link.clone()));
-    }
-
-    pub(super) fn remove(&mut self, at: usize) -> Option<Link> {
-        let behind = self.split_off(at);
-        let mut behind = behind.iter();
-        let removed = behind.next().cloned();
-        behind.for_each(|link| self.push(link.clone()));
-        removed
-    }
-
-    /// Takes out a link and all behind it.
-    pub(super) fn split_off(&mut self, at: usize) -> Self {
-        let mut behind = Self::with_capacity(self.len().saturating_sub(at));
+    fn take_from(&mut self, at: usize) -> Vec<Link> {
+        self.share();
         let cut = self.chunks.len().min(at / CHUNK);
         let moved = self.chunks.split_off(cut);
         let mut links = moved.iter().flat_map(|chunk| chunk.iter()).cloned();
-        links.by_ref().take(at - cut * CHUNK).for_each(|link| self.push(link));
-        links.for_each(|link| behind.push(link));
-        behind
-    }
-
-    /// Bytes that it takes in memory.
-    pub(super) fn weight(&self) -> usize {
-        /// Reference counts of a chunk, and its list.
-        const COUNTS: usize = 16 + size_of::<Vec<Link>>();
-        let chunk = |chunk: &Arc<Vec<Link>>| {
-            allocated(COUNTS) + allocated(chunk.capacity() * size_of::<Link>())
-        };
-        allocated(self.chunks.capacity() * size_of::<Arc<Vec<Link>>>())
-            + self.chunks.iter().map(chunk).sum::<usize>()
+        links.by_ref().take(at - cut * CHUNK).for_each(|link| self.push_shared(link));
+        links.collect()
     }
 }
 
@@ -148,6 +171,7 @@ mod tests {
     fn a_change_copies_one_chunk() {
         let mut links = Links::default();
         (0..10 * CHUNK as u64).for_each(|number| links.push(link(number)));
+        *links.get_mut(0).unwrap() = link(0);
         let before = links.clone();
         *links.get_mut(3 * CHUNK + 1).unwrap() = link(0);
         let shared = |(one, other): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(one, other);
