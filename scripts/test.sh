@@ -4,8 +4,8 @@
 # the packages of the driver applications are installed from their lock files.
 #
 #   scripts/test.sh             everything
-#   scripts/test.sh --quick     without the driver applications, the abuse, the kills and the simulated crashes
-#   scripts/test.sh --nightly   everything, with the abuse, the kills and the simulated crashes at full length
+#   scripts/test.sh --quick     without the driver applications, the abuse, the kills, the simulated crashes and the model
+#   scripts/test.sh --nightly   everything, with these at full length
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -95,6 +95,16 @@ example() {
   "$bin/with-server" bash -c 'printf "%s\n" "${1//28015/$PHOTONDB_PORT}" | "${@:2}"' example "$code" "$@"
 }
 
+# random queries against a model of a table: a minute, or 100,000 steps twice, once with kills in between
+model() {
+  if [ "$mode" = nightly ]; then
+    "$bin/model-check" --steps 100000
+    "$bin/model-check" --steps 100000 --kills
+  else
+    "$bin/model-check" --steps 10000000 --seconds 60
+  fi
+}
+
 # the storage engine on simulated disks: two minutes of crashes, or optimised a million of them, and stores so large
 # that no limit of the format is out of reach
 simulation() {
@@ -121,6 +131,7 @@ stage "a table larger than memory" "$bin/large-table"
 if [ "$mode" != quick ]; then
   stage "simulated crashes" simulation
   stage "kills" "$bin/kill-loop" --cycles "$([ "$mode" = nightly ] && echo 1000 || echo 50)"
+  stage "model of a table" model
   stage "application in JavaScript" javascript
   stage "application in Python" python
   if [ "$mode" = nightly ]; then

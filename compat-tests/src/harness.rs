@@ -230,6 +230,23 @@ pub fn answers(address: SocketAddr) -> Result<(), HarnessError> {
     }
 }
 
+/// Lets `photondb verify` look at the data of a server that was spawned in a folder and does not run; gives what it
+/// complains about. A server that was killed before it had made its files has none.
+pub fn verify_data(binary: &Path, folder: &Path) -> Result<Option<String>, HarnessError> {
+    let data = folder.join("data");
+    let output = Command::new(binary)
+        .arg("verify")
+        .arg("--directory")
+        .arg(&data)
+        .output()
+        .map_err(system("photondb verify"))?;
+    if output.status.success() || !data.join("slab.data").exists() {
+        return Ok(None);
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
 /// The server of the release build, in the tree this crate was built from.
 pub fn release_binary() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);

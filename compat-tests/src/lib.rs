@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod gaps;
 pub mod harness;
 pub mod kill_loop;
+pub mod model;
 pub mod player;
 pub mod random;
 pub mod script;

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use std::time::{Duration, Instant};
 use self::client::{Client, part_of, read_all};
 use self::history::{Documents, History, Setup, Survived};
 use self::indexes::INDEXES;
-use crate::harness::{HarnessError, Server};
+use crate::harness::{HarnessError, Server, verify_data};
 use crate::random::Random;
 
 /// Clients that share a table, and those that have one of their own.
@@ -323,23 +322,11 @@ fn check(server: &Server, clients: &mut [Client], tally: &mut Tally) -> Result<(
 
 /// The server's own look at the directory.
 fn verify(plan: &Plan, tally: &mut Tally) -> Result<(), KillError> {
-    let output = Command::new(&plan.binary)
-        .arg("verify")
-        .arg("--directory")
-        .arg(data(&plan.folder))
-        .output()
-        .map_err(|source| HarnessError::System { what: "photondb verify".to_owned(), source })?;
     tally.verified += 1;
-    if output.status.success() {
-        return Ok(());
+    match verify_data(&plan.binary, &plan.folder)? {
+        None => Ok(()),
+        Some(problem) => Err(KillError::Broken(format!("verify: {problem}"))),
     }
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    // A server that was killed before it had made its files leaves none.
-    if !data(&plan.folder).join("slab.data").exists() {
-        return Ok(());
-    }
-    Err(KillError::Broken(format!("verify: {text}")))
 }
 
 /// Makes a folder the same as another one.

@@ -1,0 +1,132 @@
+//! One step: a query, what it does to the model, and what it must answer.
+//! Knows tables and indexes by name; not how steps are chosen.
+
+use serde_json::{Value, json};
+
+use super::answer::Expected;
+use super::read::Read;
+use super::state::{DEFINITIONS, Index, Model};
+use super::write::Write;
+
+/// One query.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Asks for something.
+    Read(Read),
+    /// Writes documents.
+    Write(Write),
+    /// Makes an index of a definition, and does not wait until it is built.
+    CreateIndex(String, usize),
+    /// Drops an index, there or not.
+    DropIndex(String),
+    /// Gives an index another name, perhaps that of another one, which may or may not be overwritten.
+    RenameIndex(String, String, bool),
+    /// Waits until an index is built.
+    WaitIndex(String),
+    /// Makes the table.
+    CreateTable,
+    /// Drops it with all that it has.
+    DropTable,
+}
+
+impl Step {
+    /// The query.
+    pub fn term(&self, table: &str) -> Value {
+        let rows = json!([15, [[14, ["test"]], table]]);
+        match self {
+            Self::Read(read) => read.term(&rows),
+            Self::Write(write) => write.term(&rows),
+            Self::CreateIndex(name, definition) => {
+                let definition = DEFINITIONS.get(*definition);
+                let body = definition.map_or(Value::Null, |definition| (definition.body)());
+                let multi = definition.is_some_and(|definition| definition.is_multi);
+                json!([75, [rows, name, [69, [[2, [1]], body]]], { "multi": multi }])
+            }
+            Self::DropIndex(name) => json!([76, [rows, name]]),
+            Self::RenameIndex(old, new, overwrite) => {
+                json!([156, [rows, old, new], { "overwrite": overwrite }])
+            }
+            Self::WaitIndex(name) => {
+                json!([33, [[140, [rows, name]], "index", "ready", "multi", "geo"]])
+            }
+            Self::CreateTable => json!([60, [[14, ["test"]], table]]),
+            Self::DropTable => json!([61, [[14, ["test"]], table]]),
+        }
+    }
+
+    /// Whether it may change anything.
+    pub fn is_change(&self) -> bool {
+        !matches!(self, Self::Read(_) | Self::WaitIndex(_))
+    }
+
+    /// Does it to the model, and gives the answer.
+    pub fn apply(&self, model: &mut Model) -> Expected {
+        match self {
+            Self::Read(read) => read.expected(model),
+            Self::Write(write) => write.apply(model),
+            Self::CreateIndex(name, _) if model.indexes.contains_key(name) => {
+                Expected::Error("already exists on table")
+            }
+            Self::CreateIndex(name, definition) => {
+                let index = Index { definition: *definition, is_ready: false };
+                model.indexes.insert(name.clone(), index);
+                Expected::Done(json!({ "created": 1 }))
+            }
+            Self::DropIndex(name) => match model.indexes.remove(name) {
+                Some(_) => Expected::Done(json!({ "dropped": 1 })),
+                None => Expected::Error("does not exist on table"),
+            },
+            Self::RenameIndex(old, new, overwrite) => {
+                let is_free = *overwrite || !model.indexes.contains_key(new);
+                match model.indexes.get(old).copied().filter(|_| is_free) {
+                    Some(index) => {
+                        model.indexes.remove(old);
+                        model.indexes.insert(new.clone(), index);
+                        Expected::Done(json!({ "renamed": 1 }))
+                    }
+                    None => Expected::Error("Index `"),
+                }
+            }
+            Self::WaitIndex(name) => {
+                let multi = model.is_multi(name);
+                match model.indexes.get_mut(name) {
+                    Some(index) => {
+                        index.is_ready = true;
+                        let status =
+                            json!({ "index": name, "ready": true, "multi": multi, "geo": false });
+                        Expected::Rows(vec![status])
+                    }
+                    None => Expected::Error("was not found on table"),
+                }
+            }
+            Self::CreateTable => {
+                *model = Model { exists: true, ..Model::default() };
+                Expected::Done(json!({ "tables_created": 1 }))
+            }
+            Self::DropTable => {
+                *model = Model::default();
+                Expected::Done(json!({ "tables_dropped": 1 }))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_come_go_and_change_their_names() {
+        let mut model = Model::default();
+        let mut done = |step: Step| !matches!(step.apply(&mut model), Expected::Error(_));
+        let (a, b) = (|| "a".to_owned(), || "b".to_owned());
+        assert!(done(Step::CreateTable) && done(Step::CreateIndex(a(), 0)));
+        assert!(!done(Step::CreateIndex(a(), 1)) && done(Step::CreateIndex(b(), 1)));
+        assert!(!done(Step::RenameIndex(a(), b(), false)) && done(Step::WaitIndex(a())));
+        assert!(done(Step::RenameIndex(a(), b(), true)) && !done(Step::DropIndex(a())));
+        assert_eq!(model.indexes["b"], Index { definition: 0, is_ready: true });
+        assert_eq!(model.indexes.len(), 1);
+        Step::DropTable.apply(&mut model);
+        assert!(!model.exists && model.indexes.is_empty());
+    }
+}
