@@ -23,14 +23,14 @@ pub static GRANT: TermSpec = TermSpec::on_tables(
     grant,
 );
 
-/// The scope, when there is one, stands before the user's name.
+/// The scope, when there is one, stands before the user's name, and is looked at last.
 fn grant(args: &Args<'_>) -> Result<Val> {
+    let user = args.str(args.len() - 2)?;
+    let change = args.datum(args.len() - 1)?;
     let scope = match args.len() {
         3 => scope(args)?,
         _ => Scope::Global,
     };
-    let user = args.str(args.len() - 2)?;
-    let change = args.datum(args.len() - 1)?;
     let (old, new) = grant_to(args.env, &user, scope, &change)?;
     let change = Datum::object([("new_val", shown(new)), ("old_val", shown(old))]);
     args.value(Datum::object([
