@@ -122,6 +122,14 @@ pub const SORT_BYTES: usize = 512 * 1024 * 1024;
 /// A batch of rows ends once it is about this large as JSON. RethinkDB's default.
 pub const BATCH_BYTES: usize = 1024 * 1024;
 
+/// Rows of a table that nothing orders come in the order in which RethinkDB gives them, if there are no more than this:
+/// they are read before the first of them is given. That is far below what a page of a client asks for, and costs less
+/// than a tenth of a millisecond.
+pub const HASH_ORDER_ROWS: u64 = 256;
+
+/// The same for their bytes as JSON.
+pub const HASH_ORDER_BYTES: usize = 256 * 1024;
+
 /// The deadline is looked at once in so many terms: the clock costs more than the cancellation flag.
 pub const DEADLINE_CHECK_INTERVAL: u32 = 256;
 

@@ -69,6 +69,7 @@ pub struct Env {
     cancel: CancelFlag,
     deadline: Option<Instant>,
     array_limit: usize,
+    batch_rows: usize,
     checks: Cell<u32>,
     /// Whether `r.literal` may stand where evaluation is.
     literals_legal: Cell<bool>,
@@ -95,6 +96,7 @@ impl Env {
             cancel,
             deadline: None,
             array_limit: limits::ARRAY_LIMIT,
+            batch_rows: limits::BATCH_ROWS,
             checks: Cell::new(0),
             literals_legal: Cell::new(false),
             trace: None,
@@ -115,6 +117,12 @@ impl Env {
                 usize::try_from(limit).ok().filter(|n| *n >= 1).ok_or_else(|| {
                     Error::logic(format!("Illegal array size limit `{limit}`.  (Must be >= 1.)"))
                 })?;
+        }
+        // Whoever makes batches of it says what is wrong with it.
+        if let Some(rows) = self.global_optarg("max_batch_rows")?
+            && let Ok(rows) = rows.integer(self)
+        {
+            self.batch_rows = usize::try_from(rows).unwrap_or(1).max(1);
         }
         if let Some(profile) = self.global_optarg("profile")?
             && profile.truthy(self)?
@@ -193,6 +201,11 @@ impl Env {
     /// How long an array may become.
     pub fn array_limit(&self) -> usize {
         self.array_limit
+    }
+
+    /// How many rows the query wants of a batch.
+    pub fn batch_rows(&self) -> usize {
+        self.batch_rows
     }
 
     /// Fails when an array of so many elements is over the limit.

@@ -17,7 +17,7 @@ use super::env::{CancelFlag, Env};
 use super::error::{Error, ErrorKind, Result};
 use super::scope::Scope;
 use super::selection::Selection;
-use super::stream::{BatchSpec, BoxStream, collect_array};
+use super::stream::{BatchSpec, BoxStream, Pick, collect_array};
 use super::value::{Val, ValKind};
 
 /// What a session adds to a query.
@@ -282,6 +282,7 @@ impl Batching {
             min_rows: self.min_rows.min(max_rows),
             until: Instant::now().checked_add(self.time),
             terminal: false,
+            pick: Pick::InTurn,
             lent: true,
         }
     }

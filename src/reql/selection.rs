@@ -76,11 +76,13 @@ impl TableRef {
         *self.db == *SYSTEM_DATABASE
     }
 
-    /// The direction of a scan that asks for none. The lines of the log come as RethinkDB gives them, the newest first.
-    pub fn natural_direction(&self) -> Direction {
-        match self.is_system() && self.name() == "logs" {
-            true => Direction::Backward,
-            false => Direction::Forward,
+    /// The order of a scan that asks for none, where it is not left open: system tables come in that of their keys, and
+    /// the lines of the log as RethinkDB gives them, the newest first.
+    pub fn natural_direction(&self) -> Option<Direction> {
+        match (self.is_system(), self.name()) {
+            (false, _) => None,
+            (true, "logs") => Some(Direction::Backward),
+            (true, _) => Some(Direction::Forward),
         }
     }
 
@@ -225,9 +227,8 @@ impl TableVal {
         let Some(TableIndex::Secondary { entry, .. }) = &self.index else {
             return Ok(Box::new(TableScan::open(env, &self)?));
         };
-        let direction = self.order.unwrap_or(Direction::Forward);
         let ranges = vec![self.index_range()?];
-        Ok(Box::new(IndexRows::open(env, &self.table, &entry.index, ranges, direction, row)?))
+        Ok(Box::new(IndexRows::open(env, &self.table, &entry.index, ranges, self.order, row)?))
     }
 
     /// Its documents as a selection.

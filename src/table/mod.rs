@@ -7,6 +7,7 @@
 
 pub mod change;
 mod check;
+mod hash_shard;
 pub mod index;
 pub mod index_scan;
 pub mod key;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 pub use crate::datum::{StoredError as DocumentError, StoredObject as Document};
 pub use change::{ChangeSink, CommittedChanges, DocumentChange, NoSink};
 pub use check::{CheckError, Checked, check_table};
+pub use hash_shard::HASH_SHARDS;
 pub use index::{Index, IndexFunction, IndexKind, Ordered};
 pub use index_scan::{IndexScan, IndexedDocument};
 pub use key::{PrimaryKey, key_range};

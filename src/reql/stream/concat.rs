@@ -15,7 +15,9 @@ use crate::reql::function::Func;
 use crate::reql::selection::Selection;
 use crate::reql::value::{Val, ValKind};
 
-use super::{BatchSpec, BoxStream, Budget, Feed, Rows, Stream, Transform, for_each_batch};
+use super::{
+    BatchSpec, BoxStream, Budget, Feed, Pick, Rows, Stream, Transform, Turns, for_each_batch,
+};
 
 /// Tells the sequence that a row stands for.
 pub trait Expand: Debug + Send {
@@ -39,8 +41,7 @@ pub fn concat(args: &Args<'_>, rows: Rows, expand: Box<dyn Expand>) -> Result<Va
         }
         Rows::Stream(stream) | Rows::Selection(Selection { stream, .. }) => stream,
     };
-    let rows = Vec::new().into_iter();
-    args.stream_value(Box::new(Concat { source, expand, at, rows, inner: None }))
+    args.stream_value(Box::new(Concat { source, expand, at, open: Vec::new(), turns: None }))
 }
 
 /// A stream with each row replaced by a sequence.
@@ -49,36 +50,77 @@ struct Concat {
     source: BoxStream,
     expand: Box<dyn Expand>,
     at: NodeId,
-    /// Rows read and not yet replaced.
+    /// Where reading is: of the whole source, or of each of its shards.
+    open: Vec<(Pick, Open)>,
+    turns: Option<Turns>,
+}
+
+/// What was read of the source and not given yet.
+#[derive(Debug, Default)]
+struct Open {
+    /// Rows that were not replaced yet.
     rows: IntoIter<Datum>,
     /// The sequence of the last row.
     inner: Option<BoxStream>,
 }
 
+impl Open {
+    fn is_empty(&self) -> bool {
+        self.inner.is_none() && self.rows.len() == 0
+    }
+}
+
 impl Concat {
-    fn fill(&mut self, env: &Env, batch: &BatchSpec, out: &mut Vec<Datum>) -> Result<()> {
+    /// The next rows, in the order of the source.
+    fn read(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+        let pick = match batch.pick {
+            Pick::Shard(_) => batch.pick,
+            Pick::ByShard | Pick::InTurn => Pick::ByShard,
+        };
+        let known = self.open.iter().position(|(of, _)| *of == pick);
+        let (_, mut open) = known.map_or((pick, Open::default()), |i| self.open.swap_remove(i));
+        let mut out = Vec::new();
+        let result = self.fill(env, batch, &mut open, &mut out);
+        if !open.is_empty() {
+            self.open.push((pick, open));
+        }
+        result.map_err(|error| error.at(self.at))?;
+        Ok(out)
+    }
+
+    fn fill(
+        &mut self,
+        env: &Env,
+        batch: &BatchSpec,
+        open: &mut Open,
+        out: &mut Vec<Datum>,
+    ) -> Result<()> {
         let mut budget = Budget::new(batch);
-        while !budget.is_spent() && !self.is_exhausted() {
-            if let Some(inner) = &mut self.inner {
-                let rows = inner.next_batch(env, &budget.rest())?;
+        while !budget.is_spent() {
+            if let Some(inner) = &mut open.inner {
+                let rows = inner.next_batch(env, &budget.rest().in_turn())?;
                 for row in &rows {
                     budget.take(row);
                 }
                 out.extend(rows);
                 if inner.is_exhausted() {
-                    self.inner = None;
+                    open.inner = None;
                 }
-            } else if let Some(row) = self.rows.next() {
+            } else if let Some(row) = open.rows.next() {
                 let inner = self.expand.expand(env, row)?;
-                self.inner = (!inner.is_exhausted()).then_some(inner);
+                open.inner = (!inner.is_exhausted()).then_some(inner);
             } else {
                 let part = batch.at_most(limits::TRANSFORM_FIRST_ROWS);
                 let rows = self.source.next_batch(env, &part)?;
-                // A changefeed that has no more for now.
-                if rows.is_empty() && self.source.feed().is_some() {
+                // The end, or a changefeed that has no more for now.
+                if rows.is_empty()
+                    && (self.source.is_exhausted()
+                        || self.source.feed().is_some()
+                        || matches!(batch.pick, Pick::Shard(_)))
+                {
                     break;
                 }
-                self.rows = rows.into_iter();
+                open.rows = rows.into_iter();
             }
             env.check_interrupt()?;
         }
@@ -88,13 +130,24 @@ impl Concat {
 
 impl Stream for Concat {
     fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
-        let mut out = Vec::new();
-        self.fill(env, batch, &mut out).map_err(|error| error.at(self.at))?;
-        Ok(out)
+        // RethinkDB replaces the rows of each shard, and takes turns afterwards.
+        if self.turns.is_none() && batch.pick == Pick::InTurn {
+            let shards = self.source.shards(env)?;
+            self.turns = (shards > 0).then(|| Turns::new(shards));
+        }
+        let Some(mut turns) = self.turns.take() else { return self.read(env, batch) };
+        let rows = turns.next_batch(env, batch, |part| self.read(env, part));
+        self.turns = Some(turns);
+        rows
     }
 
     fn is_exhausted(&self) -> bool {
-        self.inner.is_none() && self.rows.len() == 0 && self.source.is_exhausted()
+        let nothing_is_kept = self.turns.as_ref().is_none_or(Turns::is_empty);
+        nothing_is_kept && self.open.is_empty() && self.source.is_exhausted()
+    }
+
+    fn shards(&mut self, env: &Env) -> Result<usize> {
+        if self.turns.is_some() { Ok(0) } else { self.source.shards(env) }
     }
 
     fn is_array(&self) -> bool {
@@ -118,7 +171,7 @@ struct Expanded {
 
 impl Transform for Expanded {
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
-        for_each_batch(self.expand.expand(env, row)?, env, &BatchSpec::TERMINAL, |rows| {
+        for_each_batch(self.expand.expand(env, row)?, env, &BatchSpec::TERMINAL.in_turn(), |rows| {
             out.extend(rows);
             Ok(())
         })

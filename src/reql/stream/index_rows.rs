@@ -1,16 +1,19 @@
-//! What an index leads to: documents, values, or both, in the order of the index, read at one commit point.
+//! What an index leads to: documents, values, or both, in the order of the index, read at one commit point. A few rows
+//! that nothing orders come as RethinkDB would give them: docs/decisions/0009-the-order-of-unordered-rows.md
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::datum::Datum;
+use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::selection::TableRef;
 use crate::storage::Direction;
 use crate::table::{Index, IndexRange, IndexScan, IndexedDocument, TableReader};
 
-use super::{BatchSpec, Budget, Stream};
+use super::shards::Shards;
+use super::{BatchSpec, Budget, Pick, Stream};
 
 /// What a row is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct IndexRows {
     reader: TableReader,
     direction: Direction,
     row: IndexRow,
+    /// Rows that are read before the first is given.
+    few: Option<Few>,
     ranges: std::vec::IntoIter<IndexRange>,
     /// The range that is being read.
     scan: Option<(IndexRange, IndexScan)>,
@@ -39,29 +44,77 @@ pub struct IndexRows {
     passed: u64,
 }
 
+/// Rows without an order.
+enum Few {
+    /// So many.
+    Unread(u64),
+    /// They were read.
+    Read(Shards<IndexedDocument>),
+}
+
 impl IndexRows {
-    /// Begins to read at the last commit point.
+    /// Begins to read at the last commit point: in this order, or in none.
     pub fn open(
         env: &Env,
         table: &TableRef,
         index: &Arc<Index>,
         ranges: Vec<IndexRange>,
-        direction: Direction,
+        order: Option<Direction>,
         row: IndexRow,
     ) -> Result<Self> {
         let mut stream = IndexRows {
             table: table.clone(),
             index: Arc::clone(index),
             reader: env.reader(table)?,
-            direction,
+            direction: order.unwrap_or(Direction::Forward),
             row,
+            few: None,
             ranges: ranges.into_iter(),
             scan: None,
             next: None,
             passed: 0,
         };
-        stream.next = stream.read(env)?;
+        if order.is_none() {
+            let few = stream.left(env)?.filter(|few| *few <= HASH_ORDER_ROWS);
+            stream.few = few.map(Few::Unread);
+        }
+        if stream.few.is_none() {
+            stream.next = stream.read(env)?;
+        }
         Ok(stream)
+    }
+
+    /// The next row, in whichever order.
+    fn take(&mut self, env: &Env, pick: Pick) -> Result<Option<IndexedDocument>> {
+        if matches!(self.few, Some(Few::Unread(_))) {
+            self.read_few(env)?;
+        }
+        if let Some(Few::Read(shards)) = &mut self.few {
+            return Ok(shards.next(pick, env.batch_rows()));
+        }
+        let next = self.next.take();
+        if next.is_some() {
+            self.passed += 1;
+            self.next = self.read(env)?;
+        }
+        Ok(next)
+    }
+
+    /// Reads the few rows that there are, unless they are very long.
+    fn read_few(&mut self, env: &Env) -> Result<()> {
+        let ranges = self.ranges.clone();
+        let shards = Shards::gather(|| {
+            let Some(found) = self.read(env)? else { return Ok(None) };
+            let (key, document) = (found.key.clone(), found.document.detached());
+            Ok(Some((key, document.json().len(), IndexedDocument { document, ..found })))
+        })?;
+        self.few = shards.map(Few::Read);
+        if self.few.is_none() {
+            self.ranges = ranges;
+            self.scan = None;
+            self.next = self.read(env)?;
+        }
+        Ok(())
     }
 
     fn read(&mut self, env: &Env) -> Result<Option<IndexedDocument>> {
@@ -105,12 +158,10 @@ impl Stream for IndexRows {
         let mut budget = Budget::new(batch);
         let mut rows = Vec::new();
         while !budget.is_spent()
-            && let Some(found) = self.next.take()
+            && let Some(found) = self.take(env, batch.pick)?
         {
             budget.take_sized(found.document.json().len());
             rows.push(self.row(batch, &found));
-            self.passed += 1;
-            self.next = self.read(env)?;
         }
         self.table.note_read(rows.len());
         env.check_interrupt()?;
@@ -118,11 +169,21 @@ impl Stream for IndexRows {
     }
 
     fn is_exhausted(&self) -> bool {
-        self.next.is_none()
+        match &self.few {
+            Some(Few::Unread(few)) => *few == 0,
+            Some(Few::Read(shards)) => shards.is_empty(),
+            None => self.next.is_none(),
+        }
     }
 
     fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {
         let mut passed = 0;
+        while passed < rows && self.few.is_some() {
+            if self.take(env, Pick::InTurn)?.is_none() {
+                return Ok(passed);
+            }
+            passed += 1;
+        }
         while passed < rows && self.next.take().is_some() {
             passed += 1;
             self.passed += 1;
@@ -139,7 +200,25 @@ impl Stream for IndexRows {
         Ok(passed)
     }
 
+    fn shards(&mut self, env: &Env) -> Result<usize> {
+        if matches!(self.few, Some(Few::Unread(_))) {
+            self.read_few(env)?;
+        }
+        Ok(if let Some(Few::Read(shards)) = &self.few { shards.count() } else { 0 })
+    }
+
     fn remaining(&self, env: &Env) -> Result<Option<u64>> {
+        match &self.few {
+            Some(Few::Unread(few)) => Ok(Some(*few)),
+            Some(Few::Read(shards)) => Ok(Some(shards.len() as u64)),
+            None => self.left(env),
+        }
+    }
+}
+
+impl IndexRows {
+    /// How many rows have not been read, if that is known without reading them.
+    fn left(&self, env: &Env) -> Result<Option<u64>> {
         let count = |range: &IndexRange| {
             let counted = self.reader.count_index(&self.index, range);
             counted.map_err(|error| env.table_error(&self.table, error))

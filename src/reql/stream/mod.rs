@@ -6,9 +6,12 @@ mod concat;
 mod index_rows;
 mod merge;
 mod range;
+mod shards;
 mod slice;
 mod sorted_groups;
 mod table_scan;
+#[cfg(test)]
+mod tests;
 mod transform;
 mod union;
 mod wait;
@@ -20,6 +23,7 @@ pub use concat::{Expand, concat};
 pub use index_rows::{IndexRow, IndexRows};
 pub use merge::Merge;
 pub use range::RangeStream;
+pub use shards::{Shards, Turns};
 pub use slice::Slice;
 pub use sorted_groups::SortedGroups;
 pub use table_scan::TableScan;
@@ -73,7 +77,7 @@ pub trait Stream: Debug + Send {
         let mut passed = 0;
         while passed < rows && !self.is_exhausted() {
             let wanted = usize::try_from(rows - passed).unwrap_or(usize::MAX);
-            let batch = self.next_batch(env, &BatchSpec::TERMINAL.at_most(wanted))?;
+            let batch = self.next_batch(env, &BatchSpec::TERMINAL.in_turn().at_most(wanted))?;
             passed += batch.len() as u64;
             if batch.is_empty() && self.feed().is_some() {
                 break;
@@ -81,6 +85,12 @@ pub trait Stream: Debug + Send {
             env.check_interrupt()?;
         }
         Ok(passed)
+    }
+
+    /// How many shards with rows there are, where the rows come from shards and may be asked of each alone: `0` where they
+    /// have an order, or are too many.
+    fn shards(&mut self, _env: &Env) -> Result<usize> {
+        Ok(0)
     }
 
     /// How many rows are left, where that is known without making them.
@@ -113,9 +123,22 @@ pub struct BatchSpec {
     pub until: Option<Instant>,
     /// Whether the rows are for the server itself, which reads them all.
     pub terminal: bool,
+    /// In which order the rows of a small table come, where nothing orders them.
+    pub pick: Pick,
     /// Whether the rows may lie in pages that the engine lends: whoever asks lets go of them before the next batch, or
     /// keeps them [detached](Datum::detached).
     pub lent: bool,
+}
+
+/// From which shard the next row comes: docs/decisions/0009-the-order-of-unordered-rows.md
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// From the first one that has any: so RethinkDB gives rows that it gathers or reduces.
+    ByShard,
+    /// From one after the other: so it gives those that go on row by row.
+    InTurn,
+    /// From the shard of this number, of those that [`Stream::shards`] counted.
+    Shard(usize),
 }
 
 impl BatchSpec {
@@ -126,11 +149,18 @@ impl BatchSpec {
         min_rows: 1,
         until: None,
         terminal: true,
+        pick: Pick::ByShard,
         lent: false,
     };
 
     /// The same for one who keeps no rows.
     pub const PASSING: BatchSpec = BatchSpec { lent: true, ..BatchSpec::TERMINAL };
+
+    /// The same with the rows of shards in turn.
+    #[must_use]
+    pub const fn in_turn(self) -> BatchSpec {
+        BatchSpec { pick: Pick::InTurn, ..self }
+    }
 
     /// A document as a row of such a batch.
     pub fn value_of(&self, document: &Document) -> Datum {

@@ -35,6 +35,7 @@ impl Stream for Slice {
                 return Ok(Vec::new());
             }
         }
+        let batch = &batch.in_turn();
         let Some(left) = self.left else { return self.source.next_batch(env, batch) };
         let batch = batch.at_most(usize::try_from(left).unwrap_or(usize::MAX));
         let mut rows = self.source.next_batch(env, &batch)?;

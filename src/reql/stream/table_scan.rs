@@ -1,45 +1,110 @@
 //! The documents of a table or of a range of its primary keys, read at one commit point.
+//!
+//! Where nothing orders them they come in the order of the keys, or, if there are only a few, in the order in which
+//! RethinkDB would give them: docs/decisions/0009-the-order-of-unordered-rows.md
 
 use std::fmt;
 
 use crate::datum::Datum;
+use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
-use crate::reql::error::Result;
+use crate::reql::error::{Error, Result};
 use crate::reql::selection::{TableRef, TableVal};
-use crate::storage::KeyRange;
-use crate::table::{Document, DocumentScan, TableReader};
+use crate::storage::{Direction, KeyRange};
+use crate::table::{Document, DocumentScan, TableError, TableReader};
 
-use super::{BatchSpec, Budget, Stream};
+use super::shards::Shards;
+use super::{BatchSpec, Budget, Pick, Stream};
 
 /// A scan under way.
 pub struct TableScan {
     table: TableRef,
     reader: TableReader,
     range: KeyRange,
-    scan: DocumentScan,
-    /// One document ahead, so that the end is known with the last row.
-    next: Option<Document>,
+    rows: Rows,
     /// Documents given or passed over.
     passed: u64,
+}
+
+enum Rows {
+    /// So many documents that nothing orders, and none of them read yet.
+    Few(u64),
+    /// They were read.
+    Shards(Shards<Document>),
+    /// As they come. One document ahead, so that the end is known with the last row.
+    Scan(Option<Document>, DocumentScan),
 }
 
 impl TableScan {
     /// Begins to read the table at the last commit point.
     pub fn open(env: &Env, val: &TableVal) -> Result<TableScan> {
         let table = val.table.clone();
-        let direction = val.order.unwrap_or_else(|| table.natural_direction());
         let range = val.key_range()?;
         let reader = env.reader(&table)?;
-        let scan =
-            reader.scan(&range, direction).map_err(|error| env.table_error(&table, error))?;
-        let mut stream = TableScan { table, reader, range, scan, next: None, passed: 0 };
-        stream.next = stream.read(env)?;
+        let mut stream = TableScan { table, reader, range, rows: Rows::Few(0), passed: 0 };
+        match val.order.or_else(|| stream.table.natural_direction()) {
+            Some(direction) => stream.scan(env, direction)?,
+            None => {
+                let few = stream.reader.count(&stream.range).map_err(|e| stream.failed(env, e))?;
+                if few <= HASH_ORDER_ROWS {
+                    stream.rows = Rows::Few(few);
+                } else {
+                    stream.scan(env, Direction::Forward)?;
+                }
+            }
+        }
         Ok(stream)
     }
 
-    fn read(&mut self, env: &Env) -> Result<Option<Document>> {
-        self.scan.set_mode(env.read_mode());
-        self.scan.next().map_err(|error| env.table_error(&self.table, error))
+    fn failed(&self, env: &Env, error: TableError) -> Error {
+        env.table_error(&self.table, error)
+    }
+
+    fn scan(&mut self, env: &Env, direction: Direction) -> Result<()> {
+        let scan = self.reader.scan(&self.range, direction).map_err(|e| self.failed(env, e))?;
+        self.rows = Rows::Scan(None, scan);
+        self.read_ahead(env)
+    }
+
+    fn read_ahead(&mut self, env: &Env) -> Result<()> {
+        if let Rows::Scan(ahead, scan) = &mut self.rows {
+            scan.set_mode(env.read_mode());
+            *ahead = scan.next().map_err(|error| env.table_error(&self.table, error))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the few documents that there are, unless they are very long.
+    fn read_few(&mut self, env: &Env) -> Result<()> {
+        let failed = |error| env.table_error(&self.table, error);
+        let mut scan = self.reader.scan(&self.range, Direction::Forward).map_err(failed)?;
+        scan.set_mode(env.read_mode());
+        let shards = Shards::gather(|| {
+            let found = scan.next_with_key().map_err(failed)?;
+            Ok(found.map(|(key, document)| (key, document.json().len(), document.detached())))
+        })?;
+        match shards {
+            Some(shards) => self.rows = Rows::Shards(shards),
+            None => self.scan(env, Direction::Forward)?,
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, env: &Env, pick: Pick) -> Result<Option<Document>> {
+        if matches!(self.rows, Rows::Few(_)) {
+            self.read_few(env)?;
+        }
+        match &mut self.rows {
+            Rows::Few(_) => Ok(None),
+            Rows::Shards(shards) => Ok(shards.next(pick, env.batch_rows())),
+            Rows::Scan(ahead, _) => {
+                let next = ahead.take();
+                if next.is_some() {
+                    self.read_ahead(env)?;
+                }
+                Ok(next)
+            }
+        }
     }
 }
 
@@ -54,12 +119,11 @@ impl Stream for TableScan {
         let mut budget = Budget::new(batch);
         let mut rows = Vec::new();
         while !budget.is_spent()
-            && let Some(document) = self.next.take()
+            && let Some(document) = self.next(env, batch.pick)?
         {
             budget.take_sized(document.json().len());
             rows.push(batch.value_of(&document));
             self.passed += 1;
-            self.next = self.read(env)?;
         }
         self.table.note_read(rows.len());
         env.check_interrupt()?;
@@ -67,21 +131,36 @@ impl Stream for TableScan {
     }
 
     fn is_exhausted(&self) -> bool {
-        self.next.is_none()
+        match &self.rows {
+            Rows::Few(few) => *few == 0,
+            Rows::Shards(shards) => shards.is_empty(),
+            Rows::Scan(ahead, _) => ahead.is_none(),
+        }
     }
 
     fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {
-        // The document that was read ahead is the first to be passed over.
-        let Some(further) = rows.checked_sub(1) else { return Ok(0) };
-        if self.next.take().is_none() {
-            return Ok(0);
+        let mut passed = 0;
+        while passed < rows {
+            // What is behind the document ahead can be passed over without reading it.
+            if let Rows::Scan(Some(_), scan) = &mut self.rows {
+                scan.set_mode(env.read_mode());
+                let skipped = scan.skip(rows - passed - 1);
+                passed += skipped.map_err(|error| env.table_error(&self.table, error))?;
+            }
+            if self.next(env, Pick::InTurn)?.is_none() {
+                break;
+            }
+            passed += 1;
         }
-        self.scan.set_mode(env.read_mode());
-        let skipped =
-            self.scan.skip(further).map_err(|error| env.table_error(&self.table, error))?;
-        self.passed += 1 + skipped;
-        self.next = self.read(env)?;
-        Ok(1 + skipped)
+        self.passed += passed;
+        Ok(passed)
+    }
+
+    fn shards(&mut self, env: &Env) -> Result<usize> {
+        if matches!(self.rows, Rows::Few(_)) {
+            self.read_few(env)?;
+        }
+        Ok(if let Rows::Shards(shards) = &self.rows { shards.count() } else { 0 })
     }
 
     fn remaining(&self, env: &Env) -> Result<Option<u64>> {

@@ -11,7 +11,7 @@ use crate::reql::grouped::GroupedStream;
 use crate::reql::selection::Selection;
 use crate::reql::value::{Val, ValKind};
 
-use super::{BatchSpec, BoxStream, Budget, Feed, Stream};
+use super::{BatchSpec, BoxStream, Budget, Feed, Pick, Stream, Turns};
 
 /// Turns one row into none, one or several. Keeps nothing between rows.
 pub trait Transform: Debug + Send {
@@ -34,12 +34,13 @@ pub struct Transformed {
     source: BoxStream,
     transform: Box<dyn Transform>,
     at: NodeId,
+    turns: Option<Turns>,
 }
 
 impl Transformed {
     /// Transforms a stream; `at` is the term to blame for errors that name no other.
     pub fn new(source: BoxStream, transform: Box<dyn Transform>, at: NodeId) -> Self {
-        Transformed { source, transform, at }
+        Transformed { source, transform, at, turns: None }
     }
 
     /// Reads some rows and transforms them. Also tells how many were read.
@@ -49,10 +50,9 @@ impl Transformed {
         let rows = self.transform.apply_all(env, rows).map_err(|error| error.at(self.at))?;
         Ok((read, rows))
     }
-}
 
-impl Stream for Transformed {
-    fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+    /// The next rows, in the order of the source.
+    fn fill(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
         let feed = self.source.feed().is_some();
         // What becomes an array at once need not be measured.
         let measured = !(self.source.is_array() && batch.terminal);
@@ -81,9 +81,27 @@ impl Stream for Transformed {
             env.check_interrupt()?;
         }
     }
+}
+
+impl Stream for Transformed {
+    fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
+        // RethinkDB transforms the rows of each shard, and takes turns afterwards.
+        if self.turns.is_none() && batch.pick == Pick::InTurn {
+            let shards = self.source.shards(env)?;
+            self.turns = (shards > 0).then(|| Turns::new(shards));
+        }
+        let Some(mut turns) = self.turns.take() else { return self.fill(env, batch) };
+        let rows = turns.next_batch(env, batch, |part| self.fill(env, part));
+        self.turns = Some(turns);
+        rows
+    }
 
     fn is_exhausted(&self) -> bool {
-        self.source.is_exhausted()
+        self.turns.as_ref().is_none_or(Turns::is_empty) && self.source.is_exhausted()
+    }
+
+    fn shards(&mut self, env: &Env) -> Result<usize> {
+        if self.turns.is_some() { Ok(0) } else { self.source.shards(env) }
     }
 
     fn is_array(&self) -> bool {

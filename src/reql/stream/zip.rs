@@ -50,7 +50,7 @@ impl Zip {
         while !budget.is_spent() && !self.is_exhausted() {
             // No row is taken before each stream has one, so that none is lost.
             for side in &mut self.streams {
-                if !side.load(env, &budget.rest())? {
+                if !side.load(env, &budget.rest().in_turn())? {
                     return Ok(());
                 }
             }

@@ -42,7 +42,7 @@ fn fold(args: &Args<'_>) -> Result<Val> {
     check_finite(stream.as_ref()).map_err(|error| error.at(at))?;
     let mut value = base;
     let mut watch = DepthWatch::default();
-    for_each_batch(stream, args.env, &BatchSpec::TERMINAL, |rows| {
+    for_each_batch(stream, args.env, &BatchSpec::TERMINAL.in_turn(), |rows| {
         for row in rows {
             let carried = std::mem::replace(&mut value, Datum::Null);
             value = step.call_datum(args.env, &[carried, row])?;

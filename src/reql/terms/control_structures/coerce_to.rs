@@ -151,7 +151,7 @@ fn coerce_to(args: &Args<'_>) -> Result<Val> {
                 for_each_batch(
                     val.into_finite_stream(args.env)?,
                     args.env,
-                    &BatchSpec::TERMINAL,
+                    &BatchSpec::TERMINAL.in_turn(),
                     |pairs| pairs.iter().try_for_each(|pair| insert_pair(&mut builder, pair)),
                 )?;
                 args.value(pseudo_typed(builder.build())?)

@@ -29,7 +29,7 @@ fn for_each(args: &Args<'_>) -> Result<Val> {
     let func = args.func(1, Shortcut::Constant)?;
     let mut totals = WriteTotals::new(args.env.array_limit());
     while !stream.is_exhausted() {
-        for row in next_rows(stream.as_mut(), args.env, &BatchSpec::TERMINAL)? {
+        for row in next_rows(stream.as_mut(), args.env, &BatchSpec::TERMINAL.in_turn())? {
             let answer = func.call(args.env, &[row])?;
             let at = answer.at;
             let answer = answer.into_datum(args.env).map_err(|error| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use photondb_protocol::numbers::TermType;
 
 use crate::datum::{Datum, ObjectBuilder};
+use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
@@ -13,6 +14,7 @@ use crate::reql::selection::{TableRef, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::{Direction, KeyRange};
+use crate::table::{HASH_SHARDS, TableError, TableReader};
 
 use super::type_of::type_name;
 
@@ -65,8 +67,7 @@ fn database_info(env: &Env, name: &str) -> Datum {
 }
 
 fn table_info(env: &Env, table: &TableRef) -> Result<Datum> {
-    let reader = env.reader(table)?;
-    let count = reader.count(&KeyRange::ALL).map_err(|error| env.table_error(table, error))?;
+    let count = doc_count(&env.reader(table)?).map_err(|error| env.table_error(table, error))?;
     let mut fields = Fields::typed("TABLE");
     fields.set("db", database_info(env, &table.db));
     fields.set("doc_count_estimates", Datum::array(vec![Datum::Number(count as f64)]));
@@ -76,6 +77,24 @@ fn table_info(env: &Env, table: &TableRef) -> Result<Datum> {
     fields.set("name", table.name().into());
     fields.set("primary_key", Datum::String(table.table.primary_key().clone()));
     Ok(fields.build())
+}
+
+/// How many documents a table has. Of a small one this is RethinkDB's estimate: it counts the ends of key ranges, one more
+/// than keys in each shard, and multiplies those of the fullest shard by how many such shards there could be.
+fn doc_count(reader: &TableReader) -> std::result::Result<u64, TableError> {
+    let count = reader.count(&KeyRange::ALL)?;
+    if count > HASH_ORDER_ROWS {
+        return Ok(count);
+    }
+    let mut ends = [0; HASH_SHARDS];
+    let mut scan = reader.scan(&KeyRange::ALL, Direction::Forward)?;
+    while let Some((key, _)) = scan.next_with_key()? {
+        if let Some(ends) = ends.get_mut(key.hash_shard()) {
+            *ends = (*ends).max(1) + 1;
+        }
+    }
+    let fullest = ends.into_iter().max().unwrap_or(0);
+    Ok(ends.iter().sum::<u64>().checked_div(fullest).map_or(0, |shards| shards * fullest))
 }
 
 fn slice(env: &Env, slice: &TableVal, fields: &mut Fields) -> Result<()> {

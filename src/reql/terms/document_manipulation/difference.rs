@@ -69,7 +69,7 @@ impl NotIn {
 
 fn found(env: &Env, mut stream: BoxStream, row: &Datum) -> Result<bool> {
     while !stream.is_exhausted() {
-        if next_rows(stream.as_mut(), env, &BatchSpec::TERMINAL)?.contains(row) {
+        if next_rows(stream.as_mut(), env, &BatchSpec::TERMINAL.in_turn())?.contains(row) {
             return Ok(true);
         }
     }

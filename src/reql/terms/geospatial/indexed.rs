@@ -113,16 +113,20 @@ fn nearest(
         let cells = geo::cover_around(search.center, within, &search.on);
         let mut found = Vec::new();
         let mut candidates = Candidates::open(env, table, index, cells)?;
-        while let Some((value, document)) = candidates.next(env)? {
+        while let Some(Candidate { value, key, document }) = candidates.next(env)? {
             let meters = work(env, |effort| geo::distance(&center, &value, &search.on, effort))?;
             if meters <= within {
-                found.push((meters, document));
+                found.push((meters, key, document));
             }
         }
         if found.len() >= search.results || step == 0 {
-            found.sort_by(|one, other| one.0.total_cmp(&other.0));
+            // Those at the same distance come by their shards, as in RethinkDB.
+            found.sort_by(|one, other| {
+                let shards = || one.1.hash_shard().cmp(&other.1.hash_shard());
+                one.0.total_cmp(&other.0).then_with(shards)
+            });
             found.truncate(search.results);
-            return Ok(found);
+            return Ok(found.into_iter().map(|(meters, _, document)| (meters, document)).collect());
         }
     }
     Ok(Vec::new())
@@ -158,6 +162,13 @@ struct Candidates {
     seen: HashSet<(PrimaryKey, u32)>,
 }
 
+struct Candidate {
+    /// The shape.
+    value: Datum,
+    key: PrimaryKey,
+    document: Document,
+}
+
 impl Candidates {
     fn open(env: &Env, table: &TableRef, index: &IndexEntry, cells: Vec<Cell>) -> Result<Self> {
         Ok(Candidates {
@@ -170,7 +181,7 @@ impl Candidates {
         })
     }
 
-    fn next(&mut self, env: &Env) -> Result<Option<(Datum, Document)>> {
+    fn next(&mut self, env: &Env) -> Result<Option<Candidate>> {
         let failed = |error| env.table_error(&self.table, error);
         loop {
             env.check_interrupt()?;
@@ -179,10 +190,11 @@ impl Candidates {
                 if let Some(found) = scan.next().map_err(failed)? {
                     let value = self.index.value_of(&found.document, found.tag);
                     if let Some(value) = value
-                        && self.seen.insert((found.key, found.tag))
+                        && self.seen.insert((found.key.clone(), found.tag))
                     {
                         self.table.note_read(1);
-                        return Ok(Some((value, found.document)));
+                        let (key, document) = (found.key, found.document);
+                        return Ok(Some(Candidate { value, key, document }));
                     }
                     continue;
                 }
@@ -226,7 +238,7 @@ impl std::fmt::Debug for Intersecting {
 
 impl Intersecting {
     fn read(&mut self, env: &Env) -> Result<Option<Document>> {
-        while let Some((value, document)) = self.found.next(env)? {
+        while let Some(Candidate { value, document, .. }) = self.found.next(env)? {
             if work(env, |effort| geo::intersects(&value, &self.shape, effort))? {
                 return Ok(Some(document));
             }

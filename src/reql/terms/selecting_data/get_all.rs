@@ -3,15 +3,17 @@
 use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
+use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableIndex, TableRef};
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
-use crate::reql::stream::{BatchSpec, BoxStream, Budget, IndexRow, IndexRows, Stream};
+use crate::reql::stream::{
+    BatchSpec, BoxStream, Budget, IndexRow, IndexRows, Pick, Shards, Stream,
+};
 use crate::reql::value::{Val, ValKind};
-use crate::storage::Direction;
-use crate::table::{IndexRange, PrimaryKey, TableReader};
+use crate::table::{Document, IndexRange, PrimaryKey, TableReader};
 
 pub static GET_ALL: TermSpec = TermSpec {
     options: &["index"],
@@ -45,10 +47,12 @@ fn get_all(args: &Args<'_>) -> Result<Val> {
             Box::new(DocumentsByKey::open(args.env, &table, keys)?)
         }
         TableIndex::Secondary { entry, .. } => {
+            // RethinkDB looks for keys in their order, whichever they were given in.
+            keys.sort();
             let ranges =
                 keys.iter().map(IndexRange::value).collect::<std::result::Result<_, _>>()?;
-            let (forward, row) = (Direction::Forward, IndexRow::Document);
-            Box::new(IndexRows::open(args.env, &table, &entry.index, ranges, forward, row)?)
+            let row = IndexRow::Document;
+            Box::new(IndexRows::open(args.env, &table, &entry.index, ranges, None, row)?)
         }
     };
     args.val(ValKind::Selection(Selection { table, stream }))
@@ -73,12 +77,21 @@ fn index_of_keys(args: &Args<'_>, table: &TableRef) -> Result<TableIndex> {
     named_index(args, table)
 }
 
-/// Reads documents one key after another at one commit point. Keys without a document are passed over.
+/// Reads documents one key after another at one commit point. Keys without a document are passed over. The documents of
+/// a few keys come as RethinkDB would give them: docs/decisions/0009-the-order-of-unordered-rows.md
 struct DocumentsByKey {
     table: TableRef,
     reader: TableReader,
-    keys: std::vec::IntoIter<PrimaryKey>,
-    next: Option<Datum>,
+    rows: Rows,
+}
+
+enum Rows {
+    /// None of them read yet.
+    Few(Vec<PrimaryKey>),
+    /// They were read.
+    Shards(Shards<Document>),
+    /// As they come. One document ahead, so that the end is known with the last row.
+    Many(Option<Document>, std::vec::IntoIter<PrimaryKey>),
 }
 
 impl std::fmt::Debug for DocumentsByKey {
@@ -88,23 +101,62 @@ impl std::fmt::Debug for DocumentsByKey {
 }
 
 impl DocumentsByKey {
-    fn open(env: &Env, table: &TableRef, keys: Vec<PrimaryKey>) -> Result<Self> {
-        let reader = env.reader(table)?;
-        let mut stream =
-            DocumentsByKey { table: table.clone(), reader, keys: keys.into_iter(), next: None };
-        stream.next = stream.read(env)?;
+    fn open(env: &Env, table: &TableRef, mut keys: Vec<PrimaryKey>) -> Result<Self> {
+        let (table, reader) = (table.clone(), env.reader(table)?);
+        // RethinkDB looks for keys in their order, whichever they were given in.
+        keys.sort_unstable();
+        let is_few = (2..=HASH_ORDER_ROWS).contains(&(keys.len() as u64)) && !table.is_system();
+        let rows = if is_few { Rows::Few(keys) } else { Rows::Many(None, keys.into_iter()) };
+        let mut stream = DocumentsByKey { table, reader, rows };
+        stream.read_ahead(env)?;
         Ok(stream)
     }
 
-    fn read(&mut self, env: &Env) -> Result<Option<Datum>> {
-        for key in self.keys.by_ref() {
-            let found =
-                self.reader.get(&key).map_err(|error| env.table_error(&self.table, error))?;
-            if let Some(document) = found {
-                return Ok(Some(document.value()));
+    fn read_ahead(&mut self, env: &Env) -> Result<()> {
+        let Rows::Many(ahead, keys) = &mut self.rows else { return Ok(()) };
+        for key in keys {
+            let found = self.reader.get(&key);
+            *ahead = found.map_err(|error| env.table_error(&self.table, error))?;
+            if ahead.is_some() {
+                break;
             }
         }
-        Ok(None)
+        Ok(())
+    }
+
+    fn read_few(&mut self, env: &Env) -> Result<()> {
+        let Rows::Few(keys) = &self.rows else { return Ok(()) };
+        let mut left = keys.iter();
+        let shards = Shards::gather(|| {
+            for key in left.by_ref() {
+                let found = self.reader.get(key);
+                let found = found.map_err(|error| env.table_error(&self.table, error))?;
+                if let Some(document) = found {
+                    return Ok(Some((key.clone(), document.json().len(), document.detached())));
+                }
+            }
+            Ok(None)
+        })?;
+        self.rows = match shards {
+            Some(shards) => Rows::Shards(shards),
+            None => Rows::Many(None, keys.clone().into_iter()),
+        };
+        self.read_ahead(env)
+    }
+
+    fn next(&mut self, env: &Env, pick: Pick) -> Result<Option<Document>> {
+        self.read_few(env)?;
+        match &mut self.rows {
+            Rows::Few(_) => Ok(None),
+            Rows::Shards(shards) => Ok(shards.next(pick, env.batch_rows())),
+            Rows::Many(ahead, _) => {
+                let next = ahead.take();
+                if next.is_some() {
+                    self.read_ahead(env)?;
+                }
+                Ok(next)
+            }
+        }
     }
 }
 
@@ -113,17 +165,26 @@ impl Stream for DocumentsByKey {
         let mut budget = Budget::new(batch);
         let mut rows = Vec::new();
         while !budget.is_spent()
-            && let Some(row) = self.next.take()
+            && let Some(document) = self.next(env, batch.pick)?
         {
+            let row = document.value();
             budget.take(&row);
             rows.push(row);
-            self.next = self.read(env)?;
         }
         self.table.note_read(rows.len());
         Ok(rows)
     }
 
+    fn shards(&mut self, env: &Env) -> Result<usize> {
+        self.read_few(env)?;
+        Ok(if let Rows::Shards(shards) = &self.rows { shards.count() } else { 0 })
+    }
+
     fn is_exhausted(&self) -> bool {
-        self.next.is_none()
+        match &self.rows {
+            Rows::Few(_) => false,
+            Rows::Shards(shards) => shards.is_empty(),
+            Rows::Many(ahead, _) => ahead.is_none(),
+        }
     }
 }

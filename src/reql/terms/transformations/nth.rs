@@ -100,7 +100,7 @@ fn at(args: &Args<'_>, stream: &mut BoxStream, position: u64) -> Result<Option<D
 
 /// The next row, if there is one.
 fn next(args: &Args<'_>, stream: &mut BoxStream) -> Result<Option<Datum>> {
-    let rows = next_rows(stream.as_mut(), args.env, &BatchSpec::TERMINAL.at_most(1))?;
+    let rows = next_rows(stream.as_mut(), args.env, &BatchSpec::TERMINAL.in_turn().at_most(1))?;
     Ok(rows.into_iter().next())
 }
 
@@ -109,7 +109,7 @@ fn last(args: &Args<'_>, mut stream: BoxStream) -> Result<Option<Datum>> {
         return at(args, &mut stream, rows);
     }
     let mut last = None;
-    for_each_batch(stream, args.env, &BatchSpec::TERMINAL, |rows| {
+    for_each_batch(stream, args.env, &BatchSpec::TERMINAL.in_turn(), |rows| {
         last = rows.into_iter().next_back().or(last.take());
         Ok(())
     })?;

@@ -136,7 +136,7 @@ fn collect_to_sort(env: &Env, stream: BoxStream) -> Result<Vec<Datum>> {
     let measured = !stream.is_array();
     let mut rows = Vec::new();
     let mut bytes = 0;
-    for_each_batch(stream, env, &BatchSpec::TERMINAL, |batch| {
+    for_each_batch(stream, env, &BatchSpec::TERMINAL.in_turn(), |batch| {
         if measured {
             bytes += batch.iter().map(Datum::approximate_size).sum::<usize>();
         }
@@ -155,7 +155,7 @@ fn first_rows(
     wanted: usize,
 ) -> Result<Vec<Datum>> {
     let mut first = FirstRows::new(order, wanted);
-    for_each_batch(stream, env, &BatchSpec::PASSING, |batch| {
+    for_each_batch(stream, env, &BatchSpec::PASSING.in_turn(), |batch| {
         first.add(env, batch)?;
         env.check_array_size(first.len())?;
         check_bytes(first.bytes())

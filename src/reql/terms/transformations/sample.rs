@@ -39,7 +39,7 @@ fn sample(args: &Args<'_>) -> Result<Val> {
     };
     check_finite(stream.as_ref()).map_err(|error| error.at(at))?;
     let mut reservoir = Reservoir::new(count);
-    for_each_batch(stream, args.env, &BatchSpec::TERMINAL, |rows| {
+    for_each_batch(stream, args.env, &BatchSpec::TERMINAL.in_turn(), |rows| {
         rows.into_iter().for_each(|row| reservoir.offer(row));
         args.env.check_array_size(reservoir.rows.len())
     })?;

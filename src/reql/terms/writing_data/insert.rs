@@ -58,7 +58,7 @@ fn insert(args: &Args<'_>) -> Result<Val> {
             return Err(Error::logic("Cannot insert an infinite stream."));
         }
         while !stream.is_exhausted() {
-            job.insert(next_rows(stream.as_mut(), env, &BatchSpec::TERMINAL)?)?;
+            job.insert(next_rows(stream.as_mut(), env, &BatchSpec::TERMINAL.in_turn())?)?;
         }
     }
     let summary = job.summary.into_datum(env);

@@ -99,7 +99,8 @@ fn a_document_keeps_its_key() {
 #[test]
 fn ranges_and_keys_select() {
     let server = with_rows();
-    server.check(&format!("[182,[{TABLE},2,9]]"), r#"[{"id":2,"n":20},{"id":3,"n":30}]"#);
+    // Unordered, as RethinkDB gives them: 3 lies in a shard before that of 2.
+    server.check(&format!("[182,[{TABLE},2,9]]"), r#"[{"id":3,"n":30},{"id":2,"n":20}]"#);
     server.check(
         &format!("[182,[{TABLE},1,2],{{\"right_bound\":\"closed\",\"left_bound\":\"open\"}}]"),
         r#"[{"id":2,"n":20}]"#,
