@@ -76,6 +76,16 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// What is shown of each table, given also the name of its database.
+    fn rows_of_tables(&self, row: fn(&Self, &str, &TableEntry) -> Datum) -> Vec<Datum> {
+        let state = self.env.context.catalog.state();
+        let mut rows = Vec::new();
+        for database in state.databases() {
+            rows.extend(database.tables().map(|table| row(self, &database.name, table)));
+        }
+        rows
+    }
+
     /// A database.
     fn database(&self, name: &str, id: DatabaseId) -> Datum {
         if self.by_id { id.0.to_string().into() } else { name.into() }

@@ -67,12 +67,7 @@ fn write_acks_name(acks: WriteAcks) -> &'static str {
 }
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let state = look.env.context.catalog.state();
-    let mut rows = Vec::new();
-    for database in state.databases() {
-        rows.extend(database.tables().map(|table| row(look, &database.name, table)));
-    }
-    Ok(rows)
+    Ok(look.rows_of_tables(row))
 }
 
 pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {

@@ -27,10 +27,5 @@ pub fn row(look: &Look<'_>, database: &str, table: &TableEntry) -> Datum {
 }
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let state = look.env.context.catalog.state();
-    let mut rows = Vec::new();
-    for database in state.databases() {
-        rows.extend(database.tables().map(|table| row(look, &database.name, table)));
-    }
-    Ok(rows)
+    Ok(look.rows_of_tables(row))
 }
