@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::encode::{INNER_MAX, LEAF_MAX, common};
 use super::inner::{Child, Inner};
 use super::link::Link;
-use super::long::{LongValue, SHORT_VALUE};
+use super::long::LongValue;
 use super::node::{Body, Entry, Fresh, Leaf, Node, Value};
 use super::read::Reading;
 use super::{Source, Tree};
@@ -156,9 +156,11 @@ impl Tree {
         key: Bytes,
         value: Bytes,
     ) -> Result<(), StorageError> {
-        let long_bytes = if value.len() > SHORT_VALUE { value.len() } else { 0 };
         let entry = Entry::new(key, value);
-        edit.grown += (entry.weight() + long_bytes).cast_signed();
+        edit.grown += entry.weight().cast_signed();
+        if let Value::Long(long) = &entry.value {
+            edit.grown += long.length().cast_signed() as isize;
+        }
         let Some(root) = &mut self.root else {
             let leaf = Leaf::new(vec![entry], 0);
             let node = Node::new(Body::leaf(leaf));
