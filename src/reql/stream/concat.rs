@@ -130,12 +130,8 @@ impl Concat {
 
 impl Stream for Concat {
     fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
-        // RethinkDB replaces the rows of each shard, and takes turns afterwards.
-        if self.turns.is_none() && batch.pick == Pick::InTurn {
-            let shards = self.source.shards(env)?;
-            self.turns = (shards > 0).then(|| Turns::new(shards));
-        }
-        let Some(mut turns) = self.turns.take() else { return self.read(env, batch) };
+        let turns = Turns::take(&mut self.turns, &mut *self.source, env, batch)?;
+        let Some(mut turns) = turns else { return self.read(env, batch) };
         let rows = turns.next_batch(env, batch, |part| self.read(env, part));
         self.turns = Some(turns);
         rows

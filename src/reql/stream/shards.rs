@@ -9,7 +9,7 @@ use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::table::PrimaryKey;
 
-use super::{BatchSpec, Budget, Pick};
+use super::{BatchSpec, Budget, Pick, Stream};
 
 /// Rows by their hash shard, each shard in its own order.
 #[derive(Debug)]
@@ -146,6 +146,21 @@ impl Turns {
     /// Begins with so many shards.
     pub fn new(shards: usize) -> Self {
         Turns { shards: (0..shards).collect(), rows: VecDeque::new() }
+    }
+
+    /// Those of a stream that transforms the rows of each shard and takes turns afterwards, as RethinkDB does, begun with
+    /// the first batch that asks for it; they are to be put back. `None` when the source has no shards, or is past them.
+    pub fn take(
+        kept: &mut Option<Self>,
+        source: &mut dyn Stream,
+        env: &Env,
+        batch: &BatchSpec,
+    ) -> Result<Option<Self>> {
+        if kept.is_none() && batch.pick == Pick::InTurn {
+            let shards = source.shards(env)?;
+            *kept = (shards > 0).then(|| Turns::new(shards));
+        }
+        Ok(kept.take())
     }
 
     /// The next rows; the function reads those that are made of one shard's, and none at its end.

@@ -11,7 +11,7 @@ use crate::reql::grouped::GroupedStream;
 use crate::reql::selection::Selection;
 use crate::reql::value::{Val, ValKind};
 
-use super::{BatchSpec, BoxStream, Budget, Feed, Pick, Stream, Turns};
+use super::{BatchSpec, BoxStream, Budget, Feed, Stream, Turns};
 
 /// Turns one row into none, one or several. Keeps nothing between rows.
 pub trait Transform: Debug + Send {
@@ -85,12 +85,8 @@ impl Transformed {
 
 impl Stream for Transformed {
     fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
-        // RethinkDB transforms the rows of each shard, and takes turns afterwards.
-        if self.turns.is_none() && batch.pick == Pick::InTurn {
-            let shards = self.source.shards(env)?;
-            self.turns = (shards > 0).then(|| Turns::new(shards));
-        }
-        let Some(mut turns) = self.turns.take() else { return self.fill(env, batch) };
+        let turns = Turns::take(&mut self.turns, &mut *self.source, env, batch)?;
+        let Some(mut turns) = turns else { return self.fill(env, batch) };
         let rows = turns.next_batch(env, batch, |part| self.fill(env, part));
         self.turns = Some(turns);
         rows
