@@ -1,6 +1,7 @@
 //! PhotonDB: a database server for RethinkDB drivers.
 
 pub mod auth;
+pub mod bell;
 pub mod catalog;
 pub mod changefeed;
 pub mod cli;

@@ -331,6 +331,17 @@ pub const SCRIPT_GRACE: Duration = Duration::from_millis(100);
 /// Changes that may wait for one feed unless it asks otherwise (`changefeed_queue_size`). RethinkDB's default.
 pub const FEED_QUEUE_CHANGES: usize = 100_000;
 
+/// How often system tables that nothing tells of changes are looked at while somebody listens to them. RethinkDB's
+/// interval.
+pub const SYSTEM_FEED_TICK: Duration = Duration::from_secs(1);
+
+/// After a look at a system table that took some time, the next one waits so many times as long: whatever is changed
+/// how often, feeds take no more than a twentieth of a core for it.
+pub const SYSTEM_FEED_REST: u32 = 19;
+
+/// How long a feed of a system table waits after a look that could not be made, as in RethinkDB.
+pub const SYSTEM_FEED_RETRY: Duration = Duration::from_secs(1);
+
 /// Shards of one table, as reported. RethinkDB's limit.
 pub const TABLE_SHARDS_MAX: u32 = 64;
 

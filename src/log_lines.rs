@@ -11,6 +11,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use crate::bell::Bell;
 use crate::limits;
 
 /// A line of the log.
@@ -30,6 +31,7 @@ pub struct LogLine {
 #[derive(Debug)]
 pub struct LogLines {
     started: Instant,
+    added: Bell,
     state: Mutex<State>,
 }
 
@@ -42,7 +44,7 @@ struct State {
 
 impl Default for LogLines {
     fn default() -> Self {
-        LogLines { started: Instant::now(), state: Mutex::default() }
+        LogLines { started: Instant::now(), added: Bell::default(), state: Mutex::default() }
     }
 }
 
@@ -51,6 +53,11 @@ impl LogLines {
     pub fn all(&self) -> Vec<LogLine> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.lines.iter().cloned().collect()
+    }
+
+    /// Rung after every new line.
+    pub fn added(&self) -> &Bell {
+        &self.added
     }
 
     /// Adds a line; the oldest goes when there are too many.
@@ -70,6 +77,8 @@ impl LogLines {
             state.lines.pop_front();
         }
         state.lines.push_back(LogLine { nanoseconds, uptime, level, message });
+        drop(state);
+        self.added.ring();
     }
 }
 

@@ -16,6 +16,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 pub use record::TREE;
 pub use rights::{Permissions, Rights, Scope};
 
+use crate::bell::Bell;
 use crate::limits::WRITE_ATTEMPTS;
 use crate::storage::{Commit, Durability, Engine, StorageError, WriteBatch};
 
@@ -71,6 +72,7 @@ pub type ByName = BTreeMap<String, Arc<User>>;
 pub struct Users {
     engine: Arc<dyn Engine>,
     by_name: RwLock<Arc<ByName>>,
+    changed: Bell,
     /// Held by the one who makes a change.
     change: Mutex<()>,
     secret: [u8; 32],
@@ -106,6 +108,7 @@ impl Users {
         let users = Users {
             engine: engine.clone(),
             by_name: RwLock::new(Arc::new(stored)),
+            changed: Bell::default(),
             change: Mutex::default(),
             secret: random()?,
         };
@@ -119,6 +122,11 @@ impl Users {
     pub fn all(&self) -> Arc<ByName> {
         // The lock is held only while the pointer is cloned or exchanged, so it cannot be left in between.
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Rung after every change.
+    pub fn changed(&self) -> &Bell {
+        &self.changed
     }
 
     /// A user.
@@ -187,6 +195,8 @@ impl Users {
             None => drop(by_name.remove(name)),
         }
         *held = Arc::new(by_name);
+        drop(held);
+        self.changed.ring();
     }
 }
 

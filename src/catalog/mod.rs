@@ -32,6 +32,7 @@ pub use system::SYSTEM_DATABASE;
 
 use self::indexes::BuildGate;
 use self::record::{DatabaseRecord, Stored, TableRecord};
+use crate::bell::Bell;
 use crate::limits::WRITE_ATTEMPTS;
 use crate::storage::{Commit, Engine, StorageError, TreeId, WriteBatch};
 use crate::table::{ChangeSink, Table, TableId};
@@ -45,6 +46,7 @@ pub struct Catalog {
     sink: Arc<dyn ChangeSink>,
     functions: Arc<dyn IndexFunctions>,
     state: RwLock<Arc<CatalogState>>,
+    changed: Bell,
     /// Held by the one who makes a change.
     change: Mutex<()>,
     builds: Arc<BuildGate>,
@@ -81,6 +83,7 @@ impl Catalog {
             sink,
             functions,
             state: RwLock::default(),
+            changed: Bell::default(),
             change: Mutex::default(),
             builds: Arc::default(),
             this: this.clone(),
@@ -104,6 +107,11 @@ impl Catalog {
     pub fn state(&self) -> Arc<CatalogState> {
         // The lock is held only while the pointer is cloned or exchanged, so it cannot be left in between.
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Rung after every change.
+    pub fn changed(&self) -> &Bell {
+        &self.changed
     }
 
     /// The engine that holds everything.
@@ -326,6 +334,7 @@ impl Catalog {
 
     fn replace(&self, next: CatalogState) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        self.changed.ring();
     }
 
     /// Takes over what is stored; false when nothing is.

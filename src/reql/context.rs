@@ -11,7 +11,7 @@ use super::http_client::HttpHost;
 use super::index_function::ReqlFunctions;
 use super::js::ScriptHost;
 use super::running::RunningQueries;
-use super::system::ServerFacts;
+use super::system::{ServerFacts, Watches};
 
 /// Why what an engine holds cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,8 @@ pub struct Context {
     pub users: Arc<Users>,
     /// The queries that run.
     pub running: Arc<RunningQueries>,
+    /// The system tables that somebody listens to.
+    pub watches: Watches,
     facts: OnceLock<ServerFacts>,
 }
 
@@ -54,8 +56,8 @@ impl Context {
         let scripts = ScriptHost::default();
         let http = HttpHost::default();
         let (server_name, facts) = (Arc::from(server_name), OnceLock::new());
-        let running = Arc::default();
-        Context { catalog, hub, server_name, scripts, http, users, running, facts }
+        let (running, watches) = Default::default();
+        Context { catalog, hub, server_name, scripts, http, users, running, watches, facts }
     }
 
     /// What is known of the server only once it runs; nothing before.

@@ -150,6 +150,40 @@ async fn a_feed_that_waits_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_feed_of_jobs_tells_of_queries_that_come_and_go() {
+    let (mut one, mut admin) = clients().await;
+    let feed = json!([152, [jobs()], { "include_types": true }]);
+    assert_eq!(admin.ask(7, &feed).await["t"], 3);
+    assert_eq!(one.ask(5, &json!([15, ["t"]])).await["t"], 3);
+    let mut seen: Vec<&str> = Vec::new();
+    while seen.last() != Some(&"remove") {
+        admin.send(7, &json!([2]));
+        let (token, answer) = admin.answer().await;
+        assert_eq!((token, &answer["t"]), (7, &json!(3)), "{answer}");
+        for change in answer["r"].as_array().unwrap() {
+            let row = if change["new_val"].is_null() { "old_val" } else { "new_val" };
+            if change[row]["info"]["query"] != "r.table(\"t\")" {
+                continue;
+            }
+            seen.push(match change["type"].as_str().unwrap() {
+                "add" => {
+                    // The client lets go of its stream.
+                    one.send(5, &json!([3]));
+                    "add"
+                }
+                "change" => "change",
+                _ => "remove",
+            });
+        }
+    }
+    assert_eq!(seen.first(), Some(&"add"));
+    // So does the client of the feed.
+    admin.send(7, &json!([3]));
+    let (token, answer) = admin.answer().await;
+    assert_eq!((token, &answer["t"]), (7, &json!(2)), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_deletion_is_allowed() {
     let (mut one, _other) = clients().await;
     for term in [

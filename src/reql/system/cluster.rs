@@ -1,6 +1,7 @@
 //! `cluster_config`: how long a server waits for another one. There is no other one; the number is kept.
 
 use crate::datum::Datum;
+use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::terms::catalog_error;
 
@@ -9,11 +10,11 @@ use super::{Change, Look, field, no_other_fields};
 const TIMEOUT: &str = "heartbeat_timeout_secs";
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let seconds = look.env.context.catalog.state().settings().heartbeat_timeout_secs;
+    let seconds = look.context.catalog.state().settings().heartbeat_timeout_secs;
     Ok(vec![Datum::object([("id", "heartbeat".into()), (TIMEOUT, Datum::number(seconds)?)])])
 }
 
-pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
     let new = change.new;
     if matches!(new, Datum::Null) {
         return Err(Error::op_failed(
@@ -35,9 +36,9 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
         }
     };
     no_other_fields(new, &["id", TIMEOUT]).map_err(Error::op_failed)?;
-    let mut settings = look.env.context.catalog.state().settings().clone();
+    let mut settings = look.context.catalog.state().settings().clone();
     settings.heartbeat_timeout_secs = seconds;
-    let changed = look.env.context.catalog.set_settings(&settings).map_err(catalog_error)?;
-    look.env.note_commit(changed.commit);
+    let changed = look.context.catalog.set_settings(&settings).map_err(catalog_error)?;
+    env.note_commit(changed.commit);
     Ok(new.clone())
 }

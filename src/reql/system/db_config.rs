@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::catalog::{Database, DatabaseId, SYSTEM_DATABASE};
 use crate::datum::Datum;
+use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::terms::catalog_error;
 
@@ -21,12 +22,12 @@ pub fn row(database: &Database) -> Datum {
 }
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let state = look.env.context.catalog.state();
+    let state = look.context.catalog.state();
     Ok(state.databases().map(|database| row(database)).collect())
 }
 
-pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
-    let catalog = &look.env.context.catalog;
+pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+    let catalog = &look.context.catalog;
     let id = change.id().map(DatabaseId);
     let found = id.and_then(|id| catalog.state().database_by_id(id).cloned());
     let commit = match (found, change.new) {
@@ -45,7 +46,7 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
             }
         }
     };
-    look.env.note_commit(commit);
+    env.note_commit(commit);
     Ok(change.new.clone())
 }
 
@@ -59,7 +60,7 @@ fn create(look: &Look<'_>, change: &Change<'_>, name: &str) -> Result<crate::sto
     if name == SYSTEM_DATABASE {
         return Err(Error::op_failed("Database `rethinkdb` already exists."));
     }
-    let created = look.env.context.catalog.create_database_as(DatabaseId(id), name);
+    let created = look.context.catalog.create_database_as(DatabaseId(id), name);
     Ok(created.map_err(catalog_error)?.commit)
 }
 

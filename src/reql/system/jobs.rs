@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::datum::Datum;
 use crate::limits::JOB_QUERY_BYTES;
-use crate::reql::error::{Error, ErrorKind, Result};
+use crate::reql::env::Env;
+use crate::reql::error::{Error, Result};
 use crate::reql::js_source;
 use crate::reql::running::RunningQuery;
 
@@ -16,13 +17,9 @@ const QUERY: &str = "query";
 const INDEX_CONSTRUCTION: &str = "index_construction";
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    // A query that is evaluated where it was read is not among those that run, and whoever looks must see itself.
-    if !look.env.may_wait() {
-        return Err(Error::new(ErrorKind::NotResident, "The query must be among those that run."));
-    }
-    let queries = look.env.context.running.all();
+    let queries = look.context.running.all();
     let mut rows: Vec<Datum> = queries.iter().map(|query| query_row(look, query)).collect();
-    for database in look.env.context.catalog.state().databases() {
+    for database in look.context.catalog.state().databases() {
         for table in database.tables() {
             let builds = table.indexes.iter().filter(|(_, entry)| entry.index.is_being_built());
             rows.extend(builds.map(|(name, entry)| {
@@ -64,7 +61,7 @@ fn row(look: &Look<'_>, kind: &str, id: Uuid, duration: Duration, info: Datum) -
     ])
 }
 
-pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
     if !matches!(change.new, Datum::Null) {
         return Err(Error::op_failed(
             "The `rethinkdb.jobs` system table only allows deletions, not inserts or updates.",
@@ -81,8 +78,8 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
         && let [_, Datum::String(id)] = id.as_slice()
         && let Ok(id) = id.parse()
     {
-        look.env.context.running.end(id);
-        look.env.note_effect();
+        look.context.running.end(id);
+        env.note_effect();
     }
     Ok(Datum::Null)
 }

@@ -10,7 +10,7 @@ use super::{Look, ServerFacts};
 const NANOSECONDS: u64 = 1_000_000_000;
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let Some(facts) = look.env.context.facts() else { return Ok(Vec::new()) };
+    let Some(facts) = look.context.facts() else { return Ok(Vec::new()) };
     facts.log.all().iter().map(|line| row(look, facts, line)).collect()
 }
 

@@ -13,7 +13,10 @@ mod stats;
 mod table_config;
 mod table_status;
 mod users;
+mod watch;
 
+#[cfg(test)]
+mod feed_tests;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +30,9 @@ use crate::storage::memory::MemoryEngine;
 use crate::storage::{Durability, Engine, WriteBatch};
 use crate::table::{Document, NoSink, PrimaryKey, Table, TableId};
 
+use super::context::Context;
 use super::env::Env;
-use super::error::{Error, Result};
+use super::error::{Error, ErrorKind, Result};
 use super::selection::TableRef;
 use super::terms::catalog_error;
 
@@ -37,48 +41,65 @@ pub use server::ServerFacts;
 pub use stats::ServerNumbers;
 pub use table_config::row as table_row;
 pub use table_status::row as status_row;
+pub use watch::{Moment, Watch, Watches};
 
 /// A system table: its rows, and what a change to one of them does.
+#[derive(Debug)]
 struct SystemTable {
     name: &'static str,
     rows: fn(&Look<'_>) -> Result<Vec<Datum>>,
     /// `None` for a table that cannot be written.
     write: Option<Write>,
+    /// What changes its rows; nothing does where this is empty.
+    news: &'static [News],
+}
+
+/// Where it is heard that the rows of a system table may be others now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// Databases, tables, indexes and settings.
+    Catalog,
+    /// Users and what they may do.
+    Users,
+    /// A line of the log.
+    Log,
+    /// Nowhere: it is looked at from time to time.
+    Clock,
 }
 
 /// Changes the server as a row says, and gives the row as it is then; null when there is none any more.
-type Write = fn(&Look<'_>, &Change<'_>) -> Result<Datum>;
+type Write = fn(&Env, &Look<'_>, &Change<'_>) -> Result<Datum>;
 
 /// How somebody looks at the server: `identifier_format` of the table that is read or written.
 #[derive(Clone, Copy)]
 pub struct Look<'a> {
-    env: &'a Env,
+    context: &'a Context,
     /// Whether servers, databases and tables are called by their ids.
     by_id: bool,
 }
 
 impl<'a> Look<'a> {
     /// The usual way: everything by its name.
-    pub fn by_name(env: &'a Env) -> Look<'a> {
-        Look { env, by_id: false }
+    pub fn by_name(context: &'a Context) -> Look<'a> {
+        Look { context, by_id: false }
     }
 
     /// As the option says: `name` or `uuid`.
-    pub fn formatted(env: &'a Env, format: &str) -> Look<'a> {
-        Look { env, by_id: format == "uuid" }
+    pub fn formatted(context: &'a Context, format: &str) -> Look<'a> {
+        Look { context, by_id: format == "uuid" }
     }
 
     /// This server.
     fn server(&self) -> Datum {
-        match self.env.context.facts() {
+        match self.context.facts() {
             Some(facts) if self.by_id => facts.id.as_str().into(),
-            _ => Datum::string(&self.env.context.server_name),
+            _ => Datum::string(&self.context.server_name),
         }
     }
 
     /// What is shown of each table, given also the name of its database.
     fn rows_of_tables(&self, row: fn(&Self, &str, &TableEntry) -> Datum) -> Vec<Datum> {
-        let state = self.env.context.catalog.state();
+        let state = self.context.catalog.state();
         let mut rows = Vec::new();
         for database in state.databases() {
             rows.extend(database.tables().map(|table| row(self, &database.name, table)));
@@ -119,30 +140,70 @@ impl Change<'_> {
 
 /// Those that are there, by name.
 static TABLES: [SystemTable; 12] = [
-    SystemTable { name: "cluster_config", rows: cluster::rows, write: Some(cluster::write) },
-    SystemTable { name: "current_issues", rows: |_| Ok(Vec::new()), write: None },
-    SystemTable { name: "db_config", rows: db_config::rows, write: Some(db_config::write) },
-    SystemTable { name: "jobs", rows: jobs::rows, write: Some(jobs::write) },
-    SystemTable { name: "logs", rows: logs::rows, write: None },
-    SystemTable { name: "permissions", rows: permissions::rows, write: Some(permissions::write) },
-    SystemTable { name: "server_config", rows: server::config, write: Some(server::write) },
-    SystemTable { name: "server_status", rows: server::status, write: None },
-    SystemTable { name: "stats", rows: stats::rows, write: None },
+    SystemTable {
+        name: "cluster_config",
+        rows: cluster::rows,
+        write: Some(cluster::write),
+        news: &[News::Catalog],
+    },
+    SystemTable { name: "current_issues", rows: |_| Ok(Vec::new()), write: None, news: &[] },
+    SystemTable {
+        name: "db_config",
+        rows: db_config::rows,
+        write: Some(db_config::write),
+        news: &[News::Catalog],
+    },
+    SystemTable { name: "jobs", rows: jobs::rows, write: Some(jobs::write), news: &[News::Clock] },
+    SystemTable { name: "logs", rows: logs::rows, write: None, news: &[News::Log] },
+    SystemTable {
+        name: "permissions",
+        rows: permissions::rows,
+        write: Some(permissions::write),
+        news: &[News::Users, News::Catalog],
+    },
+    SystemTable {
+        name: "server_config",
+        rows: server::config,
+        write: Some(server::write),
+        news: &[News::Catalog],
+    },
+    SystemTable {
+        name: "server_status",
+        rows: server::status,
+        write: None,
+        news: &[News::Catalog],
+    },
+    SystemTable { name: "stats", rows: stats::rows, write: None, news: &[News::Clock] },
     SystemTable {
         name: "table_config",
         rows: table_config::rows,
         write: Some(table_config::write),
+        news: &[News::Catalog],
     },
-    SystemTable { name: "table_status", rows: table_status::rows, write: None },
-    SystemTable { name: "users", rows: users::rows, write: Some(users::write) },
+    SystemTable {
+        name: "table_status",
+        rows: table_status::rows,
+        write: None,
+        news: &[News::Catalog],
+    },
+    SystemTable {
+        name: "users",
+        rows: users::rows,
+        write: Some(users::write),
+        news: &[News::Users],
+    },
 ];
 
 /// The table of that name as it is now.
-pub fn open(look: &Look<'_>, name: &str) -> Result<TableRef> {
+pub fn open(env: &Env, look: &Look<'_>, name: &str) -> Result<TableRef> {
     let Some(found) = TABLES.iter().find(|table| table.name == name) else {
         let (database, table) = (SYSTEM_DATABASE.to_owned(), name.to_owned());
         return Err(catalog_error(CatalogError::NoSuchTable { database, table }));
     };
+    // A query that is evaluated where it was read is not among those that run, and whoever looks must see itself.
+    if found.name == "jobs" && !env.may_wait() {
+        return Err(Error::new(ErrorKind::NotResident, "The query must be among those that run."));
+    }
     let rows = (found.rows)(look)?;
     let id = id_of(found.name, look.by_id);
     let failed = |error: &dyn std::fmt::Display| {
@@ -163,6 +224,12 @@ pub fn open(look: &Look<'_>, name: &str) -> Result<TableRef> {
     Ok(TableRef::new(&entry, &Arc::from(SYSTEM_DATABASE)))
 }
 
+/// The watch over a system table, which tells the hub what becomes of its rows as long as somebody holds it.
+pub fn watch(env: &Env, table: &TableRef) -> Result<Arc<Watch>> {
+    let (found, look) = of(env, table)?;
+    env.context.watches.of(&env.context, found, look.by_id)
+}
+
 /// A row of a system table as it is now, null when there is none.
 pub fn row(env: &Env, table: &TableRef, key: &PrimaryKey) -> Result<Datum> {
     let (found, look) = of(env, table)?;
@@ -178,7 +245,7 @@ pub fn row(env: &Env, table: &TableRef, key: &PrimaryKey) -> Result<Datum> {
 pub fn write(env: &Env, table: &TableRef, change: Change<'_>) -> Result<Datum> {
     let (found, look) = of(env, table)?;
     match found.write {
-        Some(write) => write(&look, &change),
+        Some(write) => write(env, &look, &change),
         None => Err(Error::op_failed(format!(
             "It's illegal to write to the `rethinkdb.{}` table.",
             table.name()
@@ -209,7 +276,7 @@ fn table_name(id: Uuid) -> Option<&'static str> {
 fn of<'a>(env: &'a Env, table: &TableRef) -> Result<(&'static SystemTable, Look<'a>)> {
     let found = TABLES.iter().find(|known| known.name == table.name());
     let found = found.ok_or_else(|| Error::internal("A system table is missing."))?;
-    Ok((found, Look { env, by_id: table.table.id().0.as_u128() % 2 == 1 }))
+    Ok((found, Look { context: &env.context, by_id: table.table.id().0.as_u128() % 2 == 1 }))
 }
 
 const NAME_RULE: &str = "Use A-Z, a-z, 0-9, _ and - only";

@@ -21,9 +21,9 @@ pub const SYSTEM_DATABASE_ID: Uuid = Uuid::from_u128(0xb99b_9572_8e53_5fef_9a2b_
 const DELETED_DATABASE: &str = "__deleted_database__";
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let state = look.env.context.catalog.state();
+    let state = look.context.catalog.state();
     let mut rows = Vec::new();
-    for (name, user) in look.env.context.users.all().iter() {
+    for (name, user) in look.context.users.all().iter() {
         let permissions = if name == ADMIN { of_admin() } else { user.permissions.clone() };
         let said = permissions.iter();
         rows.extend(said.filter_map(|(scope, rights)| row(look, &state, name, scope, rights)));
@@ -176,7 +176,7 @@ fn refuse_admin(user: &str) -> Result<()> {
     Err(Error::op_failed(format!("The permissions of the user `{user}` can't be modified.")))
 }
 
-pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
     let row = match change.new {
         Datum::Null => change.old,
         new => new,
@@ -186,9 +186,9 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
     if change.is_generated {
         return Err(Error::op_failed("You must specify a primary key."));
     }
-    let state = look.env.context.catalog.state();
+    let state = look.context.catalog.state();
     let Place { user, scope } = Place::of(&state, key)?;
-    let users = &look.env.context.users;
+    let users = &look.context.users;
     if users.get(&user).is_none() {
         return Err(Error::op_failed(format!("No user named `{user}`.")));
     }
@@ -211,7 +211,7 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
         Ok::<_, Error>(Some(found))
     })?;
     if let Some(commit) = commit {
-        look.env.note_commit(commit);
+        env.note_commit(commit);
     }
     Ok(if said.get().is_empty() { Datum::Null } else { change.new.clone() })
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::datum::Datum;
 use crate::datum::time::time_datum;
 use crate::log_lines::LogLines;
+use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 
 use super::stats::ServerNumbers;
@@ -36,11 +37,11 @@ const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 const MEGABYTE: f64 = 1024.0 * 1024.0;
 
 pub(super) fn config(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let Some(facts) = look.env.context.facts() else { return Ok(Vec::new()) };
+    let Some(facts) = look.context.facts() else { return Ok(Vec::new()) };
     Ok(vec![Datum::object([
         ("cache_size_mb", cache(facts)),
         ("id", facts.id.as_str().into()),
-        ("name", Datum::string(&look.env.context.server_name)),
+        ("name", Datum::string(&look.context.server_name)),
         ("tags", Datum::array(vec!["default".into()])),
     ])])
 }
@@ -49,14 +50,14 @@ fn cache(facts: &ServerFacts) -> Datum {
     Datum::Number((facts.cache_bytes as f64 / MEGABYTE).floor())
 }
 
-pub(super) fn write(_look: &Look<'_>, _change: &Change<'_>) -> Result<Datum> {
+pub(super) fn write(_env: &Env, _look: &Look<'_>, _change: &Change<'_>) -> Result<Datum> {
     Err(Error::op_failed(
         "The configuration of the server is given when it starts; it cannot be changed while it runs.",
     ))
 }
 
 pub(super) fn status(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let Some(facts) = look.env.context.facts() else { return Ok(Vec::new()) };
+    let Some(facts) = look.context.facts() else { return Ok(Vec::new()) };
     let hostname = std::fs::read_to_string(HOSTNAME_FILE);
     let hostname = hostname.map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned());
     let started = facts.started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -88,7 +89,7 @@ pub(super) fn status(look: &Look<'_>) -> Result<Vec<Datum>> {
     ]);
     Ok(vec![Datum::object([
         ("id", facts.id.as_str().into()),
-        ("name", Datum::string(&look.env.context.server_name)),
+        ("name", Datum::string(&look.context.server_name)),
         ("network", network),
         ("process", process),
     ])])

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use crate::catalog::TableEntry;
 use crate::datum::Datum;
 use crate::meter::Meter;
-use crate::reql::env::Env;
+use crate::reql::context::Context;
 use crate::reql::error::Result;
 use crate::table::TableCounts;
 
@@ -30,8 +30,8 @@ struct Documents {
 }
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let Some(facts) = look.env.context.facts() else { return Ok(Vec::new()) };
-    let state = look.env.context.catalog.state();
+    let Some(facts) = look.context.facts() else { return Ok(Vec::new()) };
+    let state = look.context.catalog.state();
     let tables: Vec<(&str, &TableEntry)> = state
         .databases()
         .flat_map(|database| database.tables().map(|table| (database.name.as_str(), &**table)))
@@ -39,7 +39,7 @@ pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
     let documents = documents(&tables);
     let (server, name) = (facts.id.as_str(), look.server());
     let connections = Datum::Number(facts.numbers.client_connections() as f64);
-    let active = Datum::Number(clients_active(look.env) as f64);
+    let active = Datum::Number(clients_active(look.context) as f64);
     let queries = Datum::Number(facts.numbers.queries_per_sec());
     let mut rows = vec![
         Datum::object([
@@ -101,8 +101,8 @@ pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
 }
 
 /// Connections with a query that runs, or with an open stream.
-fn clients_active(env: &Env) -> usize {
-    let queries = env.context.running.all();
+fn clients_active(context: &Context) -> usize {
+    let queries = context.running.all();
     let mut clients: Vec<_> = queries.iter().map(|query| query.client().address).collect();
     clients.sort_unstable();
     clients.dedup();

@@ -6,6 +6,7 @@ use crate::catalog::{
 };
 use crate::datum::Datum;
 use crate::limits::TABLE_SHARDS_MAX;
+use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::terms::{catalog_error, describe_write_hook};
 use crate::storage::Durability;
@@ -70,8 +71,8 @@ pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
     Ok(look.rows_of_tables(row))
 }
 
-pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
-    let catalog = &look.env.context.catalog;
+pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+    let catalog = &look.context.catalog;
     let state = catalog.state();
     let found = change.id().and_then(|id| state.table_by_id(TableId(id)));
     let changed = match (found, change.new) {
@@ -80,7 +81,7 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
             let database = state.database_of(table).ok_or(CatalogError::TableGone);
             let database = &database.map_err(catalog_error)?.name;
             let dropped = catalog.drop_table(database, &table.name).map_err(catalog_error)?;
-            look.env.note_commit(dropped.commit);
+            env.note_commit(dropped.commit);
             return Ok(Datum::Null);
         }
         (Some(table), new) => {
@@ -104,7 +105,7 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
         }
     };
     let changed = changed.map_err(catalog_error)?;
-    look.env.note_commit(changed.commit);
+    env.note_commit(changed.commit);
     // With what was not said.
     let state = catalog.state();
     let database = state.database_of(&changed.value).map_or("", |database| &database.name);
@@ -266,7 +267,7 @@ fn check_shard(look: &Look<'_>, shard: &Datum) -> Parsed<()> {
     if nonvoting > 0 {
         return Err(format!(
             "The primary replica (`{}`) must not be a nonvoting replica.",
-            look.env.context.server_name
+            look.context.server_name
         ));
     }
     no_other_fields(shard, &["nonvoting_replicas", "primary_replica", "replicas"])
@@ -281,7 +282,7 @@ fn servers(look: &Look<'_>, given: &Datum) -> Parsed<usize> {
         is_server(look, name)?;
     }
     if names.len() > 1 {
-        let name = &look.env.context.server_name;
+        let name = &look.context.server_name;
         return Err(format!("Server `{name}` is listed more than once."));
     }
     Ok(names.len())

@@ -5,13 +5,14 @@ use std::num::NonZeroU32;
 use crate::auth::{ADMIN, Password, User};
 use crate::datum::Datum;
 use crate::limits::PASSWORD_ITERATIONS_MAX;
+use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
 
 use super::permissions::unexpected;
 use super::{Change, Look};
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let users = look.env.context.users.all();
+    let users = look.context.users.all();
     let row = |(name, user): (&String, &std::sync::Arc<User>)| {
         Datum::object([
             ("id", name.as_str().into()),
@@ -21,9 +22,9 @@ pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
     Ok(users.iter().map(row).collect())
 }
 
-pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
     // Hashing a password takes milliseconds: not where other clients wait.
-    if !look.env.may_wait() {
+    if !env.may_wait() {
         return Err(Error::new(ErrorKind::NotResident, "A password is hashed on the pool."));
     }
     let Some(name) = change.key.as_text().filter(|_| !change.is_generated) else {
@@ -37,7 +38,7 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
         // Its own words, where RethinkDB means the same.
         return Err(Error::internal("Unexpected exception: Empty username"));
     }
-    let users = &look.env.context.users;
+    let users = &look.context.users;
     let changed = if matches!(change.new, Datum::Null) {
         if name == ADMIN {
             return Err(Error::op_failed(format!("The user `{name}` can't be deleted.")));
@@ -51,7 +52,7 @@ pub(super) fn write(look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
         users.change(name, |user| asked.make(user).map(Some))
     };
     if let Some(commit) = changed? {
-        look.env.note_commit(commit);
+        env.note_commit(commit);
     }
     Ok(change.new.clone())
 }

@@ -94,7 +94,7 @@ fn status(args: &Args<'_>) -> Result<Val> {
 
 /// A row of a system table, which can be written where that is allowed.
 fn row_of(args: &Args<'_>, table: &str, id: &str) -> Result<Val> {
-    let table = system::open(&Look::by_name(args.env), table)?;
+    let table = system::open(args.env, &Look::by_name(&args.env.context), table)?;
     let key = PrimaryKey::encode(&Datum::string(id))?;
     args.val(ValKind::SingleSelection(SingleSelection { table, key, found: None }))
 }
@@ -128,7 +128,7 @@ fn tables(args: &Args<'_>, name: &str) -> Result<Vec<TableRef>> {
 fn rebalance(args: &Args<'_>) -> Result<Val> {
     let mut changes = Vec::new();
     for table in tables(args, "rebalance")? {
-        let status = status_row(&Look::by_name(args.env), &table.db, &table.entry);
+        let status = status_row(&Look::by_name(&args.env.context), &table.db, &table.entry);
         changes.push(change(status.clone(), status));
     }
     args.value(Datum::object([
@@ -153,9 +153,11 @@ fn reconfigure(args: &Args<'_>) -> Result<Val> {
     let (mut config_changes, mut status_changes) = (Vec::new(), Vec::new());
     for table in &tables {
         let new = reshaped(args.env, table, shards, dry_run)?;
-        let row = |entry: &TableEntry| table_row(&Look::by_name(args.env), &table.db, entry);
+        let row =
+            |entry: &TableEntry| table_row(&Look::by_name(&args.env.context), &table.db, entry);
         config_changes.push(change(row(&table.entry), row(&new)));
-        let row = |entry: &TableEntry| status_row(&Look::by_name(args.env), &table.db, entry);
+        let row =
+            |entry: &TableEntry| status_row(&Look::by_name(&args.env.context), &table.db, entry);
         status_changes.push(change(row(&table.entry), row(&new)));
     }
     let done = if dry_run { 0 } else { tables.len() };

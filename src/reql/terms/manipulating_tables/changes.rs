@@ -17,6 +17,7 @@ use crate::reql::eval::Args;
 use crate::reql::selection::{SingleSelection, TableIndex, TableRef, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, Status, TermSpec};
 use crate::reql::stream::{BatchSpec, Feed, Stream};
+use crate::reql::system::{self, Watch};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::{CommitSequence, Direction};
 use crate::table::{Document, DocumentScan, PrimaryKey};
@@ -48,15 +49,18 @@ pub static CHANGES: TermSpec = TermSpec {
 
 fn changes(args: &Args<'_>) -> Result<Val> {
     let target = args.arg(0)?;
-    let options = Options::read(args)?;
+    let options = Options::read(args, &target)?;
     let env = args.env;
     let stream = match target.kind {
         ValKind::Table(TableVal { index: Some(TableIndex::Secondary { .. }), .. }) => {
             return Err(not_supported());
         }
-        ValKind::Table(slice) if slice.table.is_system() => return Err(no_system_feeds()),
+        ValKind::Table(slice) if slice.table.is_system() => {
+            let range = slice.key_range()?;
+            system_feed(env, slice.table, Interest::Range(range), options)?
+        }
         ValKind::SingleSelection(single) if single.table.is_system() => {
-            return Err(no_system_feeds());
+            system_feed(env, single.table, Interest::Point(single.key), options)?
         }
         ValKind::Table(slice) => {
             let range = slice.key_range()?;
@@ -97,14 +101,35 @@ fn point_feed(env: &Env, single: SingleSelection, options: Options) -> Result<Ch
     Ok(feed)
 }
 
-fn eager() -> Error {
-    Error::logic("Cannot call `changes` on an eager stream.")
+/// A feed of the rows of a system table. They are compared at some moments, and nothing is squashed.
+fn system_feed(
+    env: &Env,
+    table: TableRef,
+    interest: Interest,
+    options: Options,
+) -> Result<ChangeStream> {
+    let options = Options { squash: false, ..options };
+    let watch = system::watch(env, &table)?;
+    let mut feed = ChangeStream::open(env, table, interest.clone(), options);
+    let moment = watch.moment(&env.context)?;
+    feed.after = moment.sequence;
+    feed.watch = Some(watch);
+    if options.include_initial {
+        let initial = match interest {
+            Interest::Point(key) => Initial::Point(moment.rows.get(&key).cloned()),
+            Interest::Range(range) => {
+                let rows = moment.rows.into_iter();
+                let rows = rows.filter(|(key, _)| range.contains(key.as_bytes()));
+                Initial::Rows(rows.map(|(_, row)| row).collect())
+            }
+        };
+        feed.begin(moment.sequence, initial);
+    }
+    Ok(feed)
 }
 
-fn no_system_feeds() -> Error {
-    Error::op_failed(
-        "`changes` on tables of database `rethinkdb` is not supported by this server yet.",
-    )
+fn eager() -> Error {
+    Error::logic("Cannot call `changes` on an eager stream.")
 }
 
 fn not_supported() -> Error {
@@ -123,10 +148,15 @@ struct Options {
 }
 
 impl Options {
-    fn read(args: &Args<'_>) -> Result<Options> {
+    fn read(args: &Args<'_>, target: &Val) -> Result<Options> {
+        let (is_system, what) = match &target.kind {
+            ValKind::Table(slice) => (slice.table.is_system(), "range"),
+            ValKind::SingleSelection(single) => (single.table.is_system(), "point"),
+            _ => (false, "range"),
+        };
         let squash = match args.optarg("squash")? {
             None => false,
-            Some(val) => read_squash(val, args.env)?,
+            Some(val) => read_squash(val, args.env, is_system)?,
         };
         let queue = match args.optarg("changefeed_queue_size")? {
             None => FEED_QUEUE_CHANGES,
@@ -142,7 +172,8 @@ impl Options {
             }
         };
         if args.optarg_bool("include_offsets", false)? {
-            return Err(Error::logic("Cannot include offsets for range subs."));
+            let message = format!("Cannot include offsets for {what} subs.");
+            return Err(if is_system { Error::op_failed(message) } else { Error::logic(message) });
         }
         Ok(Options {
             squash,
@@ -154,7 +185,8 @@ impl Options {
     }
 }
 
-fn read_squash(val: Val, env: &Env) -> Result<bool> {
+/// Feeds of system tables take every form and squash nothing.
+fn read_squash(val: Val, env: &Env, is_system: bool) -> Result<bool> {
     let at = val.at;
     match val.into_datum(env)? {
         Datum::Bool(squash) => Ok(squash),
@@ -162,6 +194,7 @@ fn read_squash(val: Val, env: &Env) -> Result<bool> {
             Err(Error::logic("Expected BOOL or a positive NUMBER but found a negative NUMBER.")
                 .at(at))
         }
+        Datum::Number(_) if is_system => Ok(false),
         Datum::Number(_) => {
             Err(Error::logic("`squash` with a delay is not supported by this server yet.").at(at))
         }
@@ -181,6 +214,8 @@ struct ChangeStream {
     /// Changes up to this commit are in what was read at the beginning.
     after: CommitSequence,
     initial: Option<Initial>,
+    /// What tells of the rows of a system table as long as it is held.
+    watch: Option<Arc<Watch>>,
     /// Rows that are ready to leave.
     rows: VecDeque<Datum>,
     ended: bool,
@@ -190,6 +225,7 @@ struct ChangeStream {
 enum Initial {
     Point(Option<Document>),
     Range(DocumentScan),
+    Rows(VecDeque<Document>),
 }
 
 impl std::fmt::Debug for ChangeStream {
@@ -213,6 +249,7 @@ impl ChangeStream {
             note,
             after: CommitSequence(0),
             initial: None,
+            watch: None,
             rows: VecDeque::new(),
             ended: false,
         };
@@ -245,6 +282,13 @@ impl ChangeStream {
                 let value = value(document.as_ref());
                 self.rows.push_back(row([("new_val", value)], options, "initial"));
                 true
+            }
+            Initial::Rows(rows) => {
+                let read = rows.len().min(most);
+                for document in rows.drain(..read) {
+                    self.rows.push_back(row([("new_val", document.value())], options, "initial"));
+                }
+                rows.is_empty()
             }
             Initial::Range(scan) => {
                 scan.set_mode(env.read_mode());

@@ -71,7 +71,7 @@ fn table_create(args: &Args<'_>) -> Result<Val> {
         .create_table(&database.name, &name, &config)
         .map_err(catalog_error)?;
     args.env.note_commit(created.commit);
-    let new = table_row(&Look::by_name(args.env), &database.name, &created.value);
+    let new = table_row(&Look::by_name(&args.env.context), &database.name, &created.value);
     args.value(Datum::object([
         ("config_changes", config_changes(Datum::Null, new)),
         ("tables_created", Datum::Number(1.0)),
@@ -83,7 +83,7 @@ fn table_drop(args: &Args<'_>) -> Result<Val> {
     let dropped =
         args.env.context.catalog.drop_table(&database.name, &name).map_err(catalog_error)?;
     args.env.note_commit(dropped.commit);
-    let old = table_row(&Look::by_name(args.env), &database.name, &dropped.value);
+    let old = table_row(&Look::by_name(&args.env.context), &database.name, &dropped.value);
     args.value(Datum::object([
         ("config_changes", config_changes(old, Datum::Null)),
         ("tables_dropped", Datum::Number(1.0)),

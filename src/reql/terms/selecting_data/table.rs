@@ -32,7 +32,7 @@ fn table(args: &Args<'_>) -> Result<Val> {
         return Err(catalog_error(error).at(at));
     }
     if *database.name == *SYSTEM_DATABASE {
-        let table = system::open(&look, &name)?;
+        let table = system::open(args.env, &look, &name)?;
         return args.val(ValKind::Table(TableVal::whole(table)));
     }
     let state = args.env.context.catalog.state();
@@ -56,12 +56,12 @@ fn options<'a>(args: &Args<'a>) -> Result<Look<'a>> {
         )));
     }
     let Some(format) = args.optarg_str("identifier_format")? else {
-        return Ok(Look::by_name(args.env));
+        return Ok(Look::by_name(&args.env.context));
     };
     if !matches!(&*format, "name" | "uuid") {
         return Err(Error::logic(format!(
             "Identifier format `{format}` unrecognized (options are \"name\" and \"uuid\")."
         )));
     }
-    Ok(Look::formatted(args.env, &format))
+    Ok(Look::formatted(&args.env.context, &format))
 }
