@@ -111,6 +111,17 @@ pub trait Engine: Send + Sync {
         self.durable_sequence() >= sequence
     }
 
+    /// Bytes of memory that pages and changes on their way to the disk may take. `None`: all data is in memory.
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Changes [`Engine::memory_bytes`] while the engine is used: what is held above a smaller number is let go. False
+    /// when the engine has no such bound.
+    fn set_memory_bytes(&self, _bytes: u64) -> bool {
+        false
+    }
+
     /// Bytes of the disk that a tree takes as of the last checkpoint, if the engine has a disk and keeps account of it.
     fn tree_bytes(&self, _tree: TreeId) -> Option<u64> {
         None

@@ -102,6 +102,17 @@ impl Cache {
         }
     }
 
+    /// Changes the budget. What is over the new one is let go before this returns. The number of shards stays, and with
+    /// it what part of the budget one page may take.
+    pub(super) fn resize(&self, budget: usize) {
+        let part = budget / self.shards.len().max(1);
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.budget = part;
+            shard.evict(&self.frames, 0);
+        }
+    }
+
     /// Bytes of everything that is held.
     pub(super) fn bytes(&self) -> usize {
         let bytes = |shard: &RwLock<Shard>| {
@@ -259,6 +270,24 @@ mod tests {
             }
             assert!(cache.bytes() >= budget / 2, "{} of {budget}", cache.bytes());
         }
+    }
+
+    #[test]
+    fn a_budget_may_shrink_and_grow() {
+        let cache = Cache::new(4 << 20);
+        let fill = || (1..1_000).for_each(|grain| put(&cache, reference(grain, 1), 9_000));
+        fill();
+        assert!(cache.bytes() > 3 << 20);
+        for budget in [1 << 20, 0] {
+            cache.resize(budget);
+            assert!(cache.bytes() <= budget);
+            fill();
+            assert!(cache.bytes() <= budget);
+        }
+        cache.resize(6 << 20);
+        fill();
+        assert!((5 << 20..=6 << 20).contains(&cache.bytes()), "{}", cache.bytes());
+        assert!(has(&cache, reference(999, 1)));
     }
 
     /// What is held is what was counted, and what was counted is what is found.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::open::page_bytes;
 use super::{Event, OpenTree, Shared, View, key_of};
 use crate::limits::{LOG_WAIT_FACTOR, SETTLE_NODES, TIDY_SECONDS};
 use crate::storage::btree::{Edit, Tree};
@@ -155,7 +156,7 @@ impl Shared {
     }
 
     fn is_full(&self) -> bool {
-        let most = self.options.cache_bytes / MEMORY_PARTS * WAIT_PARTS;
+        let most = self.cache_bytes() / MEMORY_PARTS * WAIT_PARTS;
         let state = self.read_state();
         let logged = state.logged / LOG_WAIT_FACTOR;
         let is_full =
@@ -163,10 +164,24 @@ impl Shared {
         !state.closed && is_full
     }
 
+    pub(super) fn cache_bytes(&self) -> usize {
+        self.cache_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes what pages and changes may take. Pages above it go at once, changes with the next checkpoint.
+    pub(super) fn set_cache_bytes(&self, bytes: usize) {
+        self.cache_bytes.store(bytes, Ordering::Relaxed);
+        self.pages.resize_cache(page_bytes(bytes));
+        self.want_checkpoint_if_due();
+        // Whoever waits for room may have it now.
+        let _wanted = self.wanted();
+        self.done.notify_all();
+    }
+
     pub(super) fn want_checkpoint_if_due(&self) {
         let is_due = {
             let state = self.read_state();
-            state.dirty > self.options.cache_bytes / MEMORY_PARTS * BEGIN_PARTS
+            state.dirty > self.cache_bytes() / MEMORY_PARTS * BEGIN_PARTS
                 || state.logged > self.options.checkpoint_log_bytes
         };
         if !is_due {

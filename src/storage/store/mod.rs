@@ -31,7 +31,7 @@ mod verify;
 
 pub use self::verify::{VerifyReport, verify_and_look, verify_directory};
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
@@ -98,6 +98,8 @@ pub struct SlabEngine {
 
 struct Shared {
     options: SlabOptions,
+    /// What pages and changes may take just now: the option's at first.
+    cache_bytes: AtomicUsize,
     pages: Pages,
     log: Log,
     state: RwLock<State>,
@@ -233,6 +235,15 @@ impl SlabEngine {
 impl Engine for SlabEngine {
     fn name(&self) -> &'static str {
         "slab"
+    }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        Some(self.shared.cache_bytes() as u64)
+    }
+
+    fn set_memory_bytes(&self, bytes: u64) -> bool {
+        self.shared.set_cache_bytes(usize::try_from(bytes).unwrap_or(usize::MAX));
+        true
     }
 
     fn tree_bytes(&self, tree: TreeId) -> Option<u64> {

@@ -65,7 +65,7 @@ impl Shared {
             checkpoints: self.counters.checkpoints.load(Ordering::Relaxed),
             cache_bytes: self.pages.cached_bytes() as u64,
             dirty_bytes: dirty as u64,
-            cache_limit_bytes: self.options.cache_bytes as u64,
+            cache_limit_bytes: self.cache_bytes() as u64,
             data_file_bytes: self.pages.slab.file_bytes(),
         }
     }

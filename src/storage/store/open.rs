@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::JoinHandle;
 
@@ -44,7 +44,7 @@ impl SlabEngine {
             }
             create(&*disk, &first_superblock(&options))?;
         }
-        let mut loaded = Loaded::read(&*disk, options.cache_bytes / MEMORY_PARTS * PAGE_PARTS)?;
+        let mut loaded = Loaded::read(&*disk, page_bytes(options.cache_bytes))?;
         let end = loaded.replay(&*disk)?;
         let Loaded { pages, superblock, checkpoints, state, next_tree } = loaded;
         let recovered = end.last.0 - superblock.sequence;
@@ -57,6 +57,7 @@ impl SlabEngine {
         };
         let log = Log::begin(disk, &log_options, end)?;
         let shared = Arc::new(Shared {
+            cache_bytes: AtomicUsize::new(options.cache_bytes),
             options,
             pages,
             log,
@@ -74,6 +75,11 @@ impl SlabEngine {
         let thread = if shared.has_threads() { Some(start_thread(&shared)?) } else { None };
         Ok(Self { shared, thread: Mutex::new(thread), recovered })
     }
+}
+
+/// What pages may take of the engine's memory.
+pub(super) fn page_bytes(cache_bytes: usize) -> usize {
+    cache_bytes / MEMORY_PARTS * PAGE_PARTS
 }
 
 /// Keeps other processes away.

@@ -20,6 +20,10 @@ impl Pages {
         Self { slab, cache: Cache::new(cache_bytes) }
     }
 
+    pub(super) fn resize_cache(&self, bytes: usize) {
+        self.cache.resize(bytes);
+    }
+
     pub(super) fn cached_bytes(&self) -> usize {
         self.cache.bytes()
     }

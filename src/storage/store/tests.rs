@@ -90,6 +90,46 @@ fn new_tree(engine: &SlabEngine) -> TreeId {
 }
 
 #[test]
+fn the_memory_may_be_changed_while_it_is_used() {
+    let flush_interval = Some(Duration::from_millis(5));
+    let options = SlabOptions { flush_interval, ..options(1 << 20) };
+    let engine = open(&MemoryDisk::new(), options);
+    let tree = new_tree(&engine);
+    let numbers = 4_000_u64;
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let engine = &engine;
+            scope.spawn(move || {
+                for key in (writer..numbers).step_by(2) {
+                    put(engine, tree, key, vec![key as u8; 1_000]);
+                }
+            });
+        }
+        for megabytes in [8, 1, 4, 2].repeat(5) {
+            assert!(engine.set_memory_bytes(megabytes << 20));
+            assert_eq!(engine.memory_bytes(), Some(megabytes << 20));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    engine.checkpoint().unwrap();
+    let snapshot = engine.snapshot().unwrap();
+    let read = |engine: &SlabEngine| {
+        for key in 0..numbers {
+            let value = snapshot.get(tree, &key.to_be_bytes(), WAIT).unwrap().unwrap();
+            assert_eq!(value, vec![key as u8; 1_000]);
+        }
+        engine.numbers().cache_bytes
+    };
+    engine.set_memory_bytes(16 << 20);
+    let all = read(&engine);
+    assert!(all > numbers * 1_000, "{all}");
+    engine.set_memory_bytes(1 << 20);
+    assert!(engine.numbers().cache_bytes < 1 << 20);
+    assert!(read(&engine) < 1 << 20);
+    assert_eq!(engine.numbers().cache_limit_bytes, 1 << 20);
+}
+
+#[test]
 fn a_closed_store_is_opened_again_with_everything_in_it() {
     let disk = MemoryDisk::new();
     let engine = open(&disk, options(1 << 20));
