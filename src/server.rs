@@ -1,5 +1,7 @@
 //! The server: puts its parts together, opens its doors, waits for its end.
 
+#[cfg(test)]
+mod config_tests;
 mod directory;
 mod machine;
 mod numbers;
@@ -22,7 +24,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::config::{Endpoint, QuicSettings, Settings};
+use crate::catalog::CatalogError;
+use crate::config::{Endpoint, QuicSettings, Settings, StorageSettings};
 use crate::http::{self, HttpState};
 use crate::limits;
 use crate::log_lines::LogLines;
@@ -80,6 +83,9 @@ pub enum ServerError {
     /// The catalog or the users cannot be opened.
     #[error("cannot open the data: {0}")]
     Open(#[from] OpenError),
+    /// What is set cannot be written.
+    #[error("cannot write the data: {0}")]
+    Settings(#[from] CatalogError),
     /// A new store cannot be written.
     #[error("cannot write the data: {0}")]
     Write(StorageError),
@@ -109,7 +115,7 @@ pub async fn run(
     let doors = open(&settings, &directory, log, workers.clone())?;
     let pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let identity = directory.identity();
-    info!("Server ready, \"{}\" {}", identity.name, identity.id);
+    info!("Server ready, \"{}\" {}", doors.service.context.server_name(), identity.id);
     let signal = stop.wait().await;
     info!("Server got {signal}; shutting down...");
     tokio::select! {
@@ -162,23 +168,17 @@ fn open(
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }
-    tell_facts(settings, &doors, log, driver_port, http_port);
+    tell_facts(&doors, log, driver_port, http_port);
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);
     Ok(doors)
 }
 
 /// Tells queries what the server is, now that its ports are open.
-fn tell_facts(
-    settings: &Settings,
-    doors: &Doors,
-    log: Arc<LogLines>,
-    driver_port: u16,
-    http_port: Option<u16>,
-) {
+fn tell_facts(doors: &Doors, log: Arc<LogLines>, driver_port: u16, http_port: Option<u16>) {
     doors.service.context.set_facts(ServerFacts {
         id: doors.service.identity.id.clone(),
-        cache_bytes: store::cache_of(&settings.storage),
+        automatic_cache_bytes: store::automatic_cache_bytes(),
         driver_port,
         http_port,
         started: SystemTime::now(),
@@ -195,6 +195,13 @@ fn open_data(
 ) -> Result<Context, ServerError> {
     let engine = store::open(&settings.storage, directory.path(), metrics)?;
     let context = Context::open(engine.clone(), &directory.identity().name)?;
+    if let StorageSettings::Slab(slab) = &settings.storage {
+        store::settle_cache(slab.cache, &context.catalog)?;
+    }
+    let (wanted, name) = (settings.server_name.as_deref(), context.server_name());
+    if let Some(wanted) = wanted.filter(|wanted| **wanted != *name) {
+        warn!("--server-name {wanted} is for a new directory: this server is \"{name}\" already");
+    }
     // A catalog that was made just now must be the same after whatever comes.
     engine.wait_durable(engine.last_sequence()).map_err(ServerError::Write)?;
     Ok(context)
@@ -205,10 +212,6 @@ fn open_directory(settings: &Settings) -> Result<Directory, ServerError> {
     let directory = Directory::open(&settings.directory, wanted)?;
     let doing = if directory.is_new() { "Initializing" } else { "Using" };
     info!("{doing} directory {}", directory.path().display());
-    let name = &directory.identity().name;
-    if let Some(wanted) = wanted.filter(|wanted| wanted != name) {
-        warn!("--server-name {wanted} is for a new directory: this server is \"{name}\" already");
-    }
     Ok(directory)
 }
 

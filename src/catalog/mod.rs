@@ -283,10 +283,15 @@ impl Catalog {
     }
 
     /// Changes what is set for the server as a whole.
-    pub fn set_settings(&self, settings: &ServerSettings) -> Result<Changed<()>, CatalogError> {
+    pub fn change_settings(
+        &self,
+        change: impl Fn(&mut ServerSettings),
+    ) -> Result<Changed<()>, CatalogError> {
         self.change(|state, batch| {
-            record::put_settings(batch, settings)?;
-            let (revision, settings) = (state.revision + 1, settings.clone());
+            let mut settings = state.settings.clone();
+            change(&mut settings);
+            record::put_settings(batch, &settings)?;
+            let revision = state.revision + 1;
             Ok((CatalogState { revision, settings, databases: state.databases.clone() }, ()))
         })
     }

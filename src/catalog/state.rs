@@ -1,7 +1,7 @@
 //! The catalog as it is at one moment: what names stand for. Never changed, only replaced.
 //! Knows databases and open tables; must not know how they are stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -135,11 +135,24 @@ impl TableEntry {
 pub struct ServerSettings {
     /// How long a server waits for another one, in seconds.
     pub heartbeat_timeout_secs: f64,
+    /// The name that the server was given since it was made.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What the server is called besides its name, to be chosen by.
+    #[serde(default = "default_tags")]
+    pub tags: BTreeSet<String>,
+    /// Bytes of memory for the engine; a part of what there is when nothing was set.
+    #[serde(default)]
+    pub cache_bytes: Option<u64>,
+}
+
+fn default_tags() -> BTreeSet<String> {
+    BTreeSet::from([String::from("default")])
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self { heartbeat_timeout_secs: 10.0 }
+        Self { heartbeat_timeout_secs: 10.0, name: None, tags: default_tags(), cache_bytes: None }
     }
 }
 

@@ -367,8 +367,13 @@ fn databases_and_tables_are_renamed_and_configured() {
     let special = "Database `rethinkdb` is special; you can't delete it.";
     assert_eq!(text(catalog.rename_database("rethinkdb", "x")), special);
     catalog.rename_database("other", "third").unwrap();
-    let settings = ServerSettings { heartbeat_timeout_secs: 5.0 };
-    catalog.set_settings(&settings).unwrap();
+    let settings = ServerSettings {
+        heartbeat_timeout_secs: 5.0,
+        name: Some("other".to_owned()),
+        tags: ["a".to_owned()].into(),
+        cache_bytes: Some(1 << 30),
+    };
+    catalog.change_settings(|all| all.clone_from(&settings)).unwrap();
     drop(catalog);
     let again = open(engine);
     let state = again.state();

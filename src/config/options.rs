@@ -58,8 +58,8 @@ pub const OPTIONS: &[OptionSpec] = &[
     one(
         "cache-size",
         "MB|auto",
-        "Memory for data that is read and written, at least 8 [default: auto, a quarter of what \
-         the machine or its container has]",
+        "Memory for data that is read and written, at least 8 [default: as it was set last; auto at \
+         first, a quarter of what the machine or its container has]",
     ),
     one(
         "flush-interval",

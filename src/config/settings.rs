@@ -49,8 +49,8 @@ pub enum StorageSettings {
 /// How data is kept in files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlabSettings {
-    /// Memory for pages and for changes on their way to the disk.
-    pub cache: CacheSize,
+    /// Memory for pages and for changes on their way to the disk; what was set last when nothing is asked for.
+    pub cache: Option<CacheSize>,
     /// How long a soft commit may wait for a sync.
     pub flush_interval: Duration,
 }
@@ -279,17 +279,18 @@ fn storage(raw: &RawOptions) -> Result<StorageSettings, ConfigError> {
     }
 }
 
-fn cache_size(raw: &RawOptions) -> Result<CacheSize, ConfigError> {
+fn cache_size(raw: &RawOptions) -> Result<Option<CacheSize>, ConfigError> {
     const MEGABYTE: u64 = 1024 * 1024;
     const EXPECTED: &str = "`auto` or a number of megabytes from 8 to 16777216";
-    let Some((origin, text)) = raw.one("cache-size").filter(|(_, text)| *text != "auto") else {
-        return Ok(CacheSize::Auto);
-    };
+    let Some((origin, text)) = raw.one("cache-size") else { return Ok(None) };
+    if text == "auto" {
+        return Ok(Some(CacheSize::Auto));
+    }
     let most = limits::CACHE_BYTES_MAX / MEGABYTE;
     let least = limits::CACHE_BYTES_MIN / MEGABYTE;
     match text.parse() {
         Ok(megabytes) if (least..=most).contains(&megabytes) => {
-            Ok(CacheSize::Bytes(megabytes * MEGABYTE))
+            Ok(Some(CacheSize::Bytes(megabytes * MEGABYTE)))
         }
         _ => Err(ConfigError::Value {
             origin: origin.clone(),
@@ -350,7 +351,7 @@ mod tests {
         assert_eq!(settings.directory, PathBuf::from("photondb_data"));
         assert_eq!(settings.quic, None);
         let flush_interval = Duration::from_secs(1);
-        let slab = SlabSettings { cache: CacheSize::Auto, flush_interval };
+        let slab = SlabSettings { cache: None, flush_interval };
         assert_eq!(settings.storage, StorageSettings::Slab(slab));
         assert_eq!(settings.initial_password, InitialPassword::Empty);
     }
@@ -362,12 +363,12 @@ mod tests {
             let flush_interval = Duration::from_millis(milliseconds);
             StorageSettings::Slab(SlabSettings { cache, flush_interval })
         };
-        assert_eq!(storage(&[("cache-size", &["auto"])]), slab(CacheSize::Auto, 1_000));
-        let eight = CacheSize::Bytes(8 << 20);
+        assert_eq!(storage(&[("cache-size", &["auto"])]), slab(Some(CacheSize::Auto), 1_000));
+        let eight = Some(CacheSize::Bytes(8 << 20));
         let options: &[(&str, &[&str])] = &[("cache-size", &["8"]), ("flush-interval", &["0.05"])];
         assert_eq!(storage(options), slab(eight, 50));
-        assert_eq!(storage(&[("flush-interval", &["60"])]), slab(CacheSize::Auto, 60_000));
-        assert_eq!(storage(&[("storage-engine", &["slab"])]), slab(CacheSize::Auto, 1_000));
+        assert_eq!(storage(&[("flush-interval", &["60"])]), slab(None, 60_000));
+        assert_eq!(storage(&[("storage-engine", &["slab"])]), slab(None, 1_000));
         assert_eq!(storage(&[("storage-engine", &["memory"])]), StorageSettings::Memory);
         for (name, values, expected) in [
             (

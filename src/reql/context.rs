@@ -30,8 +30,8 @@ pub struct Context {
     pub catalog: Arc<Catalog>,
     /// Who listens to changes.
     pub hub: Arc<Hub>,
-    /// The server's name, where tables say which server holds them.
-    pub server_name: Arc<str>,
+    /// The name the server was made with.
+    first_name: Arc<str>,
     /// The threads that run scripts.
     pub scripts: ScriptHost,
     /// What asks other servers.
@@ -46,7 +46,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A server whose catalog is open and hands its changes to the hub.
+    /// A server whose catalog is open and hands its changes to the hub. The name is for one that was given no other since.
     pub fn new(
         catalog: Arc<Catalog>,
         hub: Arc<Hub>,
@@ -55,9 +55,15 @@ impl Context {
     ) -> Context {
         let scripts = ScriptHost::default();
         let http = HttpHost::default();
-        let (server_name, facts) = (Arc::from(server_name), OnceLock::new());
+        let (first_name, facts) = (Arc::from(server_name), OnceLock::new());
         let (running, watches) = Default::default();
-        Context { catalog, hub, server_name, scripts, http, users, running, watches, facts }
+        Context { catalog, hub, first_name, scripts, http, users, running, watches, facts }
+    }
+
+    /// The server's name.
+    pub fn server_name(&self) -> Arc<str> {
+        let given = self.catalog.state().settings().name.as_deref().map(Arc::from);
+        given.unwrap_or_else(|| self.first_name.clone())
     }
 
     /// What is known of the server only once it runs; nothing before.
@@ -86,6 +92,6 @@ impl Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("server_name", &self.server_name).finish_non_exhaustive()
+        f.debug_struct("Context").field("server_name", &self.server_name()).finish_non_exhaustive()
     }
 }

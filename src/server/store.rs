@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::machine;
 use super::storage_metrics::StorageMetrics;
+use crate::catalog::{Catalog, CatalogError};
 use crate::config::{CacheSize, SlabSettings, StorageSettings};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -59,7 +60,12 @@ pub fn open(
 }
 
 fn open_slab(settings: &SlabSettings, directory: &Path) -> Result<SlabEngine, StoreError> {
-    let cache_bytes = cache_bytes(settings.cache, machine::memory());
+    let cache_bytes = match settings.cache {
+        Some(CacheSize::Bytes(bytes)) => bytes,
+        // What was set before is in there: it counts once the store is open.
+        Some(CacheSize::Auto) | None => automatic_cache_bytes(),
+    };
+    let cache_bytes = usize::try_from(cache_bytes).unwrap_or(usize::MAX);
     let mut options = SlabOptions::new(Uuid::new_v4().into_bytes(), cache_bytes);
     options.flush_interval = Some(settings.flush_interval);
     let began = Instant::now();
@@ -69,36 +75,38 @@ fn open_slab(settings: &SlabSettings, directory: &Path) -> Result<SlabEngine, St
     Ok(engine)
 }
 
-/// The memory for the engine, told to the log.
-fn cache_bytes(wanted: CacheSize, machine: Option<u64>) -> usize {
-    let megabytes = |bytes: u64| bytes / (1024 * 1024);
-    let bytes = match wanted {
-        CacheSize::Auto => {
-            let bytes = automatic_cache(machine);
-            info!("Automatically using cache size of {} MB", megabytes(bytes));
-            bytes
-        }
-        CacheSize::Bytes(bytes) => {
-            info!("Using cache size of {} MB", megabytes(bytes));
-            bytes
-        }
+/// Gives the engine the memory that is asked for, which is then the one that is set, or that was set before. Tells the
+/// log.
+pub fn settle_cache(asked: Option<CacheSize>, catalog: &Catalog) -> Result<(), CatalogError> {
+    let before = catalog.state().settings().cache_bytes;
+    let wanted = match asked {
+        None => before,
+        Some(CacheSize::Auto) => None,
+        Some(CacheSize::Bytes(bytes)) => Some(bytes),
     };
-    if let Some(machine) = machine.filter(|machine| bytes > machine / 4 * 3) {
+    if wanted != before {
+        catalog.change_settings(|settings| settings.cache_bytes = wanted)?;
+    }
+    let megabytes = |bytes: u64| bytes / (1024 * 1024);
+    let bytes = wanted.unwrap_or_else(automatic_cache_bytes);
+    match wanted {
+        None => info!("Automatically using cache size of {} MB", megabytes(bytes)),
+        Some(bytes) => info!("Cache size is set to {} MB", megabytes(bytes)),
+    }
+    if let Some(machine) = machine::memory().filter(|machine| bytes > machine / 4 * 3) {
         warn!(
             "Cache size does not leave much memory for server and query overhead \
              (available memory: {} MB)",
             megabytes(machine)
         );
     }
-    usize::try_from(bytes).unwrap_or(usize::MAX)
+    catalog.engine().set_memory_bytes(bytes);
+    Ok(())
 }
 
-/// Bytes of memory that the engine may take.
-pub fn cache_of(settings: &StorageSettings) -> u64 {
-    match settings {
-        StorageSettings::Slab(SlabSettings { cache: CacheSize::Bytes(bytes), .. }) => *bytes,
-        StorageSettings::Slab(_) | StorageSettings::Memory => automatic_cache(machine::memory()),
-    }
+/// The memory of an engine that is told nothing else.
+pub fn automatic_cache_bytes() -> u64 {
+    automatic_cache(machine::memory())
 }
 
 /// A part of what there is. A system that does not tell how much there is gets by with the least.
@@ -128,7 +136,7 @@ mod tests {
     use super::*;
 
     fn settings() -> StorageSettings {
-        let cache = CacheSize::Bytes(limits::CACHE_BYTES_MIN);
+        let cache = Some(CacheSize::Bytes(limits::CACHE_BYTES_MIN));
         let flush_interval = limits::FLUSH_INTERVAL;
         StorageSettings::Slab(SlabSettings { cache, flush_interval })
     }

@@ -153,9 +153,10 @@ impl Session {
             Ok(Query::Stop) => self.stop(token, out),
             Ok(Query::NoreplyWait) => self.noreply_wait(token, out),
             Ok(Query::ServerInfo) => {
-                let identity = &self.service.identity;
+                let id = &self.service.identity.id;
+                let name = self.service.context.server_name();
                 write_response(out, token, |out| {
-                    response::write_server_info(out, &identity.id, &identity.name);
+                    response::write_server_info(out, id, &name);
                 });
             }
             Err(error) => {

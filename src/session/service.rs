@@ -33,6 +33,6 @@ impl Service {
 pub struct Identity {
     /// Drawn once and kept with the data.
     pub id: String,
-    /// Chosen by the operator, or drawn.
+    /// Chosen by the operator, or drawn; the server may have been given another one since.
     pub name: String,
 }

@@ -1,5 +1,6 @@
 //! `cluster_config`: how long a server waits for another one. There is no other one; the number is kept.
 
+use crate::catalog::ServerSettings;
 use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
@@ -36,9 +37,8 @@ pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<D
         }
     };
     no_other_fields(new, &["id", TIMEOUT]).map_err(Error::op_failed)?;
-    let mut settings = look.context.catalog.state().settings().clone();
-    settings.heartbeat_timeout_secs = seconds;
-    let changed = look.context.catalog.set_settings(&settings).map_err(catalog_error)?;
+    let set = |settings: &mut ServerSettings| settings.heartbeat_timeout_secs = seconds;
+    let changed = look.context.catalog.change_settings(set).map_err(catalog_error)?;
     env.note_commit(changed.commit);
     Ok(new.clone())
 }

@@ -93,7 +93,7 @@ impl<'a> Look<'a> {
     fn server(&self) -> Datum {
         match self.context.facts() {
             Some(facts) if self.by_id => facts.id.as_str().into(),
-            _ => Datum::string(&self.context.server_name),
+            _ => Datum::string(&self.context.server_name()),
         }
     }
 
@@ -315,7 +315,12 @@ fn text<'r>(row: &'r Datum, name: &str) -> std::result::Result<&'r Arc<str>, Str
 
 /// The name that a field gives to something: `what` it is.
 fn name<'r>(row: &'r Datum, at: &str, what: &str) -> std::result::Result<&'r Arc<str>, String> {
-    match field(row, at)? {
+    name_of(field(row, at)?, what)
+}
+
+/// A value as the name of something.
+fn name_of<'r>(value: &'r Datum, what: &str) -> std::result::Result<&'r Arc<str>, String> {
+    match value {
         Datum::String(name) if is_valid_name(name) => Ok(name),
         Datum::String(name) => Err(format!(
             "{} is not a valid {what}; {NAME_RULE}",

@@ -1,24 +1,30 @@
 //! `server_config` and `server_status`: this server.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::catalog::ServerSettings;
 use crate::datum::Datum;
 use crate::datum::time::time_datum;
+use crate::limits::{CACHE_BYTES_MAX, CACHE_BYTES_MIN};
 use crate::log_lines::LogLines;
+use crate::reql::context::Context;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
+use crate::reql::terms::catalog_error;
 
+use super::db_config::is_uuid;
 use super::stats::ServerNumbers;
-use super::{Change, Look};
+use super::{Change, Look, field, name, name_of, no_other_fields};
 
 /// What the tables say of the server, as far as it is known only once it runs.
 #[derive(Debug, Clone)]
 pub struct ServerFacts {
     /// The server's identity.
     pub id: String,
-    /// Bytes that the storage engine may take.
-    pub cache_bytes: u64,
+    /// Bytes of memory for the engine where none are set.
+    pub automatic_cache_bytes: u64,
     /// The port for drivers.
     pub driver_port: u16,
     /// The port for HTTP, unless it is off.
@@ -34,26 +40,161 @@ pub struct ServerFacts {
 /// Where the system says what the machine is called.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 
+/// The size of a cache that nobody has set.
+const AUTO: &str = "auto";
+
 const MEGABYTE: f64 = 1024.0 * 1024.0;
 
 pub(super) fn config(look: &Look<'_>) -> Result<Vec<Datum>> {
     let Some(facts) = look.context.facts() else { return Ok(Vec::new()) };
+    let state = look.context.catalog.state();
+    let settings = state.settings();
+    let cache = settings.cache_bytes.map_or_else(|| AUTO.into(), megabytes);
     Ok(vec![Datum::object([
-        ("cache_size_mb", cache(facts)),
+        ("cache_size_mb", cache),
         ("id", facts.id.as_str().into()),
-        ("name", Datum::string(&look.context.server_name)),
-        ("tags", Datum::array(vec!["default".into()])),
+        ("name", Datum::string(&look.context.server_name())),
+        ("tags", Datum::array(settings.tags.iter().map(|tag| tag.as_str().into()).collect())),
     ])])
 }
 
-fn cache(facts: &ServerFacts) -> Datum {
-    Datum::Number((facts.cache_bytes as f64 / MEGABYTE).floor())
+fn megabytes(bytes: u64) -> Datum {
+    Datum::Number(bytes as f64 / MEGABYTE)
 }
 
-pub(super) fn write(_env: &Env, _look: &Look<'_>, _change: &Change<'_>) -> Result<Datum> {
-    Err(Error::op_failed(
-        "The configuration of the server is given when it starts; it cannot be changed while it runs.",
+/// Gives the server another name, other tags or other memory, at once and for good.
+pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
+    let (Some(facts), Datum::Object(_)) = (look.context.facts(), change.old) else {
+        return match change.new {
+            Datum::Null => Ok(Datum::Null),
+            _ => Err(Error::op_failed(
+                "It's illegal to insert new rows into the `rethinkdb.server_config` system table.",
+            )),
+        };
+    };
+    if matches!(change.new, Datum::Null) {
+        return Err(Error::op_failed(
+            "It's illegal to delete rows from the `rethinkdb.server_config` system table.",
+        ));
+    }
+    let Wanted { name, tags, cache_bytes } = Wanted::of(change.new).map_err(|problem| {
+        Error::op_failed(format!(
+            "The row you're trying to put into `rethinkdb.server_config` has the wrong format. {problem}"
+        ))
+    })?;
+    let catalog = &look.context.catalog;
+    let before = catalog.state().settings().clone();
+    let old_name = look.context.server_name();
+    let is_renamed = *old_name != *name;
+    if !is_renamed && tags == before.tags && cache_bytes == before.cache_bytes {
+        return Ok(change.new.clone());
+    }
+    if cache_bytes != before.cache_bytes {
+        check_cache(catalog.engine().memory_bytes().is_some(), cache_bytes)
+            .map_err(|problem| not_changed(&old_name, &problem))?;
+    }
+    let changed = catalog.change_settings(|settings: &mut ServerSettings| {
+        if is_renamed {
+            settings.name = Some(name.clone());
+        }
+        settings.tags.clone_from(&tags);
+        settings.cache_bytes = cache_bytes;
+    });
+    env.note_commit(changed.map_err(catalog_error)?.commit);
+    if is_renamed {
+        tracing::info!("Changed server's name from `{old_name}` to `{name}`.");
+    }
+    if cache_bytes != before.cache_bytes {
+        set_cache(look.context, cache_bytes, facts);
+    }
+    Ok(change.new.clone())
+}
+
+fn not_changed(server: &str, problem: &str) -> Error {
+    Error::op_failed(format!(
+        "Error when trying to change the configuration of server `{server}`: {problem} The configuration was not \
+         changed."
     ))
+}
+
+/// Whether the engine can have this much.
+fn check_cache(has_bound: bool, bytes: Option<u64>) -> std::result::Result<(), String> {
+    if !has_bound {
+        return Err("All data is in memory: there is no cache.".to_owned());
+    }
+    let (bytes, megabyte) = (bytes.unwrap_or(CACHE_BYTES_MAX), MEGABYTE as u64);
+    if bytes > CACHE_BYTES_MAX {
+        return Err(format!(
+            "The proposed cache size of {} MB is larger than the maximum legal value for this platform ({} MB).",
+            bytes / megabyte,
+            CACHE_BYTES_MAX / megabyte
+        ));
+    }
+    if bytes < CACHE_BYTES_MIN {
+        return Err(format!(
+            "The proposed cache size of {} MB is smaller than the minimum legal value ({} MB).",
+            bytes / megabyte,
+            CACHE_BYTES_MIN / megabyte
+        ));
+    }
+    Ok(())
+}
+
+fn set_cache(context: &Context, bytes: Option<u64>, facts: &ServerFacts) {
+    let megabyte = MEGABYTE as u64;
+    let now = bytes.unwrap_or(facts.automatic_cache_bytes);
+    match bytes {
+        Some(bytes) => tracing::info!("Cache size is set to {} MB", bytes / megabyte),
+        None => tracing::info!("Automatically using cache size of {} MB", now / megabyte),
+    }
+    context.catalog.engine().set_memory_bytes(now);
+    // The status of the server tells the size too.
+    context.catalog.changed().ring();
+}
+
+/// What a row asks for.
+struct Wanted {
+    name: String,
+    tags: BTreeSet<String>,
+    cache_bytes: Option<u64>,
+}
+
+impl Wanted {
+    fn of(row: &Datum) -> std::result::Result<Wanted, String> {
+        field(row, "name")?;
+        let within =
+            |field: &'static str| move |problem: String| format!("In `{field}`: {problem}");
+        let name = name(row, "name", "server name").map_err(within("name"))?;
+        is_uuid(row)?;
+        let Datum::Array(given) = field(row, "tags")? else {
+            let got = field(row, "tags")?.print();
+            return Err(format!("In `tags`: Expected an array, got {got}"));
+        };
+        let mut tags = BTreeSet::new();
+        for tag in given.iter() {
+            tags.insert(name_of(tag, "server tag").map_err(within("tags"))?.to_string());
+        }
+        let cache_bytes = cache(field(row, "cache_size_mb")?).map_err(within("cache_size_mb"))?;
+        no_other_fields(row, &["cache_size_mb", "id", "name", "tags"])?;
+        Ok(Wanted { name: name.to_string(), tags, cache_bytes })
+    }
+}
+
+fn cache(given: &Datum) -> std::result::Result<Option<u64>, String> {
+    match given {
+        Datum::String(text) if **text == *AUTO => Ok(None),
+        Datum::Number(megabytes) => {
+            let bytes = megabytes * MEGABYTE;
+            if bytes > i64::MAX as f64 {
+                return Err("Value is too big.".to_owned());
+            }
+            if bytes < 0.0 {
+                return Err("Cache size cannot be negative.".to_owned());
+            }
+            Ok(Some(bytes as u64))
+        }
+        other => Err(format!("Expected a number or 'auto', got {}", other.print())),
+    }
 }
 
 pub(super) fn status(look: &Look<'_>) -> Result<Vec<Datum>> {
@@ -79,17 +220,19 @@ pub(super) fn status(look: &Look<'_>) -> Result<Vec<Datum>> {
         ("reql_port", Datum::Number(f64::from(facts.driver_port))),
         ("time_connected", started.clone()),
     ]);
+    let cache = look.context.catalog.engine().memory_bytes();
+    let cache = cache.unwrap_or(facts.automatic_cache_bytes);
     let argv = std::env::args().map(Datum::from).collect();
     let process = Datum::object([
         ("argv", Datum::array(argv)),
-        ("cache_size_mb", cache(facts)),
+        ("cache_size_mb", megabytes(cache)),
         ("pid", Datum::Number(f64::from(std::process::id()))),
         ("time_started", started),
         ("version", concat!("photondb ", env!("CARGO_PKG_VERSION")).into()),
     ]);
     Ok(vec![Datum::object([
         ("id", facts.id.as_str().into()),
-        ("name", Datum::string(&look.context.server_name)),
+        ("name", Datum::string(&look.context.server_name())),
         ("network", network),
         ("process", process),
     ])])

@@ -267,7 +267,7 @@ fn check_shard(look: &Look<'_>, shard: &Datum) -> Parsed<()> {
     if nonvoting > 0 {
         return Err(format!(
             "The primary replica (`{}`) must not be a nonvoting replica.",
-            look.context.server_name
+            look.context.server_name()
         ));
     }
     no_other_fields(shard, &["nonvoting_replicas", "primary_replica", "replicas"])
@@ -282,7 +282,7 @@ fn servers(look: &Look<'_>, given: &Datum) -> Parsed<usize> {
         is_server(look, name)?;
     }
     if names.len() > 1 {
-        let name = &look.context.server_name;
+        let name = look.context.server_name();
         return Err(format!("Server `{name}` is listed more than once."));
     }
     Ok(names.len())
