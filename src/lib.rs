@@ -11,6 +11,7 @@ pub mod geo;
 pub mod http;
 pub mod limits;
 pub mod log_lines;
+pub mod memory;
 pub mod meter;
 pub mod metrics;
 pub mod net;

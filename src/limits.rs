@@ -116,6 +116,37 @@ pub const TERMINAL_BATCH_ROWS: usize = 1_024;
 /// batch that is bounded in bytes begins with few.
 pub const TRANSFORM_FIRST_ROWS: usize = 32;
 
+/// Part of the memory of the machine or its container that one query may take, where that is more than
+/// [`QUERY_BYTES`]: a value that doubles at each step may stand there in three sizes when it is looked at, and the cache
+/// is a part of its own.
+pub const QUERY_MACHINE_PART: u64 = 8;
+
+/// What one query may take where a quarter of the machine allows it, in bytes: a sort as large as [`SORT_BYTES`] allows
+/// takes little more.
+pub const QUERY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Least memory for a query, in bytes: one large document, as it came and as it is stored.
+pub const QUERY_BYTES_MIN: u64 = 2 * STORAGE_VALUE_BYTES as u64;
+
+/// Bytes that a query has taken since it was last looked at, after which it is looked at again: the look asks the
+/// system, which takes some microseconds.
+pub const QUERY_LOOK_BYTES: u64 = 32 * 1024 * 1024;
+
+/// What a query has taken is looked at once in so many terms: as good as each time, since a term that makes much at once
+/// asks before it does.
+pub const MEMORY_CHECK_INTERVAL: u32 = 16;
+
+/// A query that has taken much is looked at once in so many terms in any case: what it took may come to be used only
+/// later, or may have been the cache's.
+pub const MEMORY_LOOK_INTERVAL: u32 = 1_024;
+
+/// A term asks before it takes so many bytes at once.
+pub const QUERY_RESERVE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of JSON that are made of a value at most. A value may hold one part many times over, and so be far longer as
+/// text than it is in memory. Longer answers are refused by every driver but one.
+pub const JSON_BYTES: usize = 1024 * 1024 * 1024;
+
 /// Rows that are sorted in memory may be so many bytes as JSON: half a gigabyte of them takes a few gigabytes.
 pub const SORT_BYTES: usize = 512 * 1024 * 1024;
 
@@ -210,6 +241,10 @@ pub const DOCUMENT_DEPTH: usize = 2_000;
 /// Levels of arrays and objects in a value that a query builds step by step, in `fold` and `reduce`: more than the
 /// deepest query can write down, and a fraction of what the stack holds when such a value is written or dropped.
 pub const CARRIED_DEPTH: usize = 5_000;
+
+/// Parts of such a value, each counted as often as it occurs: more than fit into the memory of a query, unless one part
+/// stands in many places. Looking at so many takes a fraction of a second.
+pub const CARRIED_PARTS: usize = 64 * 1024 * 1024;
 
 /// Steps between two looks at how deep a carried value is. A step can add as many levels as a query has.
 pub const CARRIED_STEPS: u32 = 16;

@@ -32,7 +32,7 @@ use crate::log_lines::LogLines;
 use crate::metrics::Metrics;
 use crate::net::{self, Certificate, CertificateError, Doors};
 use crate::reql::system::ServerFacts;
-use crate::reql::{Context, OpenError};
+use crate::reql::{Context, MemoryBounds, OpenError};
 use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
@@ -168,17 +168,25 @@ fn open(
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }
-    tell_facts(&doors, log, driver_port, http_port);
+    let memory = store::memory_bounds(settings.query_memory);
+    tell_facts(&doors, log, memory, driver_port, http_port);
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);
     Ok(doors)
 }
 
 /// Tells queries what the server is, now that its ports are open.
-fn tell_facts(doors: &Doors, log: Arc<LogLines>, driver_port: u16, http_port: Option<u16>) {
+fn tell_facts(
+    doors: &Doors,
+    log: Arc<LogLines>,
+    memory: MemoryBounds,
+    driver_port: u16,
+    http_port: Option<u16>,
+) {
     doors.service.context.set_facts(ServerFacts {
         id: doors.service.identity.id.clone(),
         automatic_cache_bytes: store::automatic_cache_bytes(),
+        memory,
         driver_port,
         http_port,
         started: SystemTime::now(),

@@ -60,8 +60,13 @@ pub struct Server {
 impl Server {
     /// Starts `binary` with two free ports on loopback, and waits for its first answer.
     pub fn start(binary: &Path) -> Result<Self, HarnessError> {
+        Self::start_with(binary, &[])
+    }
+
+    /// As [`Server::start`], with more arguments.
+    pub fn start_with(binary: &Path, arguments: &[&str]) -> Result<Self, HarnessError> {
         let folder = TempDir::new().map_err(system("a folder for the server"))?;
-        let mut server = Self::spawn(binary, folder.path(), &[])?;
+        let mut server = Self::spawn(binary, folder.path(), arguments)?;
         server._folder = Some(folder);
         server.wait_until_ready()?;
         Ok(server)

@@ -62,6 +62,12 @@ pub const OPTIONS: &[OptionSpec] = &[
          first, a quarter of what the machine or its container has]",
     ),
     one(
+        "query-memory",
+        "MB|auto",
+        "Memory that one query may take, at least 128 [default: auto, an eighth of what the machine \
+         or its container has, or 2048, but no more than a quarter]",
+    ),
+    one(
         "flush-interval",
         "SECONDS",
         "How long a write with soft durability may wait for the disk, from 0.001 to 60 [default: 1]",

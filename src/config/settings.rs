@@ -31,6 +31,8 @@ pub struct Settings {
     pub quic: Option<QuicSettings>,
     /// The admin's password on a new server.
     pub initial_password: InitialPassword,
+    /// Bytes of memory that one query may take, if the operator has said so.
+    pub query_memory: Option<u64>,
     /// Processors to use, or all.
     pub cores: Option<usize>,
     /// Where the process id is written.
@@ -125,6 +127,7 @@ impl Settings {
                 Some("auto") => InitialPassword::Auto,
                 Some(text) => InitialPassword::Given(text.to_owned()),
             },
+            query_memory: query_memory(raw)?,
             cores: cores(raw)?,
             pid_file: path(raw, "pid-file"),
         })
@@ -279,24 +282,36 @@ fn storage(raw: &RawOptions) -> Result<StorageSettings, ConfigError> {
     }
 }
 
+const MEGABYTE: u64 = 1024 * 1024;
+
 fn cache_size(raw: &RawOptions) -> Result<Option<CacheSize>, ConfigError> {
-    const MEGABYTE: u64 = 1024 * 1024;
     const EXPECTED: &str = "`auto` or a number of megabytes from 8 to 16777216";
-    let Some((origin, text)) = raw.one("cache-size") else { return Ok(None) };
-    if text == "auto" {
-        return Ok(Some(CacheSize::Auto));
+    if raw.one("cache-size").is_none() {
+        return Ok(None);
     }
-    let most = limits::CACHE_BYTES_MAX / MEGABYTE;
-    let least = limits::CACHE_BYTES_MIN / MEGABYTE;
+    let bytes = memory(raw, "cache-size", limits::CACHE_BYTES_MIN, EXPECTED)?;
+    Ok(Some(bytes.map_or(CacheSize::Auto, CacheSize::Bytes)))
+}
+
+fn query_memory(raw: &RawOptions) -> Result<Option<u64>, ConfigError> {
+    const EXPECTED: &str = "`auto` or a number of megabytes from 128 to 16777216";
+    memory(raw, "query-memory", limits::QUERY_BYTES_MIN, EXPECTED)
+}
+
+/// Bytes that are given in megabytes; none where it says `auto` or nothing.
+fn memory(
+    raw: &RawOptions,
+    name: &str,
+    least: u64,
+    expected: &'static str,
+) -> Result<Option<u64>, ConfigError> {
+    let Some((origin, text)) = raw.one(name).filter(|(_, text)| *text != "auto") else {
+        return Ok(None);
+    };
+    let allowed = least / MEGABYTE..=limits::CACHE_BYTES_MAX / MEGABYTE;
     match text.parse() {
-        Ok(megabytes) if (least..=most).contains(&megabytes) => {
-            Ok(Some(CacheSize::Bytes(megabytes * MEGABYTE)))
-        }
-        _ => Err(ConfigError::Value {
-            origin: origin.clone(),
-            value: text.to_owned(),
-            expected: EXPECTED,
-        }),
+        Ok(megabytes) if allowed.contains(&megabytes) => Ok(Some(megabytes * MEGABYTE)),
+        _ => Err(ConfigError::Value { origin: origin.clone(), value: text.to_owned(), expected }),
     }
 }
 
@@ -370,11 +385,18 @@ mod tests {
         assert_eq!(storage(&[("flush-interval", &["60"])]), slab(None, 60_000));
         assert_eq!(storage(&[("storage-engine", &["slab"])]), slab(None, 1_000));
         assert_eq!(storage(&[("storage-engine", &["memory"])]), StorageSettings::Memory);
+        let query = |value| checked(&[("query-memory", &[value])]).query_memory;
+        assert_eq!((query("auto"), query("128")), (None, Some(128 << 20)));
         for (name, values, expected) in [
             (
                 "cache-size",
                 &["0", "7", "-8", "100MB", "1e3", "17000000", ""][..],
                 "`auto` or a number of megabytes from 8 to 16777216",
+            ),
+            (
+                "query-memory",
+                &["0", "127", "1G", "17000000", ""],
+                "`auto` or a number of megabytes from 128 to 16777216",
             ),
             (
                 "flush-interval",

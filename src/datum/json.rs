@@ -2,13 +2,23 @@
 
 use photondb_protocol::text::write_string as write_json_string;
 
+use crate::limits::JSON_BYTES;
+
 use super::{BINARY, Datum, REQL_TYPE, number_to_json};
 
 /// Appends the compact JSON form. Binary becomes its `$reql_type$` object.
 ///
 /// Minval and maxval have no JSON form; callers that answer a client refuse them first. Here they print as RethinkDB's
 /// messages show them.
+///
+/// A value may hold one part many times over, so that its text would not fit into memory. What comes of a value that is
+/// longer than [`JSON_BYTES`] is not JSON but longer than that.
 pub fn write_json(datum: &Datum, out: &mut Vec<u8>) {
+    write_json_within(datum, out, JSON_BYTES);
+}
+
+/// As [`write_json`], with a bound on the length of all that is in the buffer.
+pub fn write_json_within(datum: &Datum, out: &mut Vec<u8>, bound: usize) {
     match datum {
         Datum::Null => out.extend_from_slice(b"null"),
         Datum::Bool(true) => out.extend_from_slice(b"true"),
@@ -22,7 +32,10 @@ pub fn write_json(datum: &Datum, out: &mut Vec<u8>) {
                 if i > 0 {
                     out.push(b',');
                 }
-                write_json(value, out);
+                write_json_within(value, out, bound);
+                if out.len() > bound {
+                    return;
+                }
             }
             out.push(b']');
         }
@@ -37,7 +50,10 @@ pub fn write_json(datum: &Datum, out: &mut Vec<u8>) {
                 }
                 write_json_string(out, name);
                 out.push(b':');
-                write_json(value, out);
+                write_json_within(value, out, bound);
+                if out.len() > bound {
+                    return;
+                }
             }
             out.push(b'}');
         }

@@ -22,10 +22,11 @@ pub use binary::{base64_bytes, base64_text};
 pub use edit::merge;
 pub use error::{DatumError, DatumErrorKind};
 pub use iso8601::parse_iso8601;
-pub use json::write_json;
+pub use json::{write_json, write_json_within};
 pub use number::{MAX_SAFE_INTEGER, number_to_json, number_to_text, safe_integer};
 pub use object::{Object, ObjectBuilder};
 pub use pseudo::pseudo_typed;
+pub use size::Misfit;
 pub use stored::{FieldChange, StoredError, StoredObject};
 
 use std::sync::Arc;

@@ -155,6 +155,10 @@ fn failure(failed: &AskError) -> Response {
             let message = format!("The write was applied but could not be made durable: {cause}");
             error(StatusCode::INTERNAL_SERVER_ERROR, "OP_INDETERMINATE", &message, &[])
         }
+        AskError::TooLong => {
+            let message = format!("The answer is longer than {} bytes.", limits::JSON_BYTES);
+            error(StatusCode::UNPROCESSABLE_ENTITY, "RESOURCE_LIMIT", &message, &[])
+        }
         AskError::Broken => {
             let message = "The server failed while it evaluated the query. The log tells more.";
             error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message, &[])

@@ -9,6 +9,7 @@ use super::compile::Program;
 use super::context::Context;
 use super::error::{Error, ErrorKind, Result};
 use super::js::{Job, Outcome, ScriptError, Scripts};
+use super::memory::MemoryMeter;
 use super::scope::Scope;
 use super::selection::TableRef;
 use super::trace::{Task, Trace};
@@ -71,6 +72,7 @@ pub struct Env {
     array_limit: usize,
     batch_rows: usize,
     checks: Cell<u32>,
+    memory: MemoryMeter,
     /// Whether `r.literal` may stand where evaluation is.
     literals_legal: Cell<bool>,
     trace: Option<RefCell<Trace>>,
@@ -98,12 +100,14 @@ impl Env {
             array_limit: limits::ARRAY_LIMIT,
             batch_rows: limits::BATCH_ROWS,
             checks: Cell::new(0),
+            memory: MemoryMeter::default(),
             literals_legal: Cell::new(false),
             trace: None,
             wrote: Cell::new(false),
             hard_commit: Cell::new(None),
             scripts: Scripts::default(),
         };
+        env.begin();
         if env.program.has_globals() {
             env.read_options()?;
         }
@@ -132,6 +136,11 @@ impl Env {
         Ok(())
     }
 
+    /// An evaluation begins on this thread, or goes on there: what it takes of memory is counted from now.
+    pub fn begin(&self) {
+        self.memory.begin();
+    }
+
     /// The query must end by then.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
@@ -148,7 +157,28 @@ impl Env {
                 return Err(Error::new(ErrorKind::NotResident, message));
             }
         }
+        if checks.is_multiple_of(limits::MEMORY_CHECK_INTERVAL) && self.memory.is_due(checks) {
+            self.look_at_memory(0)?;
+        }
         Ok(())
+    }
+
+    /// Fails when so many bytes more would be too many for one query, or for all. To be asked before something large is
+    /// made at once; what is made little by little is watched by [`Env::check_interrupt`].
+    pub fn reserve(&self, bytes: usize) -> Result<()> {
+        if bytes < limits::QUERY_RESERVE_BYTES {
+            return Ok(());
+        }
+        self.look_at_memory(bytes)
+    }
+
+    fn look_at_memory(&self, wanted: usize) -> Result<()> {
+        let Some(facts) = self.context.facts() else { return Ok(()) };
+        let engine = &**self.context.catalog.engine();
+        match self.memory.look(facts.memory, wanted as u64, engine) {
+            Some(passed) => Err(Error::resource_limit(passed.message())),
+            None => Ok(()),
+        }
     }
 
     /// As [`Env::check_interrupt`], looking at the clock each time.

@@ -20,6 +20,7 @@ mod index_function;
 pub mod js;
 mod js_source;
 mod literal;
+mod memory;
 pub mod random;
 #[cfg(test)]
 mod read_tests;
@@ -44,4 +45,5 @@ pub use context::{Context, OpenError};
 pub use env::CancelFlag;
 pub use error::{Error, ErrorKind};
 pub use index_function::ReqlFunctions;
+pub use memory::MemoryBounds;
 pub use run::{Answer, Batch, Cursor, Failure, RunRequest, run};

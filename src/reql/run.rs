@@ -118,6 +118,8 @@ fn answer(val: Val, env: Env) -> Result<Answer> {
     if env.program.mentions_bounds() {
         value.check_json()?;
     }
+    // As text it may be far longer than it is.
+    env.reserve(value.approximate_size())?;
     let profile = env.take_profile();
     let durable_at = env.hard_commit();
     Ok(Answer::Atom { value, profile, durable_at })
@@ -202,6 +204,7 @@ impl Cursor {
             return Ok(Batch { rows: Vec::new(), done: false, profile: None, durable_at });
         }
         let spec = self.batching.spec(self.first);
+        self.env.begin();
         let mut rows = self.stream.next_batch(&self.env, &spec);
         if self.env.program.mentions_bounds() {
             rows = rows.and_then(|rows| {

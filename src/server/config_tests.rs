@@ -40,6 +40,7 @@ fn open(folder: &Path, options: &[(&str, &str)]) -> Arc<Service> {
     };
     context.set_facts(ServerFacts {
         id: ID.to_owned(),
+        memory: crate::server::store::memory_bounds(None),
         automatic_cache_bytes: store::automatic_cache_bytes(),
         driver_port: 28015,
         http_port: None,

@@ -14,6 +14,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::config::{CacheSize, SlabSettings, StorageSettings};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::reql::MemoryBounds;
 use crate::storage::disk::FileDisk;
 use crate::storage::memory::MemoryEngine;
 use crate::storage::store::{SlabEngine, SlabOptions};
@@ -107,6 +108,11 @@ pub fn settle_cache(asked: Option<CacheSize>, catalog: &Catalog) -> Result<(), C
 /// The memory of an engine that is told nothing else.
 pub fn automatic_cache_bytes() -> u64 {
     automatic_cache(machine::memory())
+}
+
+/// What queries may take of memory.
+pub fn memory_bounds(query_memory: Option<u64>) -> MemoryBounds {
+    MemoryBounds::of(machine::memory().unwrap_or(u64::MAX), query_memory)
 }
 
 /// A part of what there is. A system that does not tell how much there is gets by with the least.

@@ -9,13 +9,13 @@ use photondb_protocol::raw_term::RawTerm;
 use tokio::sync::oneshot;
 
 use crate::datum::write_json;
-use crate::metrics;
 use crate::reql::running::Client;
 use crate::reql::spec::Cost;
 use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
 };
 use crate::storage::{CommitSequence, StorageError};
+use crate::{limits, metrics};
 
 use super::clock::Clock;
 use super::service::Service;
@@ -58,6 +58,8 @@ pub enum AskError {
     Terminated,
     /// It wrote, but what it wrote may be lost.
     NotDurable(StorageError),
+    /// The answer is longer than [`limits::JSON_BYTES`].
+    TooLong,
     /// The server failed.
     Broken,
 }
@@ -160,6 +162,9 @@ fn run(
             Answer::Atom { value, durable_at, .. } => {
                 let mut json = Vec::new();
                 write_json(&value, &mut json);
+                if json.len() > limits::JSON_BYTES {
+                    return Err(AskError::TooLong);
+                }
                 Ok((Asked::Value(json), durable_at))
             }
             Answer::Stream(cursor) => rows(cursor, bounds),

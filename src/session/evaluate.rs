@@ -10,9 +10,9 @@ use photondb_protocol::response;
 use tokio::sync::futures::OwnedNotified;
 
 use crate::datum::{Datum, write_json};
-use crate::metrics;
 use crate::reql::{self, Answer, Batch, CancelFlag, Context, Cursor, ErrorKind, Failure, Program};
 use crate::storage::{CommitSequence, Engine, StorageError};
+use crate::{limits, metrics};
 
 use super::inbox::Inbox;
 
@@ -187,7 +187,7 @@ fn ended_by(failure: &Failure, token: u64) -> Outcome {
 
 /// Writes a value as the whole answer.
 pub(super) fn write_atom(out: &mut Vec<u8>, token: u64, value: &Datum, profile: Option<&Datum>) {
-    write_response(out, token, |out| {
+    write_bounded(out, token, |out| {
         let profile = profile.map(json);
         response::write_atom(out, |out| write_json(value, out), profile.as_deref());
     });
@@ -197,16 +197,36 @@ pub(super) fn write_atom(out: &mut Vec<u8>, token: u64, value: &Datum, profile: 
 pub(super) fn write_batch(out: &mut Vec<u8>, token: u64, batch: &Batch, cursor: &Cursor) -> bool {
     // A stream that is no feed and gives nothing has ended, whatever it says.
     let goes_on = !batch.done && (cursor.ready().is_some() || !batch.rows.is_empty());
-    write_response(out, token, |out| {
+    write_bounded(out, token, |out| {
         let profile = batch.profile.as_ref().map(json);
         let rows = |rows: &mut response::Rows<'_>| {
             for row in &batch.rows {
-                write_json(row, rows.row());
+                let row_out = rows.row();
+                write_json(row, row_out);
+                if row_out.len() > limits::JSON_BYTES {
+                    return;
+                }
             }
         };
         response::write_sequence(out, goes_on, rows, profile.as_deref(), cursor.notes());
     });
     goes_on
+}
+
+/// Writes an answer of values, or an error in its stead where they are too long to be written.
+fn write_bounded(out: &mut Vec<u8>, token: u64, body: impl FnOnce(&mut Vec<u8>)) {
+    write_response(out, token, |out| {
+        let start = out.len();
+        body(out);
+        if out.len() > limits::JSON_BYTES {
+            // Not all of it was written.
+            out.truncate(start);
+            out.shrink_to(limits::KEPT_OUTPUT_BYTES);
+            let message = format!("The answer is longer than {} bytes.", limits::JSON_BYTES);
+            let error_type = Some(ErrorType::ResourceLimit);
+            response::write_error(out, ResponseType::RuntimeError, error_type, &message, &[]);
+        }
+    });
 }
 
 /// Writes a sequence without rows: the answer to STOP, and to the query that it stopped.

@@ -127,6 +127,12 @@ pub trait Engine: Send + Sync {
         None
     }
 
+    /// Bytes of memory that the engine keeps of its own accord and gives back when it needs others, as far as it has a
+    /// bound on them.
+    fn cached_bytes(&self) -> u64 {
+        0
+    }
+
     /// Whether every writer of this data goes through this value, so that locks held above it keep two writers apart.
     /// Where this is false, a read-modify-write needs the conditions of [`WriteBatch`].
     fn is_sole_writer(&self) -> bool;

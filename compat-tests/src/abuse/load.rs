@@ -59,6 +59,42 @@ pub(super) fn deep_queries(ground: &Ground) -> Result<String, AttackError> {
     Ok(story.join(", "))
 }
 
+/// Queries of a line whose values would not fit into any memory, one connection each. The server must still be there, and
+/// say what was too much.
+pub(super) fn growing_values(ground: &Ground) -> Result<String, AttackError> {
+    // r.range(n).fold(first, (value, _) => step)
+    let fold = |steps: u32, first: &str, step: &str| {
+        format!("[187,[[173,[{steps}]],{first},[69,[[2,[1,2]],{step}]]]]")
+    };
+    let doubled = "[24,[[10,[1]],[10,[1]]]]";
+    let megabyte = fold(20, "\"x\"", doubled);
+    let megabytes = format!("[38,[[173,[20000]],[69,[[2,[3]],{megabyte}]]]]");
+    let twins = "[2,[[10,[1]],[10,[1]]]]";
+    let queries = [
+        ("a doubled text", fold(60, "\"x\"", doubled)),
+        ("a doubled array", fold(60, "[2,[1]]", doubled)),
+        ("an array repeated", "[26,[[2,[1]],1000000000]]".into()),
+        ("a long array", "[51,[[173,[1000000000]],\"ARRAY\"]]".into()),
+        ("an array of megabytes", format!("[51,[{megabytes},\"ARRAY\"]]")),
+        ("a group of megabytes", format!("[144,[{megabytes},[69,[[2,[4]],1]]]]")),
+        ("arrays of the same array", fold(60, "[2,[1]]", twins)),
+        ("such arrays as text", format!("[172,[{}]]", fold(31, "[2,[1]]", twins))),
+        ("such arrays as an answer", fold(31, "[2,[1]]", twins)),
+    ];
+    let mut story = Vec::new();
+    for (name, term) in queries {
+        let mut connection = Connection::open(ground.address, "admin", "")?;
+        let began = Instant::now();
+        connection.send(1, format!("[1,{term},{{\"array_limit\":1e12}}]").as_bytes())?;
+        let answer = connection.answer_to(1)?;
+        if kind(&answer).is_none_or(|kind| kind < FIRST_ERROR) {
+            return Err(AttackError::Misbehaved(format!("{name} was given")));
+        }
+        story.push(format!("{name}: an error after {:.1} s", began.elapsed().as_secs_f64()));
+    }
+    Ok(story.join(", "))
+}
+
 /// A frame longer than a query may be, all of it sent.
 pub(super) fn large_frame(ground: &Ground) -> Result<String, AttackError> {
     let mut connection = Connection::open(ground.address, "admin", "")?;

@@ -4,7 +4,7 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("main", &["cli"]),
     ("cli", &["server", "config", "shutdown", "limits", "log_lines"]),
     (
@@ -44,6 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "auth",
             "limits",
             "log_lines",
+            "memory",
             "meter",
             "bell",
         ],
@@ -58,6 +59,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("geo", &["datum"]),
     ("datum", &["limits"]),
     ("log_lines", &["limits", "bell"]),
+    ("memory", &[]),
     ("meter", &[]),
     ("bell", &[]),
     ("limits", &[]),

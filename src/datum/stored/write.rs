@@ -11,7 +11,7 @@ use super::{
     DOCUMENT_DEPTH, ESCAPED, FORM, HEADER_BYTES, STORAGE_VALUE_BYTES, StoredError, StoredObject,
     WIDE,
 };
-use crate::datum::{Datum, Object, write_json};
+use crate::datum::{Datum, Object, write_json_within};
 
 /// What each thread keeps at most of what it writes documents into.
 const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
@@ -25,7 +25,7 @@ thread_local! {
 pub type FieldChange = (Arc<str>, Option<Datum>);
 
 pub(super) fn encode(object: &Object) -> Result<StoredObject, StoredError> {
-    check_levels(object, DOCUMENT_DEPTH)?;
+    check_levels(object, DOCUMENT_DEPTH, &mut 0)?;
     let mut form = Form::new(object.len());
     for (name, value) in object.iter() {
         form.put(name, value);
@@ -54,7 +54,8 @@ impl StoredObject {
     pub(in crate::datum) fn merged(&self, changes: &[FieldChange]) -> Result<Self, StoredError> {
         let levels = DOCUMENT_DEPTH - 1;
         let mut values = changes.iter().filter_map(|(_, value)| value.as_ref());
-        values.try_for_each(|value| check_storable(value, levels))?;
+        let mut parts = 0;
+        values.try_for_each(|value| check_storable(value, levels, &mut parts))?;
         let steps = self.steps(changes)?;
         let mut form = Form::new(steps.len());
         form.escaped = self.is_escaped();
@@ -121,7 +122,7 @@ impl Form {
 
     fn put(&mut self, name: &str, value: &Datum) {
         self.name(name);
-        write_json(value, &mut self.bytes);
+        write_json_within(value, &mut self.bytes, 2 * STORAGE_VALUE_BYTES);
     }
 
     fn name(&mut self, name: &str) {
@@ -187,23 +188,28 @@ impl Form {
     }
 }
 
-/// Refuses minval and maxval, and what is nested deeper than `levels`.
-fn check_storable(value: &Datum, levels: usize) -> Result<(), StoredError> {
+/// Refuses minval and maxval, what is nested deeper than `levels`, and what has so many parts, in all, that it is too
+/// long however it is written.
+fn check_storable(value: &Datum, levels: usize, parts: &mut usize) -> Result<(), StoredError> {
+    *parts += 1;
+    if *parts > STORAGE_VALUE_BYTES {
+        return Err(StoredError::TooLong { length: *parts, limit: STORAGE_VALUE_BYTES });
+    }
     match value {
         Datum::MinVal | Datum::MaxVal => Err(StoredError::Extreme),
         Datum::Array(elements) => {
             let below =
                 levels.checked_sub(1).ok_or(StoredError::TooDeep { limit: DOCUMENT_DEPTH })?;
-            elements.iter().try_for_each(|element| check_storable(element, below))
+            elements.iter().try_for_each(|element| check_storable(element, below, parts))
         }
-        Datum::Object(object) => check_levels(object, levels),
+        Datum::Object(object) => check_levels(object, levels, parts),
         Datum::Null | Datum::Bool(_) | Datum::Number(_) | Datum::String(_) | Datum::Binary(_) => {
             Ok(())
         }
     }
 }
 
-fn check_levels(object: &Object, levels: usize) -> Result<(), StoredError> {
+fn check_levels(object: &Object, levels: usize, parts: &mut usize) -> Result<(), StoredError> {
     let below = levels.checked_sub(1).ok_or(StoredError::TooDeep { limit: DOCUMENT_DEPTH })?;
-    object.iter().try_for_each(|(_, value)| check_storable(value, below))
+    object.iter().try_for_each(|(_, value)| check_storable(value, below, parts))
 }

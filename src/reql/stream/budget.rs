@@ -22,7 +22,7 @@ impl Budget {
 
     /// Takes a row off.
     pub fn take(&mut self, row: &Datum) {
-        self.take_sized(row.approximate_size());
+        self.take_sized(row.size_up_to(self.bytes));
     }
 
     /// Takes a row off that is known to be so many bytes as JSON.

@@ -12,6 +12,7 @@ use crate::log_lines::LogLines;
 use crate::reql::context::Context;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
+use crate::reql::memory::MemoryBounds;
 use crate::reql::terms::catalog_error;
 
 use super::db_config::is_uuid;
@@ -25,6 +26,8 @@ pub struct ServerFacts {
     pub id: String,
     /// Bytes of memory for the engine where none are set.
     pub automatic_cache_bytes: u64,
+    /// What queries may take of memory.
+    pub memory: MemoryBounds,
     /// The port for drivers.
     pub driver_port: u16,
     /// The port for HTTP, unless it is off.

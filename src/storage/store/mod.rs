@@ -250,6 +250,11 @@ impl Engine for SlabEngine {
         Some(self.shared.pages.slab.tree_bytes(tree.0))
     }
 
+    fn cached_bytes(&self) -> u64 {
+        let numbers = self.numbers();
+        numbers.cache_bytes + numbers.dirty_bytes
+    }
+
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
         let view = self.shared.read_state().view.clone();
         Ok(Arc::new(SlabSnapshot::new(view, Arc::clone(&self.shared))))

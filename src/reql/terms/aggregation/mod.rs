@@ -9,7 +9,7 @@ mod group;
 mod reduce;
 mod sums;
 
-use crate::datum::Datum;
+use crate::datum::{Datum, Misfit};
 use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
@@ -58,14 +58,20 @@ impl DepthWatch {
     /// Call it with the value after each step.
     fn step(&mut self, value: &Datum) -> Result<()> {
         self.steps = self.steps.wrapping_add(1);
-        if !self.steps.is_multiple_of(limits::CARRIED_STEPS)
-            || !value.is_deeper_than(limits::CARRIED_DEPTH)
-        {
+        if !self.steps.is_multiple_of(limits::CARRIED_STEPS) {
             return Ok(());
         }
-        Err(Error::resource_limit(format!(
-            "Value over nesting limit `{}`: each step adds levels to what the last one gave.",
-            limits::CARRIED_DEPTH
-        )))
+        value.fits(limits::CARRIED_DEPTH, limits::CARRIED_PARTS).map_err(|misfit| {
+            Error::resource_limit(match misfit {
+                Misfit::TooDeep => format!(
+                    "Value over nesting limit `{}`: each step adds levels to what the last one gave.",
+                    limits::CARRIED_DEPTH
+                ),
+                Misfit::TooLarge => format!(
+                    "Value over size limit `{}`: each step adds parts to what the last one gave.",
+                    limits::CARRIED_PARTS
+                ),
+            })
+        })
     }
 }

@@ -167,10 +167,7 @@ fn value(env: &Env, datum: &Datum, end: Type) -> Result<Option<Datum>> {
     let made = match (datum, end) {
         (Datum::Binary(bytes), DatumType::String) => text_of(bytes)?,
         (Datum::String(text), DatumType::Binary) => Datum::Binary(text.as_bytes().into()),
-        (_, DatumType::String) => {
-            datum.check_json()?;
-            Datum::from(datum.to_json())
-        }
+        (_, DatumType::String) => super::json_text(env, datum)?,
         (Datum::Object(object), DatumType::Array) => {
             env.check_array_size(object.len())?;
             let pair = |(name, value): (&std::sync::Arc<str>, &Datum)| {

@@ -108,8 +108,7 @@ pub static TO_JSON_STRING: TermSpec = TermSpec::pure(
     Arity::exactly(1),
     |args| {
         let datum = args.datum(0)?;
-        datum.check_json()?;
-        args.value(Datum::from(datum.to_json()))
+        args.value(super::json_text(args.env, &datum)?)
     },
 );
 

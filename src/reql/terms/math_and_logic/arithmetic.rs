@@ -33,11 +33,13 @@ fn add(env: &Env, left: Datum, right: Datum) -> Result<Datum> {
         }
         (Datum::String(left), right) => {
             let right = right.as_str()?;
+            env.reserve(left.len() + right.len())?;
             Ok(Datum::from([left.as_ref(), right.as_ref()].concat()))
         }
         (Datum::Array(left), right) => {
             let right = right.as_array()?;
             env.check_array_size(left.len() + right.len())?;
+            env.reserve((left.len() + right.len()) * size_of::<Datum>())?;
             Ok(Datum::array(left.iter().chain(right.iter()).cloned().collect()))
         }
         (left, right) => Ok(Datum::number(left.as_number()? + right.as_number()?)?),
@@ -62,8 +64,10 @@ fn repeat(env: &Env, values: &[Datum], times: &Datum) -> Result<Datum> {
     let times = times.as_integer()?;
     let times = usize::try_from(times)
         .map_err(|_| Error::logic("Cannot multiply an ARRAY by a negative number."))?;
-    env.check_array_size(values.len().saturating_mul(times))?;
-    let mut out = Vec::with_capacity(values.len().saturating_mul(times));
+    let len = values.len().saturating_mul(times);
+    env.check_array_size(len)?;
+    env.reserve(len.saturating_mul(size_of::<Datum>()))?;
+    let mut out = Vec::with_capacity(len);
     for _ in 0..times {
         out.extend_from_slice(values);
     }

@@ -1,0 +1,161 @@
+//! What queries may take of memory: one of them, and all together. A value may double with each step of a query, so that
+//! what a query holds is watched while it is evaluated. Knows counters and bounds; not what is held.
+
+use std::cell::Cell;
+
+use crate::limits;
+use crate::memory::{resident, taken_by_thread};
+use crate::storage::Engine;
+
+/// Bounds on what queries hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBounds {
+    /// Bytes of one query.
+    pub one: u64,
+    /// Bytes of the machine that may be in use.
+    machine: u64,
+}
+
+impl MemoryBounds {
+    /// Those of a server that may count on `machine` bytes; `one` when the operator has said how much a query may take.
+    pub fn of(machine: u64, one: Option<u64>) -> MemoryBounds {
+        let part = machine / limits::QUERY_MACHINE_PART;
+        let one = one.unwrap_or_else(|| part.max(limits::QUERY_BYTES.min(machine / 4)));
+        MemoryBounds { one, machine: machine - part }
+    }
+
+    /// Bytes of all queries beside a cache of so many bytes.
+    fn all(self, cache: u64) -> u64 {
+        self.machine.saturating_sub(cache).max(self.one)
+    }
+
+    /// Which bound is passed by a query that holds `held` bytes, in a process that has `outside` bytes beside its
+    /// cache, which may have `cache` bytes. What a thread has taken may be in the cache: it counts only as far as it can be elsewhere.
+    fn passed(self, held: u64, outside: u64, cache: u64) -> Option<Passed> {
+        if held.min(outside) > self.one {
+            return Some(Passed::One(self.one));
+        }
+        let all = self.all(cache);
+        (outside > all).then_some(Passed::All(all))
+    }
+}
+
+/// A bound that a query has passed, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Its own.
+    One(u64),
+    /// That of all queries together.
+    All(u64),
+}
+
+impl Passed {
+    /// What the client is told.
+    pub fn message(self) -> String {
+        let megabytes = |bytes: u64| bytes / (1024 * 1024);
+        match self {
+            Passed::One(bytes) => {
+                format!("The query takes more than {} MB of memory.", megabytes(bytes))
+            }
+            Passed::All(bytes) => {
+                format!("All queries together take more than {} MB of memory.", megabytes(bytes))
+            }
+        }
+    }
+}
+
+/// What an evaluation has taken since it began. It stays on one thread while it is evaluated. A cursor keeps one, so it
+/// is small: it counts in blocks.
+#[derive(Debug, Default)]
+pub struct MemoryMeter {
+    /// The thread's counter when it began, in blocks, modulo 2^32.
+    base: Cell<u32>,
+    /// The blocks it may hold before it is looked at closely.
+    look_at: Cell<u32>,
+}
+
+const BLOCK_BYTES: u64 = 64 * 1024;
+
+impl MemoryMeter {
+    /// An evaluation begins on this thread.
+    pub fn begin(&self) {
+        self.base.set(blocks_of_thread());
+        self.look_at.set(blocks(limits::QUERY_LOOK_BYTES));
+    }
+
+    /// Whether it has taken so much that a look is due. `checks` counts how often it was asked.
+    pub fn is_due(&self, checks: u32) -> bool {
+        let held = self.held();
+        held > self.look_at.get()
+            || (held > blocks(limits::QUERY_BYTES_MIN)
+                && checks.is_multiple_of(limits::MEMORY_LOOK_INTERVAL))
+    }
+
+    /// Looks at the process, which is about to take `wanted` bytes more.
+    pub fn look(&self, bounds: MemoryBounds, wanted: u64, engine: &dyn Engine) -> Option<Passed> {
+        let held = u64::from(self.held()) * BLOCK_BYTES + wanted;
+        self.look_at.set(blocks(held + limits::QUERY_LOOK_BYTES));
+        let outside = resident()?.saturating_sub(engine.cached_bytes()).saturating_add(wanted);
+        bounds.passed(held, outside, engine.memory_bytes().unwrap_or(0))
+    }
+
+    /// What it has taken, in blocks. Less than nothing is nothing: it may have given back what another thread took.
+    fn held(&self) -> u32 {
+        let held = blocks_of_thread().wrapping_sub(self.base.get());
+        if i32::try_from(held).is_ok() { held } else { 0 }
+    }
+}
+
+fn blocks(bytes: u64) -> u32 {
+    u32::try_from(bytes / BLOCK_BYTES).unwrap_or(u32::MAX)
+}
+
+/// The thread's counter; only differences mean something, so its upper bits do not.
+fn blocks_of_thread() -> u32 {
+    (taken_by_thread() / BLOCK_BYTES) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::memory::MemoryEngine;
+
+    const MB: u64 = 1 << 20;
+    const BOUNDS: MemoryBounds = MemoryBounds { one: 100 * MB, machine: 500 * MB };
+    const CACHE: u64 = 200 * MB;
+
+    #[test]
+    fn bounds_are_parts_of_the_machine() {
+        let gb = 1024 * MB;
+        let all = |bounds: MemoryBounds, cache| (bounds.one, bounds.all(cache));
+        assert_eq!(all(MemoryBounds::of(24 * gb, None), 6 * gb), (3 * gb, 15 * gb));
+        assert_eq!(all(MemoryBounds::of(4 * gb, None), gb), (gb, 2 * gb + gb / 2));
+        let most_is_cache = MemoryBounds::of(4 * gb, Some(128 * MB));
+        assert_eq!(all(most_is_cache, 4 * gb), (128 * MB, 128 * MB));
+    }
+
+    #[test]
+    fn a_query_is_told_which_bound_it_passed() {
+        let passed = |held, outside| BOUNDS.passed(held * MB, outside * MB, CACHE);
+        assert_eq!(passed(100, 300), None);
+        assert_eq!(passed(101, 101), Some(Passed::One(100 * MB)));
+        assert_eq!(passed(40, 301), Some(Passed::All(300 * MB)));
+        let message = Passed::One(100 * MB).message();
+        assert_eq!(message, "The query takes more than 100 MB of memory.");
+    }
+
+    #[test]
+    fn what_a_scan_brought_into_the_cache_is_not_the_querys() {
+        assert_eq!(BOUNDS.passed(5_000 * MB, 20 * MB, CACHE), None);
+    }
+
+    #[test]
+    fn what_is_wanted_counts_before_it_is_taken() {
+        let (meter, engine) = (MemoryMeter::default(), MemoryEngine::new());
+        meter.begin();
+        assert!(!meter.is_due(1));
+        let wide = MemoryBounds { machine: u64::MAX, ..BOUNDS };
+        assert_eq!(meter.look(wide, MB, &engine), None);
+        assert_eq!(meter.look(wide, 101 * MB, &engine), Some(Passed::One(100 * MB)));
+    }
+}
