@@ -103,7 +103,7 @@ fn with(value: &[u8], last: u8) -> Bytes {
 }
 
 /// A range of values of an index.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct IndexRange {
     left: Bound<Datum>,
     right: Bound<Datum>,

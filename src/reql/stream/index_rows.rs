@@ -35,13 +35,22 @@ pub struct IndexRows {
     row: IndexRow,
     /// Rows that are read before the first is given.
     few: Option<Few>,
-    ranges: std::vec::IntoIter<IndexRange>,
+    ranges: std::vec::IntoIter<Wanted>,
     /// The range that is being read.
-    scan: Option<(IndexRange, IndexScan)>,
+    scan: Option<(Wanted, IndexScan)>,
+    /// A row that was read and comes again so many times.
+    again: Option<(IndexedDocument, u64)>,
     /// One document ahead, so that the end is known with the last row.
     next: Option<IndexedDocument>,
-    /// Documents of the current range that were given or passed over.
+    /// Rows of the current range that were given or passed over.
     passed: u64,
+}
+
+/// A range, and how many times each of its rows comes: one after another, as in RethinkDB.
+#[derive(Debug, Clone)]
+struct Wanted {
+    range: IndexRange,
+    copies: u64,
 }
 
 /// Rows without an order.
@@ -53,7 +62,8 @@ enum Few {
 }
 
 impl IndexRows {
-    /// Begins to read at the last commit point: in this order, or in none.
+    /// Begins to read at the last commit point: in this order, or in none. Rows of ranges that are the same, and side by
+    /// side, come as often as there are such ranges.
     pub fn open(
         env: &Env,
         table: &TableRef,
@@ -62,6 +72,13 @@ impl IndexRows {
         order: Option<Direction>,
         row: IndexRow,
     ) -> Result<Self> {
+        let mut wanted: Vec<Wanted> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            match wanted.last_mut() {
+                Some(last) if last.range == range => last.copies += 1,
+                _ => wanted.push(Wanted { range, copies: 1 }),
+            }
+        }
         let mut stream = IndexRows {
             table: table.clone(),
             index: Arc::clone(index),
@@ -69,8 +86,9 @@ impl IndexRows {
             direction: order.unwrap_or(Direction::Forward),
             row,
             few: None,
-            ranges: ranges.into_iter(),
+            ranges: wanted.into_iter(),
             scan: None,
+            again: None,
             next: None,
             passed: 0,
         };
@@ -112,26 +130,36 @@ impl IndexRows {
         if self.few.is_none() {
             self.ranges = ranges;
             self.scan = None;
+            self.again = None;
             self.next = self.read(env)?;
         }
         Ok(())
     }
 
     fn read(&mut self, env: &Env) -> Result<Option<IndexedDocument>> {
+        if let Some((found, times)) = self.again.take() {
+            if times > 1 {
+                self.again = Some((found.clone(), times - 1));
+            }
+            return Ok(Some(found));
+        }
         loop {
-            if let Some((_, scan)) = &mut self.scan {
+            if let Some((wanted, scan)) = &mut self.scan {
                 scan.set_mode(env.read_mode());
                 let found = scan.next().map_err(|error| env.table_error(&self.table, error))?;
-                if found.is_some() {
-                    return Ok(found);
+                if let Some(found) = found {
+                    if wanted.copies > 1 {
+                        self.again = Some((found.clone(), wanted.copies - 1));
+                    }
+                    return Ok(Some(found));
                 }
             }
-            let Some(range) = self.ranges.next() else { return Ok(None) };
+            let Some(wanted) = self.ranges.next() else { return Ok(None) };
             let scan = self
                 .reader
-                .scan_index(&self.index, &range, self.direction)
+                .scan_index(&self.index, &wanted.range, self.direction)
                 .map_err(|error| env.table_error(&self.table, error))?;
-            self.scan = Some((range, scan));
+            self.scan = Some((wanted, scan));
             self.passed = 0;
         }
     }
@@ -187,7 +215,8 @@ impl Stream for IndexRows {
         while passed < rows && self.next.take().is_some() {
             passed += 1;
             self.passed += 1;
-            if let Some((_, scan)) = &mut self.scan {
+            // Rows that come several times are passed one by one.
+            if let Some((Wanted { copies: 1, .. }, scan)) = &mut self.scan {
                 scan.set_mode(env.read_mode());
                 let skipped = scan
                     .skip(rows - passed)
@@ -219,17 +248,18 @@ impl Stream for IndexRows {
 impl IndexRows {
     /// How many rows have not been read, if that is known without reading them.
     fn left(&self, env: &Env) -> Result<Option<u64>> {
-        let count = |range: &IndexRange| {
+        let count = |Wanted { range, copies }: &Wanted| -> Result<Option<u64>> {
             let counted = self.reader.count_index(&self.index, range);
-            counted.map_err(|error| env.table_error(&self.table, error))
+            let counted = counted.map_err(|error| env.table_error(&self.table, error))?;
+            Ok(counted.map(|counted| counted.saturating_mul(*copies)))
         };
         let mut all = 0;
-        if let Some((range, _)) = &self.scan {
-            let Some(counted) = count(range)? else { return Ok(None) };
+        if let Some((wanted, _)) = &self.scan {
+            let Some(counted) = count(wanted)? else { return Ok(None) };
             all += counted.saturating_sub(self.passed);
         }
-        for range in self.ranges.as_slice() {
-            let Some(counted) = count(range)? else { return Ok(None) };
+        for wanted in self.ranges.as_slice() {
+            let Some(counted) = count(wanted)? else { return Ok(None) };
             all += counted;
         }
         Ok(Some(all))

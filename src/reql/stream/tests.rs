@@ -102,6 +102,20 @@ fn keys_are_looked_for_in_their_order() {
 }
 
 #[test]
+fn a_key_that_comes_twice_gives_each_of_its_documents_twice_at_once() {
+    let server = with_rows(30);
+    let of = |key: &str| format!(r#"[78,[{TABLE},{key}],{{"index":"rest"}}]"#);
+    let gathered = |key: &str| keys(&server, &format!(r#"[51,[{},"array"]]"#, of(key)), "{}");
+    let (once, thrice) = (gathered("1"), gathered("1,1,1"));
+    let once: Vec<&Value> = once.as_array().unwrap().iter().collect();
+    let runs: Vec<&Value> = once.iter().flat_map(|key| [*key; 3]).collect();
+    assert_eq!(thrice.as_array().unwrap().iter().collect::<Vec<_>>(), runs);
+    check(&server, &format!("[43,[{}]]", of("1,2,1")), 30);
+    check(&server, &format!("[43,[[70,[{},7]]]]", of("1,2,1")), 23);
+    check(&server, &format!("[45,[[51,[{},\"array\"]],3]]", of("1,1")), once[1]);
+}
+
+#[test]
 fn a_join_pairs_the_documents_of_a_batch_from_the_last() {
     let server = with_rows(30);
     let join = |options: &str| {
