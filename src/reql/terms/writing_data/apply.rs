@@ -100,7 +100,8 @@ impl<'a> Writer<'a> {
         };
         let hooked = |at: usize, old: &Datum| match replacer(at, old)? {
             Some(new) => hook.apply(self.env, old, new).map(Some),
-            None => Ok(None),
+            // Also what is skipped is shown to the hook, as nothing that stays nothing.
+            None => hook.apply(self.env, old, Datum::Null).map(|_| None),
         };
         write_keys(self.env, &self.table, keys, self.durability, &hooked, summary)
     }

@@ -84,6 +84,24 @@ fn null_changes_nothing() {
 }
 
 #[test]
+fn a_hook_sees_what_is_skipped_too() {
+    let server = with_rows();
+    server.succeed(&format!("[189,[{TABLE},[69,[[2,[1,2,3]],[35,[[10,[3]],{{\"k\":1}}]]]]]]"));
+    let error = "Error in write hook: Cannot perform merge on a non-object non-sequence `null`.";
+    for write in [format!("53,[[16,[{TABLE},9]],{{\"n\":21}}]"), format!("54,[[16,[{TABLE},9]]]")] {
+        server.check(&format!("[170,[[{write}],\"first_error\"]]"), &format!("\"{error}\""));
+    }
+    let key = r#"[12,[[51,[[170,[[10,[1]],"primary_key"]],"string"]]]]"#;
+    server.succeed(&format!("[189,[{TABLE},[69,[[2,[1,2,3]],{key}]]]]"));
+    for (id, shown) in [(1, "1"), (9, "null")] {
+        server.check(
+            &format!("[170,[[54,[[16,[{TABLE},{id}]]]],\"first_error\"]]"),
+            &format!("\"Error in write hook: {shown}\""),
+        );
+    }
+}
+
+#[test]
 fn a_document_keeps_its_key() {
     let server = with_rows();
     server.check(

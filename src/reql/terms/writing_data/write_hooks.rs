@@ -139,10 +139,8 @@ impl Hook {
     /// What is to be written instead of `new` where `old` is.
     pub fn apply(&self, env: &Env, old: &Datum, new: Datum) -> Result<Datum> {
         let keyed = if matches!(new, Datum::Null) { old } else { &new };
-        let mut context = vec![("timestamp", self.now.clone())];
-        if let Some(key) = keyed.get(&self.primary_key) {
-            context.push(("primary_key", key.clone()));
-        }
+        let key = keyed.get(&self.primary_key).cloned().unwrap_or(Datum::Null);
+        let context = [("primary_key", key), ("timestamp", self.now.clone())];
         let arguments = [Datum::object(context), old.clone(), new];
         let called = self.func.call_datum(env, &arguments);
         let written = called.map_err(|error| error.prefixed("Error in write hook: "))?;
