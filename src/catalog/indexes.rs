@@ -149,6 +149,8 @@ impl Catalog {
         table: TableId,
         plan: Plan<'_>,
     ) -> Result<Changed<Arc<TableEntry>>, CatalogError> {
+        let open = Arc::clone(&found(&self.state(), table)?.0.table);
+        let _only_change = open.change_indexes();
         let changed = self.change(|state, batch| {
             let (found, place) = found(state, table)?;
             let mut changed = TableEntry::clone(found);
@@ -158,7 +160,7 @@ impl Catalog {
             Ok((state.with_table(Arc::clone(&changed)), (changed, Arc::clone(found))))
         })?;
         let (after, before) = changed.value;
-        // Writers that still keep up an index that is gone find its tree missing, and look again.
+        // Writers that still keep up an index that is gone find its tree missing, and look again once this is done.
         after.table.set_indexes(after.open_indexes());
         for entry in before.indexes.values() {
             if !after.indexes.values().any(|kept| kept.index.id() == entry.index.id()) {
@@ -272,6 +274,12 @@ fn found(state: &CatalogState, table: TableId) -> Result<(&Arc<TableEntry>, Stri
 impl TableEntry {
     fn open_indexes(&self) -> Vec<Arc<Index>> {
         self.indexes.values().map(|entry| Arc::clone(&entry.index)).collect()
+    }
+
+    /// The name of the index that is kept in a tree.
+    pub fn index_in(&self, tree: TreeId) -> Option<&str> {
+        let mut entries = self.indexes.iter();
+        entries.find(|(_, entry)| entry.index.tree() == tree).map(|(name, _)| name.as_str())
     }
 
     pub(super) fn index_records(&self) -> Vec<IndexRecord> {

@@ -314,6 +314,30 @@ fn indexes_are_made_built_renamed_and_dropped() {
 }
 
 #[test]
+fn writers_keep_up_the_indexes_that_several_have_made_and_dropped() {
+    let catalog = catalog();
+    let entry = create_table(&catalog, "test", "t");
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c"] {
+            let (catalog, table) = (&catalog, entry.id);
+            scope.spawn(move || {
+                for _ in 0..30 {
+                    catalog.create_index(table, name, &by_field("id")).unwrap();
+                    catalog.drop_index(table, name).unwrap();
+                }
+                catalog.create_index(table, name, &by_field("id")).unwrap();
+            });
+        }
+        scope.spawn(|| (0..300).for_each(|id| insert(&entry, f64::from(id))));
+    });
+    insert(&entry, 300.0);
+    for name in ["a", "b", "c"] {
+        let index = wait_until_built(&catalog, entry.id, name);
+        assert_eq!(found(&catalog, entry.id, &index), 301, "{name}");
+    }
+}
+
+#[test]
 fn indexes_of_a_catalog_opened_again_are_there_and_built_to_the_end() {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
     let first = open(engine.clone());

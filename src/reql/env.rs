@@ -281,7 +281,11 @@ impl Env {
             TableError::Storage(StorageError::NotResident) => {
                 Error::new(ErrorKind::NotResident, "The answer is not in memory.")
             }
-            TableError::Storage(StorageError::NoSuchTree { .. }) => {
+            TableError::Storage(StorageError::NoSuchTree(tree)) if tree != table.table.tree() => {
+                // It was dropped since the query found it.
+                table.index_not_found(table.entry.index_in(tree).unwrap_or_default())
+            }
+            TableError::Storage(StorageError::NoSuchTree(_)) => {
                 Error::op_failed(format!("Table `{}.{}` does not exist.", table.db, table.name()))
             }
             TableError::Contended { .. } => {

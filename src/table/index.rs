@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -209,12 +209,24 @@ impl Table {
     /// The indexes that writers keep up.
     pub(super) fn indexes(&self) -> Arc<[Arc<Index>]> {
         // The lock is held only while the pointer is cloned or exchanged, so it cannot be left in between.
-        Arc::clone(&self.indexes.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Arc::clone(&self.indexes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps others from changing the indexes of this table. To be held from before the commit that makes or drops one
+    /// until [`Table::set_indexes`] has told the writers: a writer whose index is gone waits for that, and of two such
+    /// changes the later one is told last.
+    pub fn change_indexes(&self) -> MutexGuard<'_, ()> {
+        self.index_change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody is between the commit of such a change and telling of it.
+    pub(super) fn knows_its_indexes(&self) -> bool {
+        !matches!(self.index_change.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Has writers keep up these indexes and no others from now on.
     pub fn set_indexes(&self, indexes: Vec<Arc<Index>>) {
-        let mut held = self.indexes.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
         *held = indexes.into();
     }
 

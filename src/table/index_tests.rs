@@ -231,6 +231,34 @@ fn a_write_goes_on_when_an_index_is_dropped_and_its_building_ends() {
 }
 
 #[test]
+fn a_writer_whose_index_was_dropped_waits_until_it_is_told() {
+    let table = new_table();
+    let index = new_index(&table, "v", false);
+    table.set_indexes(vec![index.clone()]);
+    let changing = table.change_indexes();
+    let mut batch = WriteBatch::new(SOFT);
+    batch.drop_tree(index.tree());
+    table.engine.apply(batch).unwrap();
+    let value = Datum::object([("id", Datum::Number(1.0)), ("v", Datum::Number(2.0))]);
+    let put = |_: Option<&Document>| {
+        Ok::<_, Infallible>(Decision::Put(Document::encode(&value).unwrap()))
+    };
+    let refused = table.write_one(&key(1), SOFT, ReadMode::CachedOnly, put);
+    assert!(matches!(
+        refused,
+        Err(WriteError::Table(TableError::Storage(StorageError::NotResident)))
+    ));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| table.write_one(&key(1), SOFT, WAIT, put));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(!writer.is_finished());
+        table.set_indexes(Vec::new());
+        drop(changing);
+        assert!(writer.join().unwrap().unwrap().commit.is_some());
+    });
+}
+
+#[test]
 fn an_entry_that_leads_nowhere_is_an_error() {
     let table = new_table();
     let index = new_index(&table, "v", false);

@@ -21,7 +21,7 @@ mod index_tests;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use uuid::Uuid;
 
@@ -91,6 +91,8 @@ pub struct Table {
     locks: KeyLocks,
     changes: ChangeOrder,
     indexes: RwLock<Arc<[Arc<Index>]>>,
+    /// Held while an index is made, renamed or dropped: see [`Table::change_indexes`].
+    index_change: Mutex<()>,
     counts: TableCounts,
 }
 
@@ -122,13 +124,18 @@ impl Table {
         let changes = ChangeOrder::new(sink);
         let (primary_key, locks) = (primary_key.into(), KeyLocks::new());
         let indexes = RwLock::new(Arc::from([]));
-        let counts = TableCounts::default();
-        Self { id, primary_key, tree, engine, locks, changes, indexes, counts }
+        let (index_change, counts) = (Mutex::new(()), TableCounts::default());
+        Self { id, primary_key, tree, engine, locks, changes, indexes, index_change, counts }
     }
 
     /// The table's identity.
     pub fn id(&self) -> TableId {
         self.id
+    }
+
+    /// The tree that its documents are in.
+    pub fn tree(&self) -> TreeId {
+        self.tree
     }
 
     /// The name of the field that holds the primary key.

@@ -157,7 +157,7 @@ impl<'a> Job<'a> {
                 Ok(()) => attempts = 0,
                 Err(error) if self.is_to_be_repeated(&error) && attempts + 1 < WRITE_ATTEMPTS => {
                     attempts += 1;
-                    self.indexes = self.table.indexes();
+                    self.look_at_indexes()?;
                     self.done.truncate(before.0);
                     self.repeated = before.1;
                     snapshot = self.table.engine.snapshot()?;
@@ -169,6 +169,17 @@ impl<'a> Job<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(())
+    }
+
+    /// Which indexes there are now, once nobody is about to tell.
+    fn look_at_indexes(&mut self) -> Result<(), StorageError> {
+        let may_wait = self.mode == ReadMode::MayBlock || self.commit.is_some();
+        if !may_wait && !self.table.knows_its_indexes() {
+            return Err(StorageError::NotResident);
+        }
+        drop(self.table.change_indexes());
+        self.indexes = self.table.indexes();
         Ok(())
     }
 
