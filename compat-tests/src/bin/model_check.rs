@@ -19,7 +19,7 @@ struct Arguments {
     /// Repeats a run.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many clients there are, each with a table.
+    /// How many clients there are, each with a table; every fourth is several who share one.
     #[arg(long, default_value_t = 4)]
     clients: u64,
     /// Only the client of this number.

@@ -1,32 +1,42 @@
 //! Random writes, reads and definitions of indexes, each answer compared with that of a simple model of a table.
 //!
 //! Several clients have a table each, so that the server does several things at once and every answer is known all the
-//! same. A seed and the number of a client decide all its steps. The server may be killed now and then: then what was
-//! answered must be there, and the one step that was not is done or not, document by document. At the end the server is
-//! stopped and its directory verified, which compares every entry of every index with the documents.
+//! same; and in every fourth place a crowd has one, who write to it at the same time. A seed and the number of a client
+//! decide all its steps. Each reads a changefeed of its table besides, which must lead to the same documents. The server
+//! may be killed now and then: then what was answered must be there, and the one step that was not is done or not,
+//! document by document. At the end the server is stopped and its directory verified, which compares every entry of every
+//! index with the documents.
 //!
-//! `value.rs`, `state.rs`: values in ReQL's order, a table and its indexes. `source.rs`, `read.rs`, `write.rs`,
-//! `step.rs`: queries, and what the model makes of them. `generate.rs` chooses, `answer.rs` compares, `client.rs` goes
-//! from step to step. Nothing here knows the server's insides.
+//! `value.rs`, `shape.rs`, `state.rs`: values in ReQL's order, shapes, a table with its indexes and its write hook.
+//! `source.rs`, `read.rs`, `write.rs`, `step.rs`: queries, and what the model makes of them. `generate.rs` chooses,
+//! `answer.rs` compares, `feed.rs` follows a feed, `client.rs` goes from step to step, `crowd.rs` lets several do so.
+//! Nothing here knows the server's insides.
 
 mod answer;
 mod client;
+mod crowd;
+mod feed;
 mod generate;
 mod read;
+mod shape;
 mod source;
 mod state;
 mod step;
 mod value;
 mod write;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::client::Client;
+use self::client::{Client, Complaint};
+use self::crowd::Crowd;
 use crate::harness::{HarnessError, Server, verify_data};
 use crate::random::Random;
 
+/// Every so many of the numbers of clients is that of a crowd.
+const CROWD_EVERY: u64 = 4;
 /// Most milliseconds from a start to a kill.
 const RUN_MILLISECONDS: usize = 3_000;
 /// Every so many kills the directory is verified before the next start.
@@ -85,12 +95,53 @@ pub enum ModelError {
     NotStopped,
 }
 
+/// One who has a table alone, or those who share one.
+enum Party {
+    Alone(Box<Client>),
+    Crowd(Box<Crowd>),
+}
+
+impl Party {
+    fn new(plan: &Plan, number: u64) -> Self {
+        if (number + 1).is_multiple_of(CROWD_EVERY) {
+            return Self::Crowd(Box::new(Crowd::new(plan.seed, number, plan.kills)));
+        }
+        Self::Alone(Box::new(Client::new(plan.seed, number, plan.kills)))
+    }
+
+    fn settle(&mut self, address: SocketAddr) -> Result<(), Complaint> {
+        match self {
+            Self::Alone(client) => client.settle(address),
+            Self::Crowd(crowd) => crowd.settle(address),
+        }
+    }
+
+    fn run(
+        &mut self,
+        address: SocketAddr,
+        steps: u64,
+        until: Option<Instant>,
+    ) -> Result<(), Complaint> {
+        match self {
+            Self::Alone(client) => client.run(address, steps, until),
+            Self::Crowd(crowd) => crowd.run(address, steps, until),
+        }
+    }
+
+    fn steps(&self) -> u64 {
+        match self {
+            Self::Alone(client) => client.steps,
+            Self::Crowd(crowd) => crowd.steps(),
+        }
+    }
+}
+
 /// Lets all clients take their steps.
 pub fn run(plan: &Plan) -> Result<Tally, ModelError> {
     let mut random = Random::new(plan.seed, 0);
     let until = plan.time.map(|time| Instant::now() + time);
-    let new = |number: &u64| Client::new(plan.seed, *number, plan.kills);
-    let mut clients: Vec<Client> = plan.clients.iter().map(new).collect();
+    let new = |number: &u64| (*number, Party::new(plan, *number));
+    let mut clients: Vec<(u64, Party)> = plan.clients.iter().map(new).collect();
     let mut tally = Tally::default();
     loop {
         let mut server = start(plan)?;
@@ -122,7 +173,7 @@ pub fn run(plan: &Plan) -> Result<Tally, ModelError> {
                 // A server that was not killed ends in order.
                 let stopped = server.stop()?.is_some_and(|(status, _)| status.success());
                 verify(plan, &mut tally)?;
-                tally.steps = clients.iter().map(|client| client.steps).sum();
+                tally.steps = clients.iter().map(|(_, client)| client.steps()).sum();
                 return if stopped { Ok(tally) } else { Err(ModelError::NotStopped) };
             }
             Err(error) => {
@@ -147,14 +198,14 @@ fn start(plan: &Plan) -> Result<Server, HarnessError> {
 
 /// Lets all clients do something at once; gives the first complaint.
 fn each(
-    clients: &mut [Client],
-    work: impl Fn(&mut Client) -> Result<(), String> + Sync,
+    clients: &mut [(u64, Party)],
+    work: impl Fn(&mut Party) -> Result<(), Complaint> + Sync,
 ) -> Result<(), ModelError> {
     let outcomes: Vec<_> = thread::scope(|scope| {
         let work = &work;
         let threads: Vec<_> = clients
             .iter_mut()
-            .map(|client| scope.spawn(move || (client.number, work(client), client.steps)))
+            .map(|(number, client)| scope.spawn(move || (*number, work(client), client.steps())))
             .collect();
         threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use super::answer::Expected;
-use super::source::Source;
+use super::shape::Shape;
+use super::source::{Place, Source};
 use super::state::{Entry, Model, PRIMARY};
 use super::value::{Key, same, term};
 
@@ -15,8 +16,16 @@ pub enum Read {
     Get(Value),
     /// Rows of a source, all of them.
     Rows(Source),
+    /// Rows of a source as an array: those that come twice come side by side.
+    Gathered(Source),
+    /// So many rows of a source, whichever they are.
+    Few(Source, usize),
     /// Rows of a table or a range in the order of an index, or against it, and a part of them.
     Ordered(Source, String, bool, Part),
+    /// The rows whose shapes meet a shape.
+    Intersecting(String, Shape),
+    /// The nearest rows to a point, at most so far away in radians and at most so many.
+    Nearest(String, Shape, f64, usize),
     /// How many there are.
     Count(Source),
     /// Whether there is none.
@@ -48,42 +57,91 @@ pub enum Part {
     Slice(usize, usize),
     /// The one at a position.
     Nth(usize),
+    /// The last one.
+    Last,
+    /// Behind the first so many at most so many.
+    Page(usize, usize),
+    /// The first so many of those that have field `m`.
+    FilterLimit(usize),
     /// How many there are behind the first so many.
     CountFrom(usize),
+    /// How many there are from the first position to, and with, the second.
+    CountSlice(usize, usize),
 }
 
 impl Read {
     /// The query.
-    pub fn term(&self, table: &Value) -> Value {
+    pub fn term(&self, place: &Place) -> Value {
+        let table = &place.table();
         let by = |index: &str| json!({ "index": index });
         match self {
             Self::Get(key) => json!([16, [table, term(key)]]),
-            Self::Rows(source) => source.term(table),
+            Self::Rows(source) => source.term(place),
+            Self::Gathered(source) => json!([51, [source.term(place), "array"]]),
+            Self::Few(source, count) => json!([71, [source.term(place), count]]),
             Self::Ordered(source, index, is_descending, part) => {
                 let index = json!(index);
                 let order = if *is_descending { json!([74, [index]]) } else { index };
-                part.term(json!([41, [source.term(table)], { "index": order }]))
+                part.term(place.own(json!([41, [source.of(table)], { "index": order }])))
             }
-            Self::Count(source) => json!([43, [source.term(table)]]),
-            Self::IsEmpty(source) => json!([86, [source.term(table)]]),
+            Self::Intersecting(index, shape) => {
+                place.own(json!([166, [table, term(&shape.json())], by(index)]))
+            }
+            Self::Nearest(index, point, radians, count) => {
+                let options = json!({
+                    "index": index, "geo_system": "unit_sphere", "max_dist": radians,
+                    "max_results": count,
+                });
+                json!([168, [table, term(&point.json())], options])
+            }
+            Self::Count(source) => json!([43, [source.term(place)]]),
+            Self::IsEmpty(source) => json!([86, [source.term(place)]]),
             Self::Distinct(index) => json!([42, [table], by(index)]),
             Self::Extreme(index, false) => json!([147, [table], by(index)]),
             Self::Extreme(index, true) => json!([148, [table], by(index)]),
             Self::Groups(index) => json!([150, [[43, [[144, [table], by(index)]]]]]),
             Self::Join(index) => json!([43, [[50, [table, "b", table], by(index)]]]),
-            Self::Filter(value) => json!([43, [[39, [table, { "b": term(value) }]]]]),
+            Self::Filter(value) => {
+                json!([43, [[39, [place.own(table.clone()), { "b": term(value) }]]]])
+            }
             Self::Indexes => json!([77, [table]]),
         }
     }
 
     /// The answer.
     pub fn expected(&self, model: &Model) -> Expected {
+        let wants_shapes = matches!(self, Self::Intersecting(..) | Self::Nearest(..));
+        if self.index().is_some_and(|index| model.is_geo(index) != wants_shapes) {
+            return Expected::Error("geospatial index");
+        }
         match self {
             Self::Get(key) => {
                 let document = model.documents.get(&Key(key.clone())).cloned();
                 Expected::Value(document.unwrap_or(Value::Null))
             }
-            Self::Rows(source) => Expected::Bag(documents(source.entries(model))),
+            Self::Gathered(source @ Source::Keys(index, _)) if !model.is_multi(index) => {
+                Expected::Together(documents(source.entries(model)))
+            }
+            Self::Rows(source) | Self::Gathered(source) => {
+                Expected::Bag(documents(source.entries(model)))
+            }
+            Self::Few(source, count) => Expected::Few(documents(source.entries(model)), *count),
+            Self::Intersecting(index, shape) => {
+                let mut entries = model.entries(index);
+                entries.retain(|(value, _, _)| {
+                    Shape::of_json(&value.0).is_some_and(|found| found.intersects(shape))
+                });
+                Expected::Bag(documents(entries))
+            }
+            Self::Nearest(index, point, radians, count) => {
+                let mut rows = Vec::new();
+                for (value, _, document) in model.entries(index) {
+                    let far = Shape::of_json(&value.0).map(|found| found.distance(point));
+                    rows.extend(far.map(|far| (far, document.clone())));
+                }
+                rows.retain(|(far, _)| far <= radians);
+                Expected::Nearest(rows, *count)
+            }
             Self::Ordered(source, index, is_descending, part) => {
                 let mut entries = match source {
                     Source::All => model.entries(index),
@@ -131,8 +189,14 @@ impl Read {
             Source::All | Source::One(_) => None,
         };
         let index = match self {
-            Self::Rows(source) | Self::Count(source) | Self::IsEmpty(source) => of_source(source),
+            Self::Rows(source)
+            | Self::Gathered(source)
+            | Self::Few(source, _)
+            | Self::Count(source)
+            | Self::IsEmpty(source) => of_source(source),
             Self::Ordered(_, index, _, _)
+            | Self::Intersecting(index, _)
+            | Self::Nearest(index, _, _, _)
             | Self::Distinct(index)
             | Self::Extreme(index, _)
             | Self::Groups(index)
@@ -151,11 +215,23 @@ impl Part {
             Self::Skip(count) => json!([70, [rows, count]]),
             Self::Slice(from, to) => json!([30, [rows, from, to]]),
             Self::Nth(at) => json!([45, [rows, at]]),
+            Self::Last => json!([45, [rows, -1]]),
+            Self::Page(from, count) => json!([71, [[70, [rows, from]], count]]),
+            Self::FilterLimit(count) => {
+                let has = json!([69, [[2, [1]], [32, [[10, [1]], "m"]]]]);
+                json!([71, [[39, [rows, has]], count]])
+            }
             Self::CountFrom(count) => json!([43, [[70, [rows, count]]]]),
+            Self::CountSlice(from, to) => {
+                json!([43, [[30, [rows, from, to], { "right_bound": "closed" }]]])
+            }
         }
     }
 
     fn expected(self, mut rows: Vec<Value>) -> Expected {
+        if let Self::FilterLimit(_) = self {
+            rows.retain(|row| row.get("m").is_some_and(|m| !m.is_null()));
+        }
         let length = rows.len();
         let mut part = |from: usize, to: usize| -> Vec<Value> {
             let to = to.min(length);
@@ -163,12 +239,20 @@ impl Part {
         };
         Expected::Rows(match self {
             Self::All => part(0, length),
-            Self::Limit(count) => part(0, count),
+            Self::Limit(count) | Self::FilterLimit(count) => part(0, count),
             Self::Skip(count) => part(count, length),
             Self::Slice(from, to) => part(from, to),
             Self::Nth(at) => {
                 let found = part(at, at + 1).pop();
                 return found.map_or(Expected::Error("Index out of bounds"), Expected::Value);
+            }
+            Self::Last => {
+                let last = rows.pop();
+                return last.map_or(Expected::Error("Index out of bounds"), Expected::Value);
+            }
+            Self::Page(from, count) => part(from, from + count),
+            Self::CountSlice(from, to) => {
+                return Expected::Value(json!(part(from, to + 1).len()));
             }
             Self::CountFrom(count) => {
                 return Expected::Value(json!(length.saturating_sub(count)));
@@ -212,6 +296,10 @@ mod tests {
         assert_eq!(found(Part::Nth(4)), json!(4));
         assert!(found(Part::Nth(5)).as_str().is_some_and(|text| text.contains("out of bounds")));
         assert_eq!(found(Part::CountFrom(2)), json!(3));
+        assert_eq!(found(Part::CountSlice(1, 3)), json!(3));
+        assert_eq!(found(Part::Page(3, 9)), json!([3, 4]));
+        assert_eq!(found(Part::Last), json!(4));
+        assert_eq!(found(Part::FilterLimit(2)), json!([]));
     }
 
     #[test]

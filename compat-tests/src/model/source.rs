@@ -1,10 +1,35 @@
-//! Where rows come from: a table, keys of an index, a range of an index. As a term, and as the model has them.
+//! Where rows come from: a table that one or several write to, keys of an index, a range of an index. As a term, and as
+//! the model has them.
 //! Knows nothing of what is done with the rows.
 
 use serde_json::{Value, json};
 
 use super::state::{Entry, Model, PRIMARY};
 use super::value::{compare, term};
+
+/// A table, and who uses it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The name of the table.
+    pub name: String,
+    /// The number of the one who uses it, if there are several: its documents have it in field `w`.
+    pub owner: Option<u64>,
+}
+
+impl Place {
+    /// The query for all rows.
+    pub fn table(&self) -> Value {
+        json!([15, [[14, ["test"]], self.name]])
+    }
+
+    /// The query for those of some rows that belong to this user.
+    pub fn own(&self, rows: Value) -> Value {
+        match self.owner {
+            Some(owner) => json!([39, [rows, { "w": owner }]]),
+            None => rows,
+        }
+    }
+}
 
 /// One end of a range.
 #[derive(Clone, Debug)]
@@ -29,8 +54,16 @@ pub enum Source {
 }
 
 impl Source {
-    /// The query.
-    pub fn term(&self, table: &Value) -> Value {
+    /// The query for the rows that are the user's.
+    pub fn term(&self, place: &Place) -> Value {
+        match self {
+            Self::One(_) => self.of(&place.table()),
+            _ => place.own(self.of(&place.table())),
+        }
+    }
+
+    /// The query for the rows, whoever wrote them.
+    pub fn of(&self, table: &Value) -> Value {
         match self {
             Self::All => table.clone(),
             Self::One(key) => json!([16, [table, term(key)]]),
@@ -117,7 +150,12 @@ mod tests {
         assert_eq!(found(twice), [json!(3), json!(3)]);
         let range = Source::Range(id(), Bound::At(json!(1), false), Bound::At(json!(3), true));
         let expected = json!([182, ["t", 1, 3], { "left_bound": "open", "right_bound": "closed" }]);
-        assert_eq!(range.term(&json!("t")), expected);
+        assert_eq!(range.of(&json!("t")), expected);
+        let mut place = Place { name: "t".to_owned(), owner: None };
+        assert_eq!(Source::All.term(&place), place.table());
+        place.owner = Some(3);
+        assert_eq!(Source::All.term(&place), json!([39, [place.table(), { "w": 3 }]]));
+        assert_eq!(Source::One(json!(1)).term(&place), json!([16, [place.table(), 1]]));
         assert_eq!(found(range), [json!(2), json!(3)]);
     }
 }

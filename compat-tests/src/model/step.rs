@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::answer::Expected;
 use super::read::Read;
-use super::state::{DEFINITIONS, Index, Model};
+use super::source::Place;
+use super::state::{COUNTERS, DEFINITIONS, Hook, Index, Model};
 use super::write::Write;
 
 /// One query.
@@ -13,6 +14,8 @@ use super::write::Write;
 pub enum Step {
     /// Asks for something.
     Read(Read),
+    /// Asks an index for something that others make and drop meanwhile: it may be any of the definitions, or none.
+    ReadUncertain(Read),
     /// Writes documents.
     Write(Write),
     /// Makes an index of a definition, and does not wait until it is built.
@@ -23,6 +26,10 @@ pub enum Step {
     RenameIndex(String, String, bool),
     /// Waits until an index is built.
     WaitIndex(String),
+    /// Counts the counters up that are chosen; their documents belong to nobody.
+    Count([bool; COUNTERS]),
+    /// Sets the write hook, or takes it away.
+    SetHook(Option<Hook>),
     /// Makes the table.
     CreateTable,
     /// Drops it with all that it has.
@@ -31,16 +38,17 @@ pub enum Step {
 
 impl Step {
     /// The query.
-    pub fn term(&self, table: &str) -> Value {
-        let rows = json!([15, [[14, ["test"]], table]]);
+    pub fn term(&self, place: &Place) -> Value {
+        let (rows, table) = (place.table(), &place.name);
         match self {
-            Self::Read(read) => read.term(&rows),
-            Self::Write(write) => write.term(&rows),
+            Self::Read(read) | Self::ReadUncertain(read) => read.term(place),
+            Self::Write(write) => write.term(place),
             Self::CreateIndex(name, definition) => {
                 let definition = DEFINITIONS.get(*definition);
                 let body = definition.map_or(Value::Null, |definition| (definition.body)());
                 let multi = definition.is_some_and(|definition| definition.is_multi);
-                json!([75, [rows, name, [69, [[2, [1]], body]]], { "multi": multi }])
+                let geo = definition.is_some_and(|definition| definition.is_geo);
+                json!([75, [rows, name, [69, [[2, [1]], body]]], { "multi": multi, "geo": geo }])
             }
             Self::DropIndex(name) => json!([76, [rows, name]]),
             Self::RenameIndex(old, new, overwrite) => {
@@ -49,6 +57,15 @@ impl Step {
             Self::WaitIndex(name) => {
                 json!([33, [[140, [rows, name]], "index", "ready", "multi", "geo"]])
             }
+            Self::Count(chosen) => {
+                let mut keys = vec![rows];
+                keys.extend(chosen_counters(chosen).map(|at| json!(counter(at))));
+                let sum = json!([24, [[170, [[10, [1]], "n"]], 1]]);
+                json!([53, [[78, keys], [69, [[2, [1]], { "n": sum }]]]])
+            }
+            Self::SetHook(hook) => {
+                json!([189, [rows, hook.map_or(Value::Null, Hook::term)]])
+            }
             Self::CreateTable => json!([60, [[14, ["test"]], table]]),
             Self::DropTable => json!([61, [[14, ["test"]], table]]),
         }
@@ -56,13 +73,26 @@ impl Step {
 
     /// Whether it may change anything.
     pub fn is_change(&self) -> bool {
-        !matches!(self, Self::Read(_) | Self::WaitIndex(_))
+        !matches!(self, Self::Read(_) | Self::ReadUncertain(_) | Self::WaitIndex(_))
     }
 
     /// Does it to the model, and gives the answer.
     pub fn apply(&self, model: &mut Model) -> Expected {
         match self {
             Self::Read(read) => read.expected(model),
+            Self::ReadUncertain(read) => {
+                let mut outcomes = vec![
+                    Expected::Error("was not found on table"),
+                    Expected::Error("was accessed before its construction was finished"),
+                ];
+                let name = read.index().unwrap_or_default().to_owned();
+                for definition in 0..DEFINITIONS.len() {
+                    model.indexes.insert(name.clone(), Index { definition, is_ready: true });
+                    outcomes.push(read.expected(model));
+                }
+                model.indexes.remove(&name);
+                Expected::OneOf(outcomes)
+            }
             Self::Write(write) => write.apply(model),
             Self::CreateIndex(name, _) if model.indexes.contains_key(name) => {
                 Expected::Error("already exists on table")
@@ -88,16 +118,34 @@ impl Step {
                 }
             }
             Self::WaitIndex(name) => {
-                let multi = model.is_multi(name);
+                let (multi, geo) = (model.is_multi(name), model.is_geo(name));
                 match model.indexes.get_mut(name) {
                     Some(index) => {
                         index.is_ready = true;
                         let status =
-                            json!({ "index": name, "ready": true, "multi": multi, "geo": false });
+                            json!({ "index": name, "ready": true, "multi": multi, "geo": geo });
                         Expected::Rows(vec![status])
                     }
                     None => Expected::Error("was not found on table"),
                 }
+            }
+            Self::Count(chosen) => {
+                let count = chosen_counters(chosen).count();
+                for at in chosen_counters(chosen) {
+                    if let Some(counted) = model.counted.get_mut(at) {
+                        *counted += 1;
+                    }
+                }
+                Expected::Done(json!({ "replaced": count, "errors": 0, "unchanged": 0 }))
+            }
+            Self::SetHook(hook) => {
+                let done = match (model.hook, hook) {
+                    (None, Some(_)) => "created",
+                    (Some(_), Some(_)) => "replaced",
+                    (_, None) => "deleted",
+                };
+                model.hook = *hook;
+                Expected::Done(json!({ done: 1 }))
             }
             Self::CreateTable => {
                 *model = Model { exists: true, ..Model::default() };
@@ -109,6 +157,15 @@ impl Step {
             }
         }
     }
+}
+
+/// The key of a counter.
+pub fn counter(at: usize) -> String {
+    format!("counter {at}")
+}
+
+fn chosen_counters(chosen: &[bool; COUNTERS]) -> impl Iterator<Item = usize> {
+    chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(at, _)| at)
 }
 
 #[cfg(test)]

@@ -52,13 +52,22 @@ pub fn compare(a: &Value, b: &Value) -> Ordering {
     }
 }
 
-fn compare_objects(a: &Map<String, Value>, b: &Map<String, Value>) -> Ordering {
-    let sorted = |object: &Map<String, Value>| {
-        let mut fields: Vec<_> = object.iter().map(|(k, v)| (k.clone(), Key(v.clone()))).collect();
-        fields.sort();
-        fields
+fn compare_objects<'a>(a: &'a Map<String, Value>, b: &'a Map<String, Value>) -> Ordering {
+    let sorted = |mut names: Vec<&'a String>| {
+        names.sort();
+        names
     };
-    sorted(a).cmp(&sorted(b))
+    let (a_names, b_names) = (sorted(a.keys().collect()), sorted(b.keys().collect()));
+    let pairs = a_names.iter().zip(&b_names).map(|(a_name, b_name)| {
+        a_name.cmp(b_name).then_with(|| match (a.get(*a_name), b.get(*b_name)) {
+            (Some(a), Some(b)) => compare(a, b),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        })
+    });
+    pairs
+        .into_iter()
+        .find(|order| order.is_ne())
+        .unwrap_or_else(|| a_names.len().cmp(&b_names.len()))
 }
 
 /// Types sort by their names.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::answer::Expected;
-use super::source::Source;
-use super::state::{Model, PRIMARY};
+use super::source::{Place, Source};
+use super::state::{Model, PRIMARY, Refused};
 use super::value::{Key, is_indexable, merge, same, term};
 
 /// Something that is written, and how.
@@ -19,6 +19,8 @@ pub struct Write {
     pub changes: Changes,
     /// Whether soft durability will do.
     pub soft: bool,
+    /// Whether the write hook is left out.
+    pub ignores_hook: bool,
 }
 
 /// Something that is written.
@@ -73,7 +75,7 @@ pub enum Changes {
 
 impl Write {
     /// The query.
-    pub fn term(&self, table: &Value) -> Value {
+    pub fn term(&self, place: &Place) -> Value {
         let mut options = json!({});
         match self.changes {
             Changes::None => {}
@@ -82,6 +84,9 @@ impl Write {
         }
         if self.soft {
             options["durability"] = json!("soft");
+        }
+        if self.ignores_hook {
+            options["ignore_write_hook"] = json!(true);
         }
         match &self.what {
             What::Insert(documents, conflict) => {
@@ -95,10 +100,10 @@ impl Write {
                     [document] => term(document),
                     documents => term(&json!(documents)),
                 };
-                json!([56, [table, given], options])
+                json!([56, [place.table(), given], options])
             }
             What::Change(source, change) => {
-                let rows = source.term(table);
+                let rows = source.term(place);
                 let row = json!([10, [1]]);
                 let function = |body: Value| json!([69, [[2, [1]], body]]);
                 match change {
@@ -120,7 +125,12 @@ impl Write {
 
     /// Does it, and gives the summary.
     pub fn apply(&self, model: &mut Model) -> Expected {
-        let mut tally = Tally { asked: self.changes, counts: BTreeMap::new(), changes: Vec::new() };
+        let mut tally = Tally {
+            asked: self.changes,
+            ignores_hook: self.ignores_hook,
+            counts: BTreeMap::new(),
+            changes: Vec::new(),
+        };
         match &self.what {
             What::Insert(documents, conflict) => {
                 for document in documents {
@@ -152,9 +162,6 @@ fn counting() -> Value {
     let count = json!([24, [[92, [[170, [old, "n"]], 0]], 1]]);
     json!([69, [[2, [1, 2, 3]], [35, [[35, [old, new]], { "n": count }]]]])
 }
-
-/// A document cannot become that.
-struct Refused;
 
 impl Change {
     fn outcome(&self, key: &Key, old: Option<&Value>) -> Result<Option<Value>, Refused> {
@@ -206,12 +213,19 @@ fn insert(model: &mut Model, document: &Value, conflict: Conflict, tally: &mut T
 /// What a write has done so far.
 struct Tally {
     asked: Changes,
+    ignores_hook: bool,
     counts: BTreeMap<&'static str, u64>,
     changes: Vec<Value>,
 }
 
 impl Tally {
     fn write(&mut self, model: &mut Model, key: &Key, old: Option<Value>, new: Option<Value>) {
+        let hook = model.hook.filter(|_| !self.ignores_hook);
+        let hooked = match hook {
+            Some(hook) => hook.apply(key, old.as_ref(), new),
+            None => Ok(new),
+        };
+        let Ok(new) = hooked else { return self.refuse(old.clone(), old) };
         let name = match (&old, &new) {
             (None, None) => "skipped",
             (None, Some(_)) => "inserted",
@@ -253,10 +267,11 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::Hook;
     use super::*;
 
     fn done(model: &mut Model, what: What) -> Value {
-        let write = Write { what, changes: Changes::Some, soft: false };
+        let write = Write { what, changes: Changes::Some, soft: false, ignores_hook: false };
         match write.apply(model) {
             Expected::Written(summary) => summary,
             other => json!(format!("{other:?}")),
@@ -283,5 +298,27 @@ mod tests {
         assert_eq!(done(&mut model, What::Change(one(), Change::Null))["deleted"], 1);
         assert_eq!(done(&mut model, What::Change(one(), Change::Delete))["skipped"], 1);
         assert_eq!(done(&mut model, What::Change(one(), Change::Replace(row(5))))["inserted"], 1);
+    }
+
+    #[test]
+    fn a_hook_has_the_last_word() {
+        let mut model = Model { hook: Some(Hook::Stamp), ..Model::default() };
+        let row = |n: u64| json!({ "id": 1, "n": n });
+        let one = || Source::One(json!(1));
+        done(&mut model, What::Insert(vec![row(3)], Conflict::Error));
+        assert_eq!(done(&mut model, What::Change(one(), Change::Merge(row(3))))["replaced"], 1);
+        let stamped = json!({ "id": 1, "n": 3, "h": 2, "p": 1 });
+        assert_eq!(model.documents[&Key(json!(1))], stamped);
+        for (hook, change, outcome) in [
+            (Hook::Refuse, Change::Add, "errors"),
+            (Hook::Keep, Change::Delete, "errors"),
+            (Hook::Mark, Change::Null, "errors"),
+            (Hook::Stamp, Change::Delete, "deleted"),
+            (Hook::Keep, Change::Delete, "skipped"),
+            (Hook::Mark, Change::Add, "errors"),
+        ] {
+            model.hook = Some(hook);
+            assert_eq!(done(&mut model, What::Change(one(), change))[outcome], 1, "{hook:?}");
+        }
     }
 }
