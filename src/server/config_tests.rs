@@ -14,7 +14,7 @@ use crate::config::{RawOptions, Settings, find};
 use crate::metrics::Metrics;
 use crate::reql::system::ServerFacts;
 use crate::session::testing::{client, service_on};
-use crate::session::{AskBounds, Asked, Service, ask};
+use crate::session::{AskBounds, AskError, Asked, Service, ask};
 
 const ID: &str = "7c8ff3a1-61a5-4d55-8c87-7a3fd0ac4c0b";
 
@@ -51,7 +51,7 @@ fn open(folder: &Path, options: &[(&str, &str)]) -> Arc<Service> {
     service_on(context)
 }
 
-async fn run(service: &Arc<Service>, term: Value) -> Value {
+async fn try_run(service: &Arc<Service>, term: Value) -> Result<Value, String> {
     let body = json!([1, term, {}]).to_string();
     let Ok(Query::Start { term, optargs }) = query::parse(body.as_bytes()) else {
         panic!("{body}");
@@ -63,9 +63,19 @@ async fn run(service: &Arc<Service>, term: Value) -> Value {
         Ok(Asked::Rows { json, complete: true }) => {
             format!("[{}]", String::from_utf8(json).unwrap())
         }
+        Err(AskError::Run(failure)) => return Err(failure.message),
         other => panic!("{body}: {other:?}"),
     };
-    serde_json::from_str(&text).unwrap()
+    Ok(serde_json::from_str(&text).unwrap())
+}
+
+async fn run(service: &Arc<Service>, term: Value) -> Value {
+    try_run(service, term).await.unwrap()
+}
+
+/// The text of the error that a query ends with.
+async fn run_error(service: &Arc<Service>, term: Value) -> String {
+    try_run(service, term).await.unwrap_err()
 }
 
 fn table(name: &str) -> Value {
@@ -187,6 +197,35 @@ async fn what_is_refused_changes_nothing() {
     let answer = update(&service, json!({ "tags": [2, ["default"]] })).await;
     assert_eq!(answer["unchanged"], 1);
     assert_eq!(config(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_go_by_the_tags_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = open(folder.path(), &[]);
+    run(&service, json!([60, ["old"]])).await;
+    update(&service, json!({ "tags": [2, ["west", "fast"]] })).await;
+    let error = run_error(&service, json!([60, ["t"]])).await;
+    let none = "Can't put 1 replicas on servers with the tag `default` because there are only 0 servers with the tag \
+                `default`. It's impossible to have more replicas of the data than there are servers.";
+    assert_eq!(error, none);
+    let inserted =
+        run(&service, json!([56, [table("table_config"), { "db": "test", "name": "t" }]])).await;
+    let automatic = "Unable to automatically generate configuration for new table: ";
+    assert_eq!(inserted["first_error"], format!("{automatic}{none}"));
+    let both = json!({ "replicas": { "west": 1, "fast": 1 }, "primary_replica_tag": "west" });
+    let error = run_error(&service, json!([60, ["t"], both])).await;
+    assert_eq!(
+        error,
+        "Server tags `west` and `fast` overlap; the server `first` has both tags. The server tags used for replication \
+         settings for a given table must be non-overlapping."
+    );
+    let west = json!({ "replicas": { "west": 1 }, "primary_replica_tag": "west" });
+    let created = run(&service, json!([60, ["t"], west])).await;
+    assert_eq!(created["tables_created"], 1);
+    let west = json!({ "shards": 2, "replicas": { "west": 1 }, "primary_replica_tag": "west" });
+    let changed = run(&service, json!([176, [[15, ["old"]]], west])).await;
+    assert_eq!(changed["reconfigured"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

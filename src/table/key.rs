@@ -21,6 +21,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+use crate::datum::time::time_datum;
 use crate::datum::{
     Datum, DatumError, DatumErrorKind, GEOMETRY, TIME, number_to_text, safe_integer,
 };
@@ -59,6 +60,14 @@ impl PrimaryKey {
     pub fn as_text(&self) -> Option<&str> {
         let (first, text) = self.0.split_first()?;
         (*first == b'S').then(|| std::str::from_utf8(text).ok()).flatten()
+    }
+
+    /// The value it stands for. A time is told in UTC: keys do not hold the zone. `None` when the key is none that
+    /// [`PrimaryKey::encode`] makes.
+    pub fn value(&self) -> Option<Datum> {
+        let mut rest = &*self.0;
+        let value = decoded(&mut rest)?;
+        rest.is_empty().then_some(value)
     }
 
     /// A key that was read from a primary tree.
@@ -108,6 +117,62 @@ pub(super) fn encode_secondary(value: &Datum, most: usize) -> Result<(Vec<u8>, b
     let is_cut = key.ends_early || key.bytes.len() > most;
     key.bytes.truncate(most);
     Ok((key.bytes, is_cut))
+}
+
+/// Takes a value's form from the beginning of some bytes.
+fn decoded(rest: &mut &[u8]) -> Option<Datum> {
+    match take(rest, 1)? {
+        [b'B'] => match take(rest, 1)? {
+            [b't'] => Some(Datum::Bool(true)),
+            [b'f'] => Some(Datum::Bool(false)),
+            _ => None,
+        },
+        [b'N'] => decoded_number(rest).map(Datum::Number),
+        [b'S'] => std::str::from_utf8(take_to_end(rest)).ok().map(Datum::string),
+        [b'P'] => match rest.strip_prefix(b"TIME:") {
+            Some(after) => {
+                *rest = after;
+                time_datum(decoded_number(rest)?, "+00:00").ok()
+            }
+            None => {
+                *rest = rest.strip_prefix(b"BINARY:")?;
+                let mut bytes = take_to_end(rest).iter();
+                let mut binary = Vec::new();
+                while let Some(byte) = bytes.next() {
+                    binary.push(if *byte == 1 { bytes.next()?.checked_sub(1)? } else { *byte });
+                }
+                Some(Datum::Binary(binary.into()))
+            }
+        },
+        [b'A'] => {
+            let mut elements = Vec::new();
+            // What contains the array ends it with 00, which no element begins with.
+            while rest.first().is_some_and(|next| *next != 0) {
+                elements.push(decoded(rest)?);
+                take(rest, 1)?;
+            }
+            Some(Datum::array(elements))
+        }
+        _ => None,
+    }
+}
+
+fn decoded_number(rest: &mut &[u8]) -> Option<f64> {
+    let bits = u64::from_be_bytes(take(rest, size_of::<u64>())?.try_into().ok()?);
+    let sign = 1 << 63;
+    Some(f64::from_bits(if bits & sign == 0 { !bits } else { bits ^ sign }))
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(taken)
+}
+
+/// Takes what is before the next 00, or everything.
+fn take_to_end<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
+    take(rest, end).unwrap_or_default()
 }
 
 /// Where a value stands that is to be a key, or a part of one.
@@ -324,6 +389,20 @@ mod tests {
             compared += 1;
         }
         assert!(compared > 15_000);
+    }
+
+    #[test]
+    fn values_come_back() {
+        let mut random = Random::from_environment();
+        for _ in 0..20_000 {
+            let value = random_key(&mut random, 3);
+            let Ok(key) = PrimaryKey::encode(&value) else { continue };
+            assert_eq!(key.value(), Some(value));
+        }
+        for broken in [&b""[..], b"N1234567", b"X", b"Bx", b"A\0", b"AS", b"PTIME:1", b"\xff"] {
+            let key = PrimaryKey::from_stored(broken);
+            assert_eq!(key.value(), None, "{broken:?}");
+        }
     }
 
     #[test]

@@ -67,17 +67,14 @@ pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<D
             "The `rethinkdb.jobs` system table only allows deletions, not inserts or updates.",
         ));
     }
-    let kind = change.old.get("type").map_or_else(String::new, |kind| match kind {
-        Datum::String(kind) => kind.to_string(),
-        other => other.print(),
-    });
-    if kind != QUERY {
-        return Err(Error::op_failed(format!("Jobs of type `{kind}` cannot be interrupted.")));
-    }
-    if let Some(Datum::Array(id)) = change.old.get("id")
-        && let [_, Datum::String(id)] = id.as_slice()
+    // A key of any other form is that of no job.
+    if let Datum::Array(key) = change.key()
+        && let [Datum::String(kind), Datum::String(id)] = key.as_slice()
         && let Ok(id) = id.parse()
     {
+        if **kind != *QUERY {
+            return Err(Error::op_failed(format!("Jobs of type `{kind}` cannot be interrupted.")));
+        }
         look.context.running.end(id);
         env.note_effect();
     }

@@ -132,6 +132,12 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
+    /// The key as it is shown.
+    fn key(&self) -> Datum {
+        let row = self.new.get("id").or_else(|| self.old.get("id")).cloned();
+        row.or_else(|| self.key.value()).unwrap_or(Datum::Null)
+    }
+
     /// The key, where keys are ids. Any other is that of no row.
     fn id(&self) -> Option<Uuid> {
         self.key.as_text()?.parse().ok()
@@ -246,10 +252,14 @@ pub fn write(env: &Env, table: &TableRef, change: Change<'_>) -> Result<Datum> {
     let (found, look) = of(env, table)?;
     match found.write {
         Some(write) => write(env, &look, &change),
-        None => Err(Error::op_failed(format!(
-            "It's illegal to write to the `rethinkdb.{}` table.",
-            table.name()
-        ))),
+        None => {
+            // RethinkDB has other words for this one.
+            let what = if found.name == "logs" { "system table" } else { "table" };
+            Err(Error::op_failed(format!(
+                "It's illegal to write to the `rethinkdb.{}` {what}.",
+                table.name()
+            )))
+        }
     }
 }
 

@@ -177,17 +177,11 @@ fn refuse_admin(user: &str) -> Result<()> {
 }
 
 pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<Datum> {
-    let row = match change.new {
-        Datum::Null => change.old,
-        new => new,
-    };
-    // A key that nothing stands under has nothing to be removed.
-    let Some(key) = row.get("id") else { return Ok(Datum::Null) };
     if change.is_generated {
         return Err(Error::op_failed("You must specify a primary key."));
     }
     let state = look.context.catalog.state();
-    let Place { user, scope } = Place::of(&state, key)?;
+    let Place { user, scope } = Place::of(&state, &change.key())?;
     let users = &look.context.users;
     if users.get(&user).is_none() {
         return Err(Error::op_failed(format!("No user named `{user}`.")));

@@ -8,7 +8,7 @@ use crate::datum::Datum;
 use crate::limits::TABLE_SHARDS_MAX;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::terms::{catalog_error, describe_write_hook};
+use crate::reql::terms::{Placement, catalog_error, describe_write_hook};
 use crate::storage::Durability;
 use crate::table::TableId;
 
@@ -100,6 +100,13 @@ pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<D
         }
         (None, new) => {
             let Wanted { database, name, config } = parse(look, &state, new, None)?;
+            if new.get("shards").is_none()
+                && let Some(problem) = Placement::default().problem(look.context)
+            {
+                return Err(Error::op_failed(format!(
+                    "Unable to automatically generate configuration for new table: {problem}"
+                )));
+            }
             let id = change.id().ok_or_else(|| Error::internal("A made key is no id."))?;
             catalog.create_table_as(TableId(id), &database, &name, &config)
         }

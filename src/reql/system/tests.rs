@@ -322,3 +322,51 @@ fn rows_of_permissions_are_merged_and_checked() {
         "You must specify a primary key."
     );
 }
+
+#[test]
+fn keys_of_rows_that_are_not_there() {
+    let server = Server::new();
+    let delete = |name: &str, key: &str| format!("[54,[[16,[{},{key}]]]]", table(name));
+    let id = "2cbd07f5-1a0f-4b8c-8e8d-cf1a0b1a5b3e";
+    for (query, refused) in [
+        (delete("users", "5"), "Expected a username as the primary key, got 5."),
+        (
+            delete("permissions", r#""bob""#),
+            "Expected an array of one to three items in the primary key, got \"bob\".",
+        ),
+        (delete("permissions", "[2,[7]]"), "Expected a string as the username, got 7."),
+        (delete("permissions", r#"[2,["bob"]]"#), "No user named `bob`."),
+        (
+            delete("permissions", r#"[2,["admin"]]"#),
+            "The permissions of the user `admin` can't be modified.",
+        ),
+        (
+            delete("jobs", &format!(r#"[2,["index_construction","{id}"]]"#)),
+            "Jobs of type `index_construction` cannot be interrupted.",
+        ),
+        (
+            delete("logs", r#"[2,["a","b"]]"#),
+            "It's illegal to write to the `rethinkdb.logs` system table.",
+        ),
+        (
+            delete("current_issues", r#""a""#),
+            "It's illegal to write to the `rethinkdb.current_issues` table.",
+        ),
+        (
+            delete("cluster_config", r#""a""#),
+            "It's illegal to delete rows from the `rethinkdb.cluster_config` table.",
+        ),
+    ] {
+        assert_eq!(refusal(&server, &query), refused, "{query}");
+    }
+    for query in [
+        delete("jobs", &format!(r#"[2,["query","{id}"]]"#)),
+        delete("jobs", "true"),
+        delete("table_config", "[2,[1]]"),
+        delete("db_config", r#""x""#),
+        delete("server_config", r#""x""#),
+    ] {
+        server
+            .check(&format!(r#"[33,[{query},"skipped","errors"]]"#), r#"{"skipped":1,"errors":0}"#);
+    }
+}

@@ -28,10 +28,9 @@ pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<D
         return Err(Error::new(ErrorKind::NotResident, "A password is hashed on the pool."));
     }
     let Some(name) = change.key.as_text().filter(|_| !change.is_generated) else {
-        let key = change.new.get("id").or_else(|| change.old.get("id")).unwrap_or(&Datum::Null);
         return Err(Error::op_failed(format!(
             "Expected a username as the primary key, got {}.",
-            key.print()
+            change.key().print()
         )));
     };
     if name.is_empty() {

@@ -34,7 +34,7 @@ pub use document_manipulation::{get_field_of, pluck_of};
 pub use globals::global_option;
 pub use internal::make_object;
 pub use manipulating_databases::config_changes;
-pub use manipulating_tables::{check_replicas, shards};
+pub use manipulating_tables::Placement;
 pub use selecting_data::default_database;
 pub use writing_data::{describe_write_hook, durability_of};
 

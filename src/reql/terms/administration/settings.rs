@@ -1,5 +1,7 @@
 //! `config`, `status`, `reconfigure`, `rebalance`: how databases and tables are kept, on the one server there is.
 
+use std::sync::Arc;
+
 use photondb_protocol::numbers::TermType;
 
 use crate::catalog::{SYSTEM_DATABASE, TableConfig, TableEntry};
@@ -10,8 +12,9 @@ use crate::reql::eval::Args;
 use crate::reql::selection::{Database, SingleSelection, TableRef};
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::system::{self, Look, status_row, table_row};
-use crate::reql::terms::{catalog_error, check_replicas, shards};
+use crate::reql::terms::{Placement, catalog_error};
 use crate::reql::value::{Val, ValKind};
+use crate::storage::KeyRange;
 use crate::table::PrimaryKey;
 
 pub static CONFIG: TermSpec = TermSpec::on_tables(
@@ -99,65 +102,91 @@ fn row_of(args: &Args<'_>, table: &str, id: &str) -> Result<Val> {
     args.val(ValKind::SingleSelection(SingleSelection { table, key, found: None }))
 }
 
-/// The tables that a term is called on: one, or all of a database.
-fn tables(args: &Args<'_>, name: &str) -> Result<Vec<TableRef>> {
-    if args.is_empty() {
-        return Err(Error::logic(format!("`{name}` can only be called on a table or database.")));
-    }
-    let target = args.arg(0)?;
-    match target.kind {
-        ValKind::Database(Database { name }) => {
-            if *name == *SYSTEM_DATABASE {
-                return Err(Error::op_failed(NOT_CONFIGURED));
-            }
-            let state = args.env.context.catalog.state();
-            let database = state.database(&name).map_err(catalog_error)?;
-            Ok(database.tables().map(|entry| TableRef::new(entry, &name)).collect())
+/// What a term is called on.
+enum Target {
+    Table(TableRef),
+    Database(Arc<str>),
+}
+
+impl Target {
+    fn of(args: &Args<'_>, name: &str) -> Result<Target> {
+        if args.is_empty() {
+            let message = format!("`{name}` can only be called on a table or database.");
+            return Err(Error::logic(message));
         }
-        kind => {
-            let table = Val::new(kind, target.at).into_table()?;
-            if table.is_system() {
-                return Err(Error::op_failed(NOT_CONFIGURED));
+        let target = args.arg(0)?;
+        match target.kind {
+            ValKind::Database(Database { name }) => Ok(Target::Database(name)),
+            kind => Ok(Target::Table(Val::new(kind, target.at).into_table()?)),
+        }
+    }
+
+    /// The tables, in the order of their ids; system tables are refused: what cannot be done to them.
+    fn tables(self, env: &Env, what: &str) -> Result<Vec<TableRef>> {
+        let is_system = match &self {
+            Target::Table(table) => table.is_system(),
+            Target::Database(name) => **name == *SYSTEM_DATABASE,
+        };
+        if is_system {
+            let message =
+                format!("Database `rethinkdb` is special; you can't {what} the tables in it.");
+            return Err(Error::op_failed(message));
+        }
+        match self {
+            Target::Table(table) => Ok(vec![table]),
+            Target::Database(name) => {
+                let state = env.context.catalog.state();
+                let database = state.database(&name).map_err(catalog_error)?;
+                let mut tables: Vec<&Arc<TableEntry>> = database.tables().collect();
+                tables.sort_by_key(|entry| entry.id.0);
+                Ok(tables.into_iter().map(|entry| TableRef::new(entry, &name)).collect())
             }
-            Ok(vec![table])
         }
     }
 }
 
-/// All of a table's documents are in one tree, whatever its shards are called: there is nothing to move.
+/// All of a table's documents are in one tree, whatever its shards are called: there is nothing to move. It counts as
+/// done where there are documents for every shard, and of no tables nothing is said, as in RethinkDB.
 fn rebalance(args: &Args<'_>) -> Result<Val> {
+    let env = args.env;
+    let tables = Target::of(args, "rebalance")?.tables(env, "rebalance")?;
+    if tables.is_empty() {
+        return args.value(Datum::object([]));
+    }
     let mut changes = Vec::new();
-    for table in tables(args, "rebalance")? {
-        let status = status_row(&Look::by_name(&args.env.context), &table.db, &table.entry);
+    let mut rebalanced = 0;
+    for table in tables {
+        let counted = env.reader(&table)?.count(&KeyRange::ALL);
+        let documents = counted.map_err(|error| env.table_error(&table, error))?;
+        rebalanced += u32::from(documents >= u64::from(table.entry.config.shards));
+        let status = status_row(&Look::by_name(&env.context), &table.db, &table.entry);
         changes.push(change(status.clone(), status));
     }
     args.value(Datum::object([
-        ("rebalanced", Datum::Number(0.0)),
+        ("rebalanced", Datum::Number(f64::from(rebalanced))),
         ("status_changes", Datum::array(changes)),
     ]))
 }
 
 fn reconfigure(args: &Args<'_>) -> Result<Val> {
-    let tables = tables(args, "reconfigure")?;
-    if let Some(val) = args.optarg("emergency_repair")? {
-        return Err(no_repair(args, val)?);
-    }
-    let Some(shards) = shards(args)? else {
-        return Err(Error::logic("Missing required argument `shards`."));
-    };
-    if args.optarg_node("replicas").is_none() {
-        return Err(Error::logic("Missing required argument `replicas`."));
-    }
-    check_replicas(args)?;
+    let target = Target::of(args, "reconfigure")?;
     let dry_run = args.optarg_bool("dry_run", false)?;
+    if let Some(val) = args.optarg("emergency_repair")?.filter(|val| !val.is_null()) {
+        return Err(no_repair(args, target, val)?);
+    }
+    let placement = Placement::of_old_table(args)?;
+    let tables = target.tables(args.env, "configure")?;
+    if tables.is_empty() {
+        return args.value(Datum::object([]));
+    }
+    placement.check(&args.env.context)?;
     let (mut config_changes, mut status_changes) = (Vec::new(), Vec::new());
     for table in &tables {
-        let new = reshaped(args.env, table, shards, dry_run)?;
-        let row =
-            |entry: &TableEntry| table_row(&Look::by_name(&args.env.context), &table.db, entry);
+        let new = reshaped(args.env, table, placement.shards(), dry_run)?;
+        let look = Look::by_name(&args.env.context);
+        let row = |entry: &TableEntry| table_row(&look, &table.db, entry);
         config_changes.push(change(row(&table.entry), row(&new)));
-        let row =
-            |entry: &TableEntry| status_row(&Look::by_name(&args.env.context), &table.db, entry);
+        let row = |entry: &TableEntry| status_row(&look, &table.db, entry);
         status_changes.push(change(row(&table.entry), row(&new)));
     }
     let done = if dry_run { 0 } else { tables.len() };
@@ -188,20 +217,27 @@ fn reshaped(env: &Env, table: &TableRef, shards: u32, dry_run: bool) -> Result<T
 }
 
 /// Tables of one server cannot lose their majority.
-fn no_repair(args: &Args<'_>, val: Val) -> Result<Error> {
+fn no_repair(args: &Args<'_>, target: Target, val: Val) -> Result<Error> {
     let at = val.at;
-    let wrong = || {
+    let how = val.str(args.env)?;
+    if !matches!(&*how, "unsafe_rollback" | "unsafe_rollback_or_erase") {
         let message =
             "`emergency_repair` should be \"unsafe_rollback\" or \"unsafe_rollback_or_erase\"";
-        Error::logic(message).at(at)
-    };
-    let how = val.str(args.env)?;
-    Ok(match &*how {
-        "unsafe_rollback" | "unsafe_rollback_or_erase" => {
-            Error::op_failed("This table doesn't need to be repaired.")
-        }
-        _ => wrong(),
-    })
+        return Ok(Error::logic(message).at(at));
+    }
+    let others = ["nonvoting_replica_tags", "primary_replica_tag", "replicas", "shards"];
+    if others.iter().any(|option| args.optarg_node(option).is_some()) {
+        let message = "In emergency repair mode, you can't specify shards, replicas, etc.";
+        return Ok(Error::logic(message));
+    }
+    if matches!(target, Target::Database(_)) {
+        return Ok(Error::logic(
+            "Can't emergency repair an entire database at once; instead you should run `reconfigure()` on each table \
+             individually.",
+        ));
+    }
+    target.tables(args.env, "configure")?;
+    Ok(Error::op_failed("This table doesn't need to be repaired."))
 }
 
 fn change(old: Datum, new: Datum) -> Datum {

@@ -2,6 +2,7 @@
 
 use photondb_protocol::numbers::TermType;
 
+use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
@@ -20,6 +21,9 @@ pub static WAIT: TermSpec = TermSpec {
         wait,
     )
 };
+
+const ALWAYS_READY: &str = "Database `rethinkdb` is special; the system tables in it are always available and don't \
+                            need to be waited on.";
 
 const STATES: [&str; 4] =
     ["ready_for_outdated_reads", "ready_for_reads", "ready_for_writes", "all_replicas_ready"];
@@ -41,19 +45,19 @@ fn wait(args: &Args<'_>) -> Result<Val> {
         }
     }
     if let Some(timeout) = args.optarg("timeout")? {
-        timeout.number(args.env)?;
+        timeout.integer(args.env)?;
     }
     let ready = match target.kind {
+        ValKind::Database(database) if *database.name == *SYSTEM_DATABASE => {
+            return Err(Error::op_failed(ALWAYS_READY));
+        }
         ValKind::Database(database) => {
             let state = args.env.context.catalog.state();
             state.table_names(&database.name).map_err(catalog_error)?.len()
         }
         kind => {
             if Val::new(kind, target.at).into_table()?.is_system() {
-                return Err(Error::op_failed(
-                    "Database `rethinkdb` is special; the system tables in it are always available and don't need to be \
-                     waited on.",
-                ));
+                return Err(Error::op_failed(ALWAYS_READY));
             }
             1
         }

@@ -2,11 +2,12 @@
 
 mod changes;
 mod indexes;
+mod placement;
 mod tables;
 
 use crate::reql::spec::TermSpec;
 
-pub use tables::{check_replicas, shards};
+pub use placement::Placement;
 
 pub static ROWS: &[&TermSpec] = &[
     &changes::CHANGES,

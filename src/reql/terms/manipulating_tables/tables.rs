@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 
-use crate::catalog::{CatalogError, NameKind, TableConfig, is_valid_name};
+use crate::catalog::{CatalogError, NameKind, SYSTEM_DATABASE, TableConfig, is_valid_name};
 use crate::datum::Datum;
-use crate::limits::TABLE_SHARDS_MAX;
-use crate::reql::error::{Error, Result};
+use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::selection::Database;
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::system::{Look, table_row};
 use crate::reql::terms::{catalog_error, config_changes, default_database, durability_of};
 use crate::reql::value::Val;
+
+use super::placement::Placement;
 
 pub static TABLE_CREATE: TermSpec = TermSpec {
     options: &[
@@ -53,8 +54,8 @@ pub static TABLE_LIST: TermSpec = TermSpec::on_tables(
 );
 
 fn table_create(args: &Args<'_>) -> Result<Val> {
-    let (database, name) = names(args)?;
-    let mut config = TableConfig { shards: shards(args)?.unwrap_or(1), ..TableConfig::default() };
+    let placement = Placement::of_new_table(args)?;
+    let mut config = TableConfig { shards: placement.shards(), ..TableConfig::default() };
     if let Some(primary_key) = args.optarg_str("primary_key")? {
         config.primary_key = primary_key.to_string();
     }
@@ -63,13 +64,13 @@ fn table_create(args: &Args<'_>) -> Result<Val> {
     {
         config.durability = durability_of(args, val)?;
     }
-    check_replicas(args)?;
-    let created = args
-        .env
-        .context
-        .catalog
-        .create_table(&database.name, &name, &config)
-        .map_err(catalog_error)?;
+    let (database, name) = names(args)?;
+    let catalog = &args.env.context.catalog;
+    // Whether there may be such a table comes before where it could be.
+    if *database.name != *SYSTEM_DATABASE && catalog.state().table(&database.name, &name).is_err() {
+        placement.check(&args.env.context)?;
+    }
+    let created = catalog.create_table(&database.name, &name, &config).map_err(catalog_error)?;
     args.env.note_commit(created.commit);
     let new = table_row(&Look::by_name(&args.env.context), &database.name, &created.value);
     args.value(Datum::object([
@@ -113,72 +114,4 @@ fn names(args: &Args<'_>) -> Result<(Database, Arc<str>)> {
     }
     let error = CatalogError::InvalidName { kind: NameKind::Table, name: name.to_string() };
     Err(catalog_error(error).at(at))
-}
-
-/// How many shards are asked for, if that is said.
-pub fn shards(args: &Args<'_>) -> Result<Option<u32>> {
-    let Some(val) = args.optarg("shards")? else { return Ok(None) };
-    let at = val.at;
-    let shards = val.integer(args.env)?;
-    if shards < 1 {
-        return Err(Error::logic("Every table must have at least one shard.").at(at));
-    }
-    match u32::try_from(shards) {
-        Ok(shards) if shards <= TABLE_SHARDS_MAX => Ok(Some(shards)),
-        _ => Err(Error::op_failed(format!("Maximum number of shards is {TABLE_SHARDS_MAX}."))),
-    }
-}
-
-/// One server, whose only tag is `default`, holds one replica: what asks for another is refused.
-pub fn check_replicas(args: &Args<'_>) -> Result<()> {
-    if let Some(tags) = args.optarg_datum("nonvoting_replica_tags")?
-        && let Some(tag) = tags.as_array()?.first()
-    {
-        let tag = tag.as_str()?;
-        return Err(Error::op_failed(format!(
-            "You specified that the replicas in server tag `{tag}` should be non-voting, but you didn't specify a \
-             number of replicas in server tag `{tag}`."
-        )));
-    }
-    let primary_tag = args.optarg_str("primary_replica_tag")?;
-    let Some(val) = args.optarg("replicas")? else { return Ok(()) };
-    let at = val.at;
-    let replicas = match val.into_datum(args.env)? {
-        Datum::Object(by_tag) => {
-            let Some(primary_tag) = primary_tag else {
-                return Err(Error::logic(
-                    "`primary_replica_tag` must be specified when `replicas` is an OBJECT.",
-                )
-                .at(at));
-            };
-            let mut primary = None;
-            for (tag, number) in by_tag.iter() {
-                let number = number.as_integer()?;
-                check_servers(tag, number)?;
-                if *tag == primary_tag {
-                    primary = Some(number);
-                }
-            }
-            return match primary {
-                Some(_) => Ok(()),
-                None => Err(Error::op_failed(format!(
-                    "Can't use server tag `{primary_tag}` for primary replicas because you specified no replicas in \
-                     server tag `{primary_tag}`."
-                ))),
-            };
-        }
-        number => number.as_integer().map_err(|error| Error::from(error).at(at))?,
-    };
-    check_servers("default", replicas)
-}
-
-fn check_servers(tag: &str, replicas: i64) -> Result<()> {
-    let servers = i64::from(tag == "default");
-    if replicas <= servers {
-        return Ok(());
-    }
-    Err(Error::op_failed(format!(
-        "Can't put {replicas} replicas on servers with the tag `{tag}` because there are only {servers} servers with \
-         the tag `{tag}`. It's impossible to have more replicas of the data than there are servers."
-    )))
 }
