@@ -33,7 +33,13 @@ fn distinct(args: &Args<'_>) -> Result<Val> {
     let first = match first.kind {
         ValKind::Table(table) => {
             let index = index.map(|index| index.str(args.env)).transpose()?;
-            return of_table(args, table, index.as_deref());
+            if is_in_order(&table, index.as_deref()) {
+                return of_table(args, table, index.as_deref());
+            }
+            if index.is_some() {
+                return Err(Error::logic("Can only perform an indexed distinct on a TABLE."));
+            }
+            Val { kind: ValKind::Table(table), ..first }
         }
         _ if index.is_some() => {
             return Err(Error::logic("Can only perform an indexed distinct on a TABLE."));
@@ -51,14 +57,28 @@ fn distinct(args: &Args<'_>) -> Result<Val> {
     args.value(found.into_iter().collect::<Vec<_>>())
 }
 
+/// Whether the table can be read in the order of the index that is asked for, or is asked for primary keys, which are
+/// different in any order. One that is a range or an order of another index is a stream like any other.
+fn is_in_order(table: &TableVal, index: Option<&str>) -> bool {
+    let key = table.table.table.primary_key();
+    match index {
+        Some(index) if *index == **key => true,
+        index => table.index.is_none() || *table.index_name() == *index.unwrap_or(key),
+    }
+}
+
 /// Documents differ by their primary keys, and a table gives them in the keys' order: there is nothing to remember.
 fn of_table(args: &Args<'_>, table: TableVal, index: Option<&str>) -> Result<Val> {
     let key = table.table.table.primary_key().clone();
+    let name = index.unwrap_or(&key);
     let table = match table.order {
-        Some(_) => table,
-        None => ordered_by_index(table, index.unwrap_or(&key), false)?,
+        None if table.index.is_none() || *table.index_name() == *name => {
+            ordered_by_index(table, name, false)?
+        }
+        _ => table,
     };
-    if let (Some(_), Some(TableIndex::Secondary { .. })) = (index, &table.index) {
+    let is_key = *name == *key;
+    if let (false, Some(TableIndex::Secondary { .. })) = (is_key, &table.index) {
         let values = table.into_rows(args.env, IndexRow::Value)?;
         let once = Transformed::new(values, Box::new(Once::default()), args.node.id);
         return args.val(ValKind::Sequence(Box::new(once)));
@@ -104,7 +124,7 @@ impl Transform for KeyOf {
 #[cfg(test)]
 mod tests {
     use crate::reql::ErrorKind;
-    use crate::reql::terms::testing::{check, check_error};
+    use crate::reql::terms::testing::{Outcome, Server, check, check_error};
 
     #[test]
     fn each_element_once_in_order() {
@@ -116,5 +136,30 @@ mod tests {
             "Can only perform an indexed distinct on a TABLE.",
             "[]",
         );
+    }
+
+    #[test]
+    fn a_range_of_another_index_is_a_stream_like_any_other() {
+        let server = Server::new();
+        let table = "[15,[[14,[\"test\"]],\"t\"]]";
+        server.succeed("[60,[[14,[\"test\"]],\"t\"]]");
+        server.succeed(&format!("[75,[{table},\"a\"]]"));
+        server.succeed(&format!("[75,[{table},\"b\"]]"));
+        server.succeed(&format!("[140,[{table}]]"));
+        let rows = "[2,[{\"id\":1,\"a\":2},{\"id\":2,\"a\":1},{\"id\":3,\"a\":2}]]";
+        server.succeed(&format!("[56,[{table},{rows}]]"));
+        let range = format!("[182,[{table},1,9],{{\"index\":\"a\"}}]");
+        server.check(
+            &format!("[42,[{range}]]"),
+            "[{\"id\":2,\"a\":1},{\"id\":1,\"a\":2},{\"id\":3,\"a\":2}]",
+        );
+        server.check(&format!("[42,[{range}],{{\"index\":\"a\"}}]"), "[1,2]");
+        server.check(&format!("[43,[[42,[{range}],{{\"index\":\"id\"}}]]]"), "3");
+        match server.run_with(&format!("[42,[{range}],{{\"index\":\"b\"}}]"), "{}") {
+            Outcome::Error(ErrorKind::Logic, text, _) => {
+                assert_eq!(text, "Can only perform an indexed distinct on a TABLE.");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -82,13 +82,12 @@ fn index_create(args: &Args<'_>) -> Result<Val> {
         ));
     }
     check_name(&table, &name)?;
-    let (function, query) = match args.len() {
-        2 => field_function(&name),
-        _ => given_function(args)?,
+    let mut definition = match args.len() {
+        2 => plain(field_function(&name)),
+        _ => given_definition(args)?,
     };
-    let multi = flag(args, "multi")?;
-    let geo = flag(args, "geo")?;
-    let definition = IndexDefinition { function, query, multi, geo };
+    definition.multi = flag(args, "multi", definition.multi)?;
+    definition.geo = flag(args, "geo", definition.geo)?;
     let catalog = &args.env.context.catalog;
     let created = catalog
         .create_index(table.table.id(), &name, &definition)
@@ -97,11 +96,15 @@ fn index_create(args: &Args<'_>) -> Result<Val> {
     args.value(Datum::object([("created", Datum::Number(1.0))]))
 }
 
-/// A function, or what `index_status` shows of one.
-fn given_function(args: &Args<'_>) -> Result<(String, String)> {
+fn plain((function, query): (String, String)) -> IndexDefinition {
+    IndexDefinition { function, query, multi: false, geo: false }
+}
+
+/// By a function, or by what `index_status` shows of an index.
+fn given_definition(args: &Args<'_>) -> Result<IndexDefinition> {
     let val = args.arg(2)?;
     if let ValKind::Datum(Datum::Binary(bytes)) = &val.kind {
-        return stored_function(bytes).map_err(|error| error.at(val.at));
+        return shown_before(bytes).map_err(|error| error.at(val.at));
     }
     let func = val.into_func(Shortcut::None, args.env)?;
     if func.determinism() != Determinism::Always {
@@ -109,11 +112,12 @@ fn given_function(args: &Args<'_>) -> Result<(String, String)> {
             "Could not prove function deterministic.  Index functions must be deterministic.";
         return Err(Error::logic(message).at(func.at));
     }
-    func.stored_form().ok_or_else(|| Error::logic("An index function cannot be a script."))
+    let stored = func.stored_form();
+    stored.map(plain).ok_or_else(|| Error::logic("An index function cannot be a script."))
 }
 
-fn flag(args: &Args<'_>, name: &'static str) -> Result<bool> {
-    args.optarg(name)?.map_or(Ok(false), |val| val.truthy(args.env))
+fn flag(args: &Args<'_>, name: &'static str, default: bool) -> Result<bool> {
+    args.optarg(name)?.map_or(Ok(default), |val| val.truthy(args.env))
 }
 
 fn check_name(table: &TableRef, name: &str) -> Result<()> {
@@ -153,7 +157,7 @@ fn index_rename(args: &Args<'_>) -> Result<Val> {
     let (old, new) = (args.str(1)?, args.str(2)?);
     check_name(&table, &old)?;
     check_name(&table, &new)?;
-    let overwrite = flag(args, "overwrite")?;
+    let overwrite = flag(args, "overwrite", false)?;
     let catalog = &args.env.context.catalog;
     let renamed = catalog
         .rename_index(table.table.id(), &old, &new, overwrite)
@@ -237,21 +241,29 @@ const FUNCTION_MAGIC: &[u8] = b"$reql_index_function$";
 struct ShownFunction {
     function: String,
     query: String,
+    #[serde(default)]
+    multi: bool,
+    #[serde(default)]
+    geo: bool,
 }
 
 fn shown_function(definition: &IndexDefinition) -> Vec<u8> {
     let shown = Datum::object([
         ("function", definition.function.as_str().into()),
+        ("geo", Datum::Bool(definition.geo)),
+        ("multi", Datum::Bool(definition.multi)),
         ("query", definition.query.as_str().into()),
     ]);
     [FUNCTION_MAGIC, shown.to_json().as_bytes()].concat()
 }
 
-fn stored_function(bytes: &[u8]) -> Result<(String, String)> {
+/// An index as it was shown: tools that restore a table hand back nothing else of it.
+fn shown_before(bytes: &[u8]) -> Result<IndexDefinition> {
     let read = || {
         let shown = bytes.strip_prefix(FUNCTION_MAGIC)?;
         let shown: ShownFunction = serde_json::from_slice(shown).ok()?;
-        is_index_function(&shown.function).then_some((shown.function, shown.query))
+        let ShownFunction { function, query, multi, geo } = shown;
+        is_index_function(&function).then_some(IndexDefinition { function, query, multi, geo })
     };
     read().ok_or_else(|| {
         Error::logic(
