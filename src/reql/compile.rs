@@ -139,6 +139,8 @@ struct Function {
 struct Place {
     /// The term around it.
     around: Option<TermType>,
+    /// Whether `r.asc` and `r.desc` may stand here.
+    orders: bool,
     /// Whether writes may stand here.
     writes_legal: bool,
     /// Whether the documents of an insert below may be brought into their stored form: not in a function, which may be
@@ -230,7 +232,8 @@ impl<'c> Compiler<'c> {
         for (name, raw) in fields {
             let name: Arc<str> = Arc::from(name);
             let child = self.child(id, Frame::Name(name.clone()));
-            let place = Place { around: Some(TermType::MakeObj), stored: false, ..place };
+            let place =
+                Place { around: Some(TermType::MakeObj), orders: false, stored: false, ..place };
             let node = self.term(raw, child, place)?;
             facts = facts.join(node.facts);
             match nodes.binary_search_by(|(have, _)| have.as_bytes().cmp(name.as_bytes())) {
@@ -318,8 +321,13 @@ impl<'c> Compiler<'c> {
         let function =
             Function { params: params.clone(), captures: Vec::new(), captures_implicit: false };
         self.functions.push(function);
-        let around =
-            Place { around: Some(TermType::Func), storable: false, stored: false, ..place };
+        let around = Place {
+            around: Some(TermType::Func),
+            orders: false,
+            storable: false,
+            stored: false,
+            ..place
+        };
         let body = self.term(body, body_id, around);
         let function = self.functions.pop();
         let body = body?;
@@ -367,7 +375,7 @@ impl<'c> Compiler<'c> {
 impl Place {
     /// The place of a global option.
     const OPTION: Place =
-        Place { around: None, writes_legal: false, storable: false, stored: false };
+        Place { around: None, orders: false, writes_legal: false, storable: false, stored: false };
 
     /// The place of an argument of a term that stands here.
     fn within(self, spec: &TermSpec, first: bool) -> Place {
@@ -376,8 +384,15 @@ impl Place {
             TermType::MakeArray => self.stored,
             _ => false,
         };
+        let orders = match spec.term {
+            TermType::OrderBy | TermType::Union => true,
+            // What a union interleaves by may be an array.
+            TermType::MakeArray => self.around == Some(TermType::Union),
+            _ => false,
+        };
         Place {
             around: Some(spec.term),
+            orders,
             writes_legal: self.writes_legal && (first || !spec.forbids_writes),
             storable: self.storable,
             stored,
@@ -388,8 +403,7 @@ impl Place {
 /// Rules about where a term may stand, checked before its arguments.
 fn check_place(kind: TermType, place: Place) -> Compiled<()> {
     if matches!(kind, TermType::Asc | TermType::Desc) {
-        let legal = matches!(place.around, Some(TermType::OrderBy | TermType::Union));
-        if !legal {
+        if !place.orders {
             let name = if kind == TermType::Asc { "ASC" } else { "DESC" };
             return Err(Error::logic(format!(
                 "{name} may only be used as an argument to ORDER_BY or UNION."

@@ -84,6 +84,14 @@ mod tests {
         check(&merged, "[0,1,1,2,5]");
         let down = format!("[44,[[2,[3,1]],[2,[2]]],{{\"interleave\":[74,[{ITSELF}]]}}]");
         check(&down, "[3,2,1]");
+        let row = |a: u8, b: u8| format!("{{\"a\":{a},\"b\":{b}}}");
+        let by_both = format!(
+            "[44,[[2,[{},{}]],[2,[{}]]],{{\"interleave\":[2,[\"a\",[74,[\"b\"]]]]}}]",
+            row(1, 3),
+            row(1, 1),
+            row(1, 2)
+        );
+        check(&by_both, &format!("[{},{},{}]", row(1, 3), row(1, 2), row(1, 1)));
         check_error(
             &format!("[44,[[2,[3,1]],[2,[2]]],{{\"interleave\":[2,[{ITSELF}]]}}]"),
             ErrorKind::Logic,
