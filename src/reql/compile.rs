@@ -402,13 +402,11 @@ impl Place {
 
 /// Rules about where a term may stand, checked before its arguments.
 fn check_place(kind: TermType, place: Place) -> Compiled<()> {
-    if matches!(kind, TermType::Asc | TermType::Desc) {
-        if !place.orders {
-            let name = if kind == TermType::Asc { "ASC" } else { "DESC" };
-            return Err(Error::logic(format!(
-                "{name} may only be used as an argument to ORDER_BY or UNION."
-            )));
-        }
+    if matches!(kind, TermType::Asc | TermType::Desc) && !place.orders {
+        let name = if kind == TermType::Asc { "ASC" } else { "DESC" };
+        return Err(Error::logic(format!(
+            "{name} may only be used as an argument to ORDER_BY or UNION."
+        )));
     }
     let writes = terms::row(kind).is_some_and(|spec| spec.effect >= Effect::Write);
     if writes && !place.writes_legal {
