@@ -11,7 +11,7 @@ use super::indexes::open_index;
 use super::record::{self, DatabaseRecord, TableRecord};
 use super::{CatalogError, IndexFunctions};
 use crate::storage::{ReadMode, Snapshot, StorageError, TreeId};
-use crate::table::{CheckError, TableId, TableReader, check_table};
+use crate::table::{CheckError, TableReader, check_table};
 
 const WAIT: ReadMode = ReadMode::MayBlock;
 
@@ -87,8 +87,8 @@ pub fn check(
                 own(&**snapshot, &mut owned, TreeId(index.tree), &place)?;
             }
         }
-        for ((id, record), name) in stored.tables.iter().zip(names) {
-            look_at(snapshot, functions, (*id, record), name, &mut report)?;
+        for ((_, record), name) in stored.tables.iter().zip(names) {
+            look_at(snapshot, functions, record, name, &mut report)?;
         }
     }
     let orphan = snapshot.trees(WAIT)?.into_iter().find(|tree| !owned.contains(tree));
@@ -146,7 +146,7 @@ fn own(
 fn look_at(
     snapshot: &Arc<dyn Snapshot>,
     functions: &dyn IndexFunctions,
-    (id, record): (Uuid, &TableRecord),
+    record: &TableRecord,
     name: String,
     report: &mut DataReport,
 ) -> Result<(), DataError> {
@@ -155,7 +155,7 @@ fn look_at(
         indexes.push((index.name.clone(), open_index(index, functions)?));
     }
     let tree = TreeId(record.primary_tree);
-    let reader = TableReader::new(TableId(id), tree, Arc::clone(snapshot), WAIT);
+    let reader = TableReader::new(tree, Arc::clone(snapshot), WAIT);
     let checked = check_table(&reader, &record.config.primary_key, &indexes)
         .map_err(|error| DataError::Table { table: name, error: Box::new(error) })?;
     report.tables += 1;

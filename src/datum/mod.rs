@@ -27,7 +27,7 @@ pub use number::{MAX_SAFE_INTEGER, number_to_json, number_to_text, safe_integer}
 pub use object::{Object, ObjectBuilder};
 pub use pseudo::pseudo_typed;
 pub use size::Misfit;
-pub use stored::{FieldChange, StoredError, StoredObject};
+pub use stored::{DamagedDocument, FieldChange, StoredError, StoredObject};
 
 use std::sync::Arc;
 

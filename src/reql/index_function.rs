@@ -15,6 +15,7 @@ use crate::table::{Document, IndexFunction, IndexKind, IndexValue, Ordered};
 
 use super::compile::Program;
 use super::context::Context;
+use super::damage::caught;
 use super::env::{CancelFlag, Env};
 use super::eval::Op;
 use super::function::{Func, FuncNode};
@@ -106,7 +107,8 @@ impl IndexFunction for TermIndex {
         let row = document.brief_value();
         let context = detached()?;
         let env = Env::new(context, self.program.clone(), CancelFlag::default(), true).ok()?;
-        self.func.call_datum(&env, &[row]).ok()
+        // As with a field: whoever reads a damaged document is told, and an index goes on without it.
+        caught(|| self.func.call_datum(&env, &[row])).ok()?.ok()
     }
 }
 

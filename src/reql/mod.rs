@@ -9,6 +9,7 @@
 
 pub mod compile;
 pub mod context;
+mod damage;
 pub mod env;
 pub mod error;
 pub mod eval;

@@ -13,6 +13,7 @@ use crate::storage::CommitSequence;
 
 use super::compile::Program;
 use super::context::Context;
+use super::damage;
 use super::env::{CancelFlag, Env};
 use super::error::{Error, ErrorKind, Result};
 use super::scope::Scope;
@@ -80,7 +81,8 @@ pub fn run(
     context: &Arc<Context>,
     request: RunRequest,
 ) -> std::result::Result<Answer, Failure> {
-    evaluate(program, context, request).map_err(|error| Failure::new(&error, program))
+    damage::noticed(context, || evaluate(program, context, request))
+        .map_err(|error| Failure::new(&error, program))
 }
 
 fn evaluate(program: &Arc<Program>, context: &Arc<Context>, request: RunRequest) -> Result<Answer> {
@@ -205,7 +207,8 @@ impl Cursor {
         }
         let spec = self.batching.spec(self.first);
         self.env.begin();
-        let mut rows = self.stream.next_batch(&self.env, &spec);
+        let (stream, env) = (&mut self.stream, &self.env);
+        let mut rows = damage::noticed(&env.context, || stream.next_batch(env, &spec));
         if self.env.program.mentions_bounds() {
             rows = rows.and_then(|rows| {
                 rows.iter().try_for_each(Datum::check_json)?;

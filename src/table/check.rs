@@ -95,7 +95,7 @@ impl From<StorageError> for CheckError {
     }
 }
 
-/// Compares the indexes of a table, each with its name, with the table's documents.
+/// Reads every document to its end, and compares the indexes of the table, each with its name, with the documents.
 pub fn check_table(
     reader: &TableReader,
     primary_key: &str,
@@ -106,6 +106,7 @@ pub fn check_table(
     let mut documents = 0;
     let mut scan = all_documents(reader)?;
     while let Some((key, document)) = scan.next_with_key()? {
+        document.check().map_err(|error| TableError::Document { key: key.clone(), error })?;
         check_place(primary_key, &key, &document)?;
         documents += 1;
         for ((_, index), sum) in indexes.iter().zip(&mut given) {
@@ -340,6 +341,31 @@ mod tests {
         });
         assert_eq!(text, "the document with the primary key \"x\" is kept under the key -4");
         let text = wrong(|batch| batch.put(DOCUMENTS, key(1.0).as_bytes().clone(), b"x".to_vec()));
-        assert!(text.starts_with("table 00000000-"), "{text}");
+        assert!(
+            text.starts_with("the document with the primary key 1: damaged document"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_document_whose_text_or_table_is_wrong_is_found() {
+        let fields = [("id", Datum::Number(1.0)), ("tags", Datum::array(vec![Datum::Null]))];
+        let sound = Document::encode(&Datum::object(fields)).unwrap();
+        let find = |bytes: &[u8], part: &[u8]| {
+            bytes.windows(part.len()).position(|window| window == part).unwrap()
+        };
+        let text = find(sound.as_bytes(), b"{\"id\"");
+        for (at, byte, problem) in [
+            (find(sound.as_bytes(), b"null"), b'm', "not a value"),
+            (find(sound.as_bytes(), b"]}"), b' ', "no end of an array"),
+            // The table says where names and values begin, the second name last but one.
+            (text - 4, b'x', "a table"),
+        ] {
+            let mut bytes = sound.as_bytes().to_vec();
+            bytes[at] = byte;
+            let text = wrong(|batch| batch.put(DOCUMENTS, key(1.0).as_bytes().clone(), bytes));
+            assert!(text.starts_with("the document with the primary key 1: damaged"), "{text}");
+            assert!(text.contains(problem) || byte == b'x', "{text}");
+        }
     }
 }

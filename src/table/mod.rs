@@ -53,10 +53,10 @@ pub enum TableError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A stored document cannot be read.
-    #[error("table {}: {error}", table.0)]
+    #[error("the document with the primary key {key}: {error}")]
     Document {
-        /// The table.
-        table: TableId,
+        /// Its key.
+        key: PrimaryKey,
         /// What is wrong with it.
         error: DocumentError,
     },
@@ -167,6 +167,6 @@ impl Table {
 
     /// A view of the table at a commit point that was taken before, perhaps to read several tables at one.
     pub fn reader_at(&self, snapshot: Arc<dyn Snapshot>, mode: ReadMode) -> TableReader {
-        TableReader::new(self.id, self.tree, snapshot, mode)
+        TableReader::new(self.tree, snapshot, mode)
     }
 }

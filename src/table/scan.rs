@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Document, PrimaryKey, TableError, TableId};
+use super::{Document, PrimaryKey, TableError};
 use crate::storage::{CommitSequence, Direction, KeyRange, ReadMode, Scanner, Snapshot, TreeId};
 
 /// A table at one commit point. Cheap to clone.
 #[derive(Clone)]
 pub struct TableReader {
-    table: TableId,
     tree: TreeId,
     pub(super) snapshot: Arc<dyn Snapshot>,
     pub(super) mode: ReadMode,
@@ -19,8 +18,8 @@ pub struct TableReader {
 
 impl TableReader {
     /// A view of the table that is kept in `tree`.
-    pub fn new(table: TableId, tree: TreeId, snapshot: Arc<dyn Snapshot>, mode: ReadMode) -> Self {
-        Self { table, tree, snapshot, mode }
+    pub fn new(tree: TreeId, snapshot: Arc<dyn Snapshot>, mode: ReadMode) -> Self {
+        Self { tree, snapshot, mode }
     }
 
     /// The last commit it sees. A change with a greater sequence is not in what it reads; every other one is.
@@ -31,13 +30,13 @@ impl TableReader {
     /// The document with this key.
     pub fn get(&self, key: &PrimaryKey) -> Result<Option<Document>, TableError> {
         let stored = self.snapshot.get(self.tree, key.as_bytes(), self.mode)?;
-        stored.map(|bytes| document(self.table, bytes)).transpose()
+        stored.map(|bytes| document(key.as_bytes(), bytes)).transpose()
     }
 
     /// The documents of a range of keys, in their order or against it. Holds the commit point, and no lock.
     pub fn scan(&self, range: &KeyRange, direction: Direction) -> Result<DocumentScan, TableError> {
         let cursor = self.snapshot.cursor(self.tree, range, direction)?;
-        Ok(DocumentScan { table: self.table, scanner: Scanner::new(cursor, self.mode) })
+        Ok(DocumentScan { scanner: Scanner::new(cursor, self.mode) })
     }
 
     /// The number of documents in a range, without reading them.
@@ -53,13 +52,12 @@ impl TableReader {
         rank: u64,
     ) -> Result<Option<Document>, TableError> {
         let found = self.snapshot.nth(self.tree, range, direction, rank, self.mode)?;
-        found.map(|(_, bytes)| document(self.table, bytes)).transpose()
+        found.map(|(key, bytes)| document(&key, bytes)).transpose()
     }
 }
 
 /// The documents of a range, one after another.
 pub struct DocumentScan {
-    table: TableId,
     scanner: Scanner,
 }
 
@@ -71,7 +69,7 @@ impl DocumentScan {
     )]
     pub fn next(&mut self) -> Result<Option<Document>, TableError> {
         match self.scanner.next()? {
-            Some((_, bytes)) => document(self.table, bytes.clone()).map(Some),
+            Some((key, bytes)) => document(key, bytes.clone()).map(Some),
             None => Ok(None),
         }
     }
@@ -80,8 +78,8 @@ impl DocumentScan {
     pub fn next_with_key(&mut self) -> Result<Option<(PrimaryKey, Document)>, TableError> {
         match self.scanner.next()? {
             Some((key, bytes)) => {
-                let key = PrimaryKey::from_stored(key);
-                Ok(Some((key, document(self.table, bytes.clone())?)))
+                let document = document(key, bytes.clone())?;
+                Ok(Some((PrimaryKey::from_stored(key), document)))
             }
             None => Ok(None),
         }
@@ -98,6 +96,8 @@ impl DocumentScan {
     }
 }
 
-pub(super) fn document(table: TableId, bytes: Bytes) -> Result<Document, TableError> {
-    Document::from_stored(bytes).map_err(|error| TableError::Document { table, error })
+/// The document that is stored under a key.
+pub(super) fn document(key: &[u8], bytes: Bytes) -> Result<Document, TableError> {
+    let damaged = |error| TableError::Document { key: PrimaryKey::from_stored(key), error };
+    Document::from_stored(bytes).map_err(damaged)
 }

@@ -298,13 +298,14 @@ fn a_dropped_table_says_so() {
 }
 
 #[test]
-fn a_damaged_document_is_an_error_that_names_the_table() {
+fn a_damaged_document_is_an_error_that_names_its_key() {
     let (table, _) = recorded_table();
     let mut batch = WriteBatch::new(SOFT);
     batch.put(table.tree, key(1).as_bytes().clone(), "not a document");
     table.engine.apply(batch).unwrap();
     let found = table.reader(WAIT).unwrap().get(&key(1));
-    assert!(matches!(found, Err(TableError::Document { table: TableId(_), .. })));
+    let error = found.unwrap_err().to_string();
+    assert!(error.starts_with("the document with the primary key 1: damaged document"), "{error}");
 }
 
 /// An engine with writers elsewhere: each time this process is about to commit, one of them was there first.

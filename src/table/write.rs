@@ -218,7 +218,7 @@ impl<'a> Job<'a> {
         key: &PrimaryKey,
     ) -> Result<Option<Document>, TableError> {
         let stored = snapshot.get(self.table.tree, key.as_bytes(), self.mode)?;
-        stored.map(|bytes| document(self.table.id, bytes)).transpose()
+        stored.map(|bytes| document(key.as_bytes(), bytes)).transpose()
     }
 
     /// Decides upon the keys that are left, until the batch is large enough.

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Valid: the table fits, and the text begins with `{` and ends with `}`. That is checked before anything is read;
-//! the rest is checked by whatever reads it, and what does not fit is an error.
+//! the rest is checked by whatever reads it, and what does not fit is an error. `photondb verify` checks all of it.
 
 mod lazy;
 mod text;
@@ -25,12 +25,14 @@ mod write;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{Datum, Object, REQL_TYPE, write_json};
 use crate::limits::{DOCUMENT_DEPTH, STORAGE_VALUE_BYTES};
 
+pub use lazy::DamagedDocument;
 pub(super) use lazy::LazyObject;
 pub use write::FieldChange;
 
@@ -174,6 +176,26 @@ impl StoredObject {
         match text::parse(self.json())? {
             object @ Datum::Object(_) => Ok(object),
             _ => Err(StoredError::Damaged { problem: "not an object", at: 0 }),
+        }
+    }
+
+    /// Reads all of it, the whole and field by field: fails when it breaks any rule of the form.
+    pub fn check(&self) -> Result<(), StoredError> {
+        let Datum::Object(whole) = self.decode()? else { return Ok(()) };
+        let is_there = |(name, value): (&Arc<str>, &Datum)| -> Result<bool, StoredError> {
+            Ok(self.field(name)?.as_ref() == Some(value))
+        };
+        for field in whole.iter() {
+            if !is_there(field)? {
+                return Err(StoredError::Damaged {
+                    problem: "a table that is not the text's",
+                    at: 0,
+                });
+            }
+        }
+        match whole.len() == self.fields {
+            true => Ok(()),
+            false => Err(StoredError::Damaged { problem: "a table of other fields", at: 2 }),
         }
     }
 

@@ -42,6 +42,11 @@ impl Server {
         Server(Arc::new(Context::open(engine, "test").expect("an empty catalog")))
     }
 
+    /// What it runs in.
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.0
+    }
+
     /// Runs a term written as JSON, with global options.
     pub(crate) fn run_with(&self, query: &str, options: &str) -> Outcome {
         match self.start(query, options) {
