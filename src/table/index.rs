@@ -8,6 +8,7 @@
 //! before: so no document is missed between the two.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -240,20 +241,20 @@ impl Table {
         let first = self.engine.snapshot()?;
         index.total.store(first.count(self.tree, &KeyRange::ALL, WAIT)?, Ordering::Relaxed);
         index.done.store(0, Ordering::Relaxed);
-        let cursor = first.cursor(self.tree, &KeyRange::ALL, Direction::Forward)?;
+        // Documents that come from now on are put into the index by those who write them.
+        let backward = first.cursor(self.tree, &KeyRange::ALL, Direction::Backward)?;
+        let mut rest = match Scanner::new(backward, WAIT).next()? {
+            Some((last, _)) => {
+                let last = Bytes::copy_from_slice(last);
+                KeyRange::new(Bound::Unbounded, Bound::Included(last))
+            }
+            None => return Ok(true),
+        };
         drop(first);
-        // The snapshot says which documents there were; what they are now is read under their locks.
-        let mut scanner = Scanner::new(cursor, WAIT);
         loop {
-            let mut keys = Vec::with_capacity(INDEX_BUILD_DOCUMENTS);
-            while keys.len() < INDEX_BUILD_DOCUMENTS
-                && let Some((key, _)) = scanner.next()?
-            {
-                keys.push(PrimaryKey::from_stored(key));
-            }
-            if keys.is_empty() {
-                return Ok(true);
-            }
+            let keys = self.next_keys(&rest)?;
+            let Some(last) = keys.last() else { return Ok(true) };
+            rest.start = Bound::Excluded(last.as_bytes().clone());
             if index.is_dropped() {
                 return Ok(false);
             }
@@ -265,6 +266,20 @@ impl Table {
             }
             index.done.fetch_add(keys.len() as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Keys of documents at the beginning of a range, to be read under their locks. Each time from another snapshot: one
+    /// for the whole building would for so long keep everything that checkpoints and writers replace.
+    fn next_keys(&self, range: &KeyRange) -> Result<Vec<PrimaryKey>, TableError> {
+        let cursor = self.engine.snapshot()?.cursor(self.tree, range, Direction::Forward)?;
+        let mut scanner = Scanner::new(cursor, ReadMode::MayBlock);
+        let mut keys = Vec::with_capacity(INDEX_BUILD_DOCUMENTS);
+        while keys.len() < INDEX_BUILD_DOCUMENTS
+            && let Some((key, _)) = scanner.next()?
+        {
+            keys.push(PrimaryKey::from_stored(key));
+        }
+        Ok(keys)
     }
 
     fn index_some(&self, index: &Index, keys: &[PrimaryKey]) -> Result<(), TableError> {
