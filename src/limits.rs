@@ -43,8 +43,9 @@ pub const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// and each is given back whole.
 pub const LOG_SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Bytes of commits after which a group of the log is not made longer: what waits longest for one sync.
-pub const LOG_GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of commits after which a group of the log is not made longer: what waits longest for one sync. So many are
+/// written without waiting for the flush interval.
+pub const LOG_GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of commits that may wait to be written to the log before a writer has to wait.
 pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
@@ -73,6 +74,10 @@ pub const TIDY_SECONDS: u64 = 1;
 /// the queue of the disk.
 pub const CHECKPOINT_SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
+/// What a checkpoint may have twice in memory, as changes and as pages: writers get room again as often as it has written
+/// so much of a tree.
+pub const CHECKPOINT_PART_BYTES: usize = 4 * 1024 * 1024;
+
 /// Nodes that are looked at while a checkpoint that has been written holds the lock of a tree's writers: less than a
 /// millisecond.
 pub const SETTLE_NODES: usize = 2_048;
@@ -91,7 +96,7 @@ pub const LOAD_SYNC_BYTES: usize = 32 * 1024 * 1024;
 pub const VERIFY_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The log's buffer is given back when it has grown beyond this.
-pub const LOG_BUFFER_KEPT_BYTES: usize = 2 * LOG_GROUP_BYTES;
+pub const LOG_BUFFER_KEPT_BYTES: usize = 1024 * 1024;
 
 /// Entries of the first batch of a scan: a query that wants one row should not pay for more.
 pub const SCAN_FIRST_ENTRIES: usize = 1;

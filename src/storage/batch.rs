@@ -117,6 +117,12 @@ impl WriteBatch {
         &self.operations
     }
 
+    /// Puts the same changes in place of them, as they lie elsewhere.
+    pub(in crate::storage) fn replace_operations(&mut self, operations: Vec<Operation>) {
+        debug_assert_eq!(self.operations, operations);
+        self.operations = operations;
+    }
+
     /// What must hold.
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions

@@ -30,6 +30,8 @@ pub(crate) struct Edit<'a> {
     grown: isize,
     /// Bytes of copies of nodes that were made in the epoch of the change: each takes the place of what it is a copy of.
     copied: isize,
+    /// Whether keys and values are parts of something that is counted as a whole.
+    are_parts: bool,
 }
 
 /// Something that a tree does without from now on. If it has slots by the time of the next checkpoint, that one
@@ -60,7 +62,14 @@ impl Replaced {
 impl<'a> Edit<'a> {
     /// A change in this epoch. Epochs are told apart by a number that grows with every checkpoint that begins.
     pub(crate) fn new(source: &'a dyn Source, epoch: u64) -> Self {
-        Self { source, epoch, replaced: Vec::new(), young: Vec::new(), grown: 0, copied: 0 }
+        let (replaced, young) = (Vec::new(), Vec::new());
+        Self { source, epoch, replaced, young, grown: 0, copied: 0, are_parts: false }
+    }
+
+    /// The same with keys and values that are parts of a record of so many bytes. The record counts as long as the
+    /// epoch lasts, even if only one of them is still needed.
+    pub(crate) fn of_record(source: &'a dyn Source, epoch: u64, bytes: usize) -> Self {
+        Self { grown: bytes.cast_signed(), are_parts: true, ..Self::new(source, epoch) }
     }
 
     /// What was replaced, and by how many bytes the memory of the present epoch has grown. A node that was made in the
@@ -111,7 +120,9 @@ impl<'a> Edit<'a> {
             }
             Link::Memory(fresh) => {
                 let is_shared = Arc::get_mut(fresh).is_none();
-                if is_shared || fresh.stored.get().is_some() {
+                // One of an earlier epoch may share its slot with one that a checkpoint is about to store.
+                let is_old = fresh.born != self.epoch;
+                if is_shared || is_old || fresh.stored.get().is_some() {
                     self.note(fresh);
                     *link = self.copy(&fresh.node, Some(fresh.born));
                 }
@@ -156,9 +167,11 @@ impl Tree {
         key: Bytes,
         value: Bytes,
     ) -> Result<(), StorageError> {
-        let entry = Entry::new(key, value);
+        let entry = Entry::new(key, value, edit.are_parts);
         edit.grown += entry.weight().cast_signed();
-        if let Value::Long(long) = &entry.value {
+        if let Value::Long(long) = &entry.value
+            && !edit.are_parts
+        {
             edit.grown += long.length().cast_signed() as isize;
         }
         let Some(root) = &mut self.root else {

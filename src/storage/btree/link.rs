@@ -54,6 +54,14 @@ impl Clone for Place {
 }
 
 impl Link {
+    /// Where the node is in the data file, if it is there.
+    pub(super) fn reference(&self) -> Option<Reference> {
+        match self {
+            Self::Stored(place) => Some(place.reference()),
+            Self::Memory(fresh) => fresh.stored.get().copied(),
+        }
+    }
+
     pub(super) fn stored(reference: Reference) -> Self {
         Self::Stored(Place::new(reference))
     }

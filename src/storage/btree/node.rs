@@ -49,7 +49,8 @@ pub(super) struct Leaf {
 pub(super) struct Entry {
     pub(super) key: Bytes,
     pub(super) value: Value,
-    /// Whether it is a part of the image that the leaf was read from.
+    /// Whether it is a part of something that is counted as a whole: of the image that the leaf was read from, or of the
+    /// record of a commit.
     pub(super) is_part: bool,
 }
 
@@ -62,6 +63,11 @@ pub(super) enum Value {
 impl Fresh {
     pub(super) fn new(node: Node, born: u64) -> Self {
         Self { node, born, stored: Arc::default() }
+    }
+
+    /// Another one that says the same, of the same epoch and with the same slot.
+    pub(super) fn with_node(&self, node: Node) -> Self {
+        Self { node, born: self.born, stored: Arc::clone(&self.stored) }
     }
 }
 
@@ -132,13 +138,13 @@ impl Entry {
 }
 
 impl Entry {
-    pub(super) fn new(key: Bytes, value: Bytes) -> Self {
+    pub(super) fn new(key: Bytes, value: Bytes, is_part: bool) -> Self {
         let value = if value.len() > SHORT_VALUE {
             Value::Long(Arc::new(LongValue::fresh(value)))
         } else {
             Value::Short(value)
         };
-        Self { key, value, is_part: false }
+        Self { key, value, is_part }
     }
 
     /// Bytes of memory that are its own. Those of a long value are not: they stay when the entry goes.

@@ -7,7 +7,7 @@ use super::encode::{encode_inner, encode_leaf};
 use super::inner::Inner;
 use super::link::Link;
 use super::long::LongValue;
-use super::node::{Body, Fresh, Leaf, Node, Value};
+use super::node::{Body, Leaf, Node, Value};
 use super::read::Reading;
 use super::{Sink, Source, Tree};
 use crate::storage::slab::Reference;
@@ -27,32 +27,46 @@ impl Tree {
         !matches!(self.root, Some(Link::Memory(_)))
     }
 
+    /// Where the root is, once everything is stored.
+    pub(crate) fn reference(&self) -> Option<Reference> {
+        self.root.as_ref().and_then(Link::reference)
+    }
+
     /// Gives a slot to every node that has none, children first, and returns that of the root.
     pub(crate) fn store(&self, sink: &dyn Sink) -> Result<Option<Reference>, StorageError> {
-        match &self.root {
-            None => Ok(None),
-            Some(Link::Stored(place)) => Ok(Some(place.reference())),
-            Some(Link::Memory(fresh)) => store(self.name, fresh, sink).map(Some),
-        }
+        self.store_some(sink, usize::MAX)?;
+        Ok(self.reference())
+    }
+
+    /// The same, from the least key on, until images of so many bytes have been stored, at least one; and the key that
+    /// was not reached, if that was not all.
+    pub(crate) fn store_some(
+        &self,
+        sink: &dyn Sink,
+        bytes: usize,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let Some(root) = &self.root else { return Ok(None) };
+        let mut left = bytes.max(1);
+        Ok(store(self.name, root, sink, &mut left)?.key())
     }
 
     /// The same tree, with references in place of the nodes that have been stored.
     pub(crate) fn settle(&self) -> Self {
-        self.settle_some(&[], usize::MAX).0
+        self.settle_some((&[], None), usize::MAX).0
     }
 
-    /// The same for the part of the tree that begins at a key, as far as that means to look at so many nodes, which
+    /// The same for the part of the tree from one key to another, as far as that means to look at so many nodes, which
     /// must be more than the tree has levels; and the key to go on from, if that was not all.
-    pub(crate) fn settle_some(&self, from: &[u8], nodes: usize) -> (Self, Option<Bytes>) {
+    pub(crate) fn settle_some(
+        &self,
+        (from, to): (&[u8], Option<&[u8]>),
+        nodes: usize,
+    ) -> (Self, Option<Bytes>) {
         let Some(root) = &self.root else { return (self.clone(), None) };
         let mut left = nodes;
-        let (settled, stop) = settled(root, Some(from), &mut left);
+        let (settled, stop) = settled(root, (Some(from), to), &mut left);
         let root = Some(settled.unwrap_or_else(|| root.clone()));
-        let next = match stop {
-            Stop::No | Stop::Before => None,
-            Stop::At(key) => Some(key),
-        };
-        (Self { name: self.name, root, count: self.count }, next)
+        (Self { name: self.name, root, count: self.count }, stop.key())
     }
 
     /// Walks through the whole tree, hands out what it refers to, and checks rules 4 to 6.
@@ -76,9 +90,42 @@ impl Tree {
     }
 }
 
-fn store(tree: u64, fresh: &Fresh, sink: &dyn Sink) -> Result<Reference, StorageError> {
-    if let Some(reference) = fresh.stored.get() {
-        return Ok(*reference);
+/// Where a walk through a part of a tree has ended early.
+enum Stop {
+    /// Nowhere.
+    No,
+    /// Before the node, or before its first child.
+    Before,
+    /// At the child with this low key.
+    At(Bytes),
+}
+
+impl Stop {
+    /// The same as the parent of the node has to say it, in which it is the child at this index.
+    fn of_child(self, inner: &Inner, at: usize) -> Self {
+        match self {
+            Self::Before if at > 0 => Self::At(Bytes::copy_from_slice(inner.low(at))),
+            other => other,
+        }
+    }
+
+    /// Where to go on from. What is less than all keys comes first, and is never stopped before.
+    fn key(self) -> Option<Bytes> {
+        match self {
+            Self::No | Self::Before => None,
+            Self::At(key) => Some(key),
+        }
+    }
+}
+
+/// Stores what is behind a link, until there is nothing left of so many bytes.
+fn store(tree: u64, link: &Link, sink: &dyn Sink, left: &mut usize) -> Result<Stop, StorageError> {
+    let Link::Memory(fresh) = link else { return Ok(Stop::No) };
+    if fresh.stored.get().is_some() {
+        return Ok(Stop::No);
+    }
+    if *left == 0 {
+        return Ok(Stop::Before);
     }
     let image = match &fresh.node.body {
         Body::Image(_) => None,
@@ -86,47 +133,37 @@ fn store(tree: u64, fresh: &Fresh, sink: &dyn Sink) -> Result<Reference, Storage
             for entry in &leaf.entries {
                 if let Value::Long(long) = &entry.value {
                     long.store(tree, sink)?;
+                    *left = left.saturating_sub(usize::try_from(long.length()).unwrap_or(*left));
                 }
             }
             encode_leaf(tree, &leaf.entries)
         }
         Body::Inner(inner) => {
-            let children = store_children(tree, inner, sink)?;
-            encode_inner(tree, inner, &children)
+            for (at, link) in inner.links().enumerate() {
+                let stop = store(tree, link, sink, left)?;
+                if !matches!(stop, Stop::No) {
+                    return Ok(stop.of_child(inner, at));
+                }
+            }
+            let children: Option<Vec<_>> = inner.links().map(Link::reference).collect();
+            children.and_then(|children| encode_inner(tree, inner, &children))
         }
     };
     let place = || format!("tree {tree} in memory");
     let image = image.ok_or_else(|| StorageError::corrupt(place(), "a node has no image"))?;
+    *left = left.saturating_sub(image.len());
     let reference = sink.store_node(tree, image)?;
     // Only the one checkpoint that is being written sets it.
     let _ = fresh.stored.set(reference);
-    Ok(reference)
-}
-
-fn store_children(
-    tree: u64,
-    inner: &Inner,
-    sink: &dyn Sink,
-) -> Result<Vec<Reference>, StorageError> {
-    let store = |link: &Link| match link {
-        Link::Stored(place) => Ok(place.reference()),
-        Link::Memory(fresh) => store(tree, fresh, sink),
-    };
-    inner.links().map(store).collect()
-}
-
-/// Where settling a part of a tree has ended early.
-enum Stop {
-    /// Nowhere.
-    No,
-    /// Before the first child of the node.
-    Before,
-    /// At the child with this low key.
-    At(Bytes),
+    Ok(Stop::No)
 }
 
 /// The link to be put in place of this one, if there is a better one.
-fn settled(link: &Link, from: Option<&[u8]>, left: &mut usize) -> (Option<Link>, Stop) {
+fn settled(
+    link: &Link,
+    (from, to): (Option<&[u8]>, Option<&[u8]>),
+    left: &mut usize,
+) -> (Option<Link>, Stop) {
     let Link::Memory(fresh) = link else { return (None, Stop::No) };
     if let Some(reference) = fresh.stored.get() {
         return (Some(Link::stored(*reference)), Stop::No);
@@ -136,21 +173,22 @@ fn settled(link: &Link, from: Option<&[u8]>, left: &mut usize) -> (Option<Link>,
     let mut new = Vec::new();
     let mut stop = Stop::No;
     for (at, link) in inner.links().enumerate().skip(first) {
+        if at > first && to.is_some_and(|to| inner.low(at) >= to) {
+            break;
+        }
         let stopped = if *left == 0 {
             Stop::Before
         } else {
             *left -= 1;
             let from = if at == first { from } else { None };
-            let (link, stopped) = settled(link, from, left);
+            let (link, stopped) = settled(link, (from, to), left);
             new.extend(link.map(|link| (at, link)));
             stopped
         };
-        stop = match stopped {
-            Stop::No => continue,
-            Stop::Before if at > 0 => Stop::At(Bytes::copy_from_slice(inner.low(at))),
-            other => other,
-        };
-        break;
+        stop = stopped.of_child(inner, at);
+        if !matches!(stop, Stop::No) {
+            break;
+        }
     }
     if new.is_empty() {
         return (None, stop);
@@ -161,8 +199,8 @@ fn settled(link: &Link, from: Option<&[u8]>, left: &mut usize) -> (Option<Link>,
             *link = new;
         }
     }
-    let copy = Node::new(Body::Inner(copy));
-    (Some(Link::memory(Fresh::new(copy, fresh.born))), stop)
+    // It says the same, so the slot of the one is the slot of the other.
+    (Some(Link::memory(fresh.with_node(Node::new(Body::Inner(copy))))), stop)
 }
 
 /// What all keys beneath a node are not less than, and what they are less than.

@@ -107,80 +107,123 @@ fn slots(store: &Store, tree: &Tree) -> BTreeSet<(u64, u64)> {
     slots
 }
 
+/// A tree that is changed at random, and what it must be.
+struct Changing {
+    random: Random,
+    store: Store,
+    tree: Tree,
+    model: BTreeMap<Vec<u8>, Bytes>,
+    /// Since the last checkpoint began.
+    replaced: Vec<Replaced>,
+    epoch: u64,
+    holder: Arc<Epoch>,
+    checkpoints: u64,
+}
+
+impl Changing {
+    /// Up to so many operations in one change, of a hundred of which so many put something.
+    fn change(&mut self, most: u64, puts: u64) {
+        let mut edit = Edit::new(&self.store, self.epoch);
+        let mut next = self.tree.clone();
+        let random = &mut self.random;
+        for _ in 0..random.below(most) {
+            let mut key = random.below(3_000).to_string().into_bytes();
+            if random.once_in(40) {
+                key.resize(key.len() + random.below(2_000) as usize, b'x');
+            }
+            if random.below(100) < puts {
+                let length = match random.below(100) {
+                    0 => 4_090 + random.below(20),
+                    1 if random.once_in(20) => 262_140 + random.below(10),
+                    1 => random.below(30_000),
+                    _ => random.below(400),
+                };
+                let value = Bytes::from(vec![random.below(256) as u8; length as usize]);
+                next.put(&mut edit, Bytes::from(key.clone()), value.clone()).unwrap();
+                self.model.insert(key, value);
+            } else {
+                let was_there = next.delete(&mut edit, &key).unwrap();
+                assert_eq!(was_there, self.model.remove(&key).is_some());
+            }
+        }
+        self.tree = next;
+        self.replaced.extend(edit.finish(self.epoch).0);
+    }
+
+    /// Stores the tree part by part, with changes between the parts.
+    fn checkpoint(&mut self, puts: u64) {
+        let model = self.model.clone();
+        let mut frozen = self.tree.clone();
+        self.epoch += 1;
+        let sealed = std::mem::replace(&mut self.holder, Arc::new(Epoch));
+        for replaced in std::mem::take(&mut self.replaced) {
+            replaced.release(&self.store.0).unwrap();
+        }
+        let bytes = if self.random.once_in(3) { usize::MAX } else { 100 << self.random.below(12) };
+        let mut from = Bytes::new();
+        self.change(20, puts);
+        while let Some(next) = frozen.store_some(&self.store, bytes).unwrap() {
+            assert!(from < next, "a part stores something");
+            self.change(20, puts);
+            let part = (from.as_ref(), Some(next.as_ref()));
+            frozen = frozen.settle_some(part, usize::MAX).0;
+            let mut rest = Some(from.clone());
+            while let Some(from) = rest {
+                let part = (from.as_ref(), Some(next.as_ref()));
+                (self.tree, rest) = self.tree.settle_some(part, 20);
+            }
+            from = next;
+        }
+        self.change(20, puts);
+        self.checkpoints += 1;
+        let superblock = superblock(self.checkpoints + 1);
+        self.store.0.commit(superblock, Arc::downgrade(&sealed)).unwrap();
+        drop(sealed);
+        self.store.0.reclaim().unwrap();
+        let frozen = frozen.settle();
+        assert!(frozen.is_stored());
+        assert_eq!(slots(&self.store, &frozen), self.store.0.live());
+        compare(&self.store, &frozen, &model);
+        self.tree = self.tree.settle();
+    }
+}
+
 #[test]
 fn a_tree_equals_an_ordered_map_through_checkpoints() {
-    let mut random = Random::from_environment();
-    let store = new_store();
-    let mut tree = Tree::new(7);
-    let mut model: BTreeMap<Vec<u8>, Bytes> = BTreeMap::new();
-    let mut replaced: Vec<Replaced> = Vec::new();
-    let mut epoch = 1;
-    let mut holder = Arc::new(Epoch);
+    let mut changing = Changing {
+        random: Random::from_environment(),
+        store: new_store(),
+        tree: Tree::new(7),
+        model: BTreeMap::new(),
+        replaced: Vec::new(),
+        epoch: 1,
+        holder: Arc::new(Epoch),
+        checkpoints: 0,
+    };
     type Kept = (Arc<Epoch>, Tree, BTreeMap<Vec<u8>, Bytes>);
     let mut kept: Vec<Kept> = Vec::new();
     for round in 0..240_u32 {
         // Grows for a third of the rounds, then shrinks, then hovers.
         let puts = [85, 20, 50][(round / 80) as usize];
-        for _ in 0..random.below(6) {
-            let mut edit = Edit::new(&store, epoch);
-            let mut next = tree.clone();
-            for _ in 0..random.below(60) {
-                let mut key = random.below(3_000).to_string().into_bytes();
-                if random.once_in(40) {
-                    key.resize(key.len() + random.below(2_000) as usize, b'x');
-                }
-                if random.below(100) < puts {
-                    let length = match random.below(100) {
-                        0 => 4_090 + random.below(20),
-                        1 if random.once_in(20) => 262_140 + random.below(10),
-                        1 => random.below(30_000),
-                        _ => random.below(400),
-                    };
-                    let value = Bytes::from(vec![round as u8; length as usize]);
-                    next.put(&mut edit, Bytes::from(key.clone()), value.clone()).unwrap();
-                    model.insert(key, value);
-                } else {
-                    let was_there = next.delete(&mut edit, &key).unwrap();
-                    assert_eq!(was_there, model.remove(&key).is_some());
-                }
-            }
-            tree = next;
-            replaced.extend(edit.finish(epoch).0);
+        for _ in 0..changing.random.below(6) {
+            changing.change(60, puts);
         }
-        if random.once_in(4) {
-            kept.push((Arc::clone(&holder), tree.clone(), model.clone()));
+        if changing.random.once_in(4) {
+            let Changing { holder, tree, model, .. } = &changing;
+            kept.push((Arc::clone(holder), tree.clone(), model.clone()));
         }
-        if random.once_in(3) {
-            let frozen = tree.clone();
-            epoch += 1;
-            let sealed = std::mem::replace(&mut holder, Arc::new(Epoch));
-            let released = std::mem::take(&mut replaced);
-            // A change that becomes visible while the checkpoint is being written.
-            let mut edit = Edit::new(&store, epoch);
-            tree.put(&mut edit, Bytes::from("between"), Bytes::from(vec![1; 5_000])).unwrap();
-            model.insert(b"between".to_vec(), Bytes::from(vec![1; 5_000]));
-            frozen.store(&store).unwrap();
-            for replaced in released {
-                replaced.release(&store.0).unwrap();
-            }
-            replaced.extend(edit.finish(epoch).0);
-            store.0.commit(superblock(u64::from(round) + 2), Arc::downgrade(&sealed)).unwrap();
-            drop(sealed);
-            store.0.reclaim().unwrap();
-            let frozen = frozen.settle();
-            assert!(frozen.is_stored());
-            assert_eq!(slots(&store, &frozen), store.0.live());
-            tree = tree.settle();
+        if changing.random.once_in(3) {
+            changing.checkpoint(puts);
         }
-        compare(&store, &tree, &model);
-        slots(&store, &tree);
+        compare(&changing.store, &changing.tree, &changing.model);
+        slots(&changing.store, &changing.tree);
         if kept.len() > 5 {
-            let (_, tree, model) = kept.swap_remove(random.below(5) as usize);
-            compare(&store, &tree, &model);
+            let (_, tree, model) = kept.swap_remove(changing.random.below(5) as usize);
+            compare(&changing.store, &tree, &model);
         }
     }
     for (_, tree, model) in kept {
-        compare(&store, &tree, &model);
+        compare(&changing.store, &tree, &model);
     }
 }
 

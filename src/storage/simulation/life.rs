@@ -75,6 +75,7 @@ impl Life {
             flush_interval: None,
             log_segment_bytes: 8_192 + random.below(60_000),
             checkpoint_log_bytes: 5_000 + random.below(200_000) as usize,
+            checkpoint_part_bytes: 1_000 + random.below(30_000) as usize,
             ..SlabOptions::new([7; 16], 5_000 + random.below(400_000) as usize)
         }
     }

@@ -38,6 +38,7 @@ fn open(disk: &FaultyDisk, random: &mut Random, threads: bool) -> Result<SlabEng
         flush_interval: threads.then_some(Duration::from_millis(3)),
         log_segment_bytes: 30_000,
         checkpoint_log_bytes: 100_000,
+        checkpoint_part_bytes: 1_000 + random.below(10_000) as usize,
         ..SlabOptions::new([7; 16], 100_000 + random.below(1_000_000) as usize)
     };
     SlabEngine::open(Arc::new(disk.clone()), options)

@@ -223,10 +223,11 @@ impl Slab {
         adopted.map_err(|problem| StorageError::corrupt(FILE, problem))
     }
 
-    /// Makes free what may be overwritten by now, and gives back to the file system what is free. Must not run beside
-    /// the writing of a checkpoint, which could take such an extent again.
-    pub(crate) fn reclaim(&self) -> Result<(), StorageError> {
-        let freed = self.space().reclaim();
+    /// Makes free what may be overwritten by now, and gives back to the file system what is free. Returns the first
+    /// grains of slots that were made free: nobody reads what is there. Must not run beside the writing of a
+    /// checkpoint, which could take such a slot again.
+    pub(crate) fn reclaim(&self) -> Result<Vec<u64>, StorageError> {
+        let (freed, grains) = self.space().reclaim();
         let give_back = || {
             for extent in &freed {
                 self.file.punch_hole(extent * EXTENT, EXTENT)?;
@@ -243,7 +244,7 @@ impl Slab {
             if self.file.length()? > end * EXTENT {
                 self.file.set_length(end * EXTENT)?;
             }
-            Ok(())
+            Ok(grains)
         };
         give_back().map_err(|error| StorageError::io(FILE, error))
     }

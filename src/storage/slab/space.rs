@@ -142,7 +142,7 @@ impl Space {
             owner.open.entry(class).or_default().remove(&number);
         }
         self.changed.insert(number);
-        Some(number * EXTENT_GRAINS + u64::from(slot) * class.grains())
+        Some(class.first_grain(number, slot))
     }
 
     /// The checkpoint being written does without this image. `false` when no live slot is there: the tree is damaged.
@@ -256,21 +256,24 @@ impl Space {
         self.put(number, extent)
     }
 
-    /// Makes free what may be overwritten by now, and returns the extents that nobody has any more. They are to be
-    /// given back.
-    pub(super) fn reclaim(&mut self) -> Vec<u64> {
+    /// Makes free what may be overwritten by now, and returns the extents that nobody has any more, which are to be
+    /// given back, and the first grains of the slots.
+    pub(super) fn reclaim(&mut self) -> (Vec<u64>, Vec<u64>) {
         let mut freed = std::mem::take(&mut self.returned);
+        let mut grains = Vec::new();
         while let Some((epoch, _)) = self.waiting.front()
             && epoch.strong_count() == 0
             && let Some((_, slots)) = self.waiting.pop_front()
         {
             for (number, slot) in slots {
+                let class = self.extents.get(&number).map(|extent| extent.class);
+                grains.extend(class.map(|class| class.first_grain(number, slot)));
                 if self.make_free(number, slot) {
                     freed.push(number);
                 }
             }
         }
-        freed
+        (freed, grains)
     }
 
     /// Whether slots wait for somebody who may read them, extents came back, or there is more to give back than was.
@@ -403,7 +406,7 @@ impl Space {
             let live = extent.live;
             (0..class.slots())
                 .filter(move |slot| live.has(*slot))
-                .map(move |slot| (tree, number * EXTENT_GRAINS + u64::from(slot) * class.grains()))
+                .map(move |slot| (tree, class.first_grain(number, slot)))
         };
         self.extents.iter().flat_map(slots).collect()
     }

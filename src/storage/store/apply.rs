@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::pages::Pages;
 use super::{Event, OpenTree, Shared, State, View, key_of};
 use crate::storage::btree::{Edit, Tree};
 use crate::storage::slab::META;
-use crate::storage::wal::encode;
+use crate::storage::wal::{encode, operations_of};
 use crate::storage::{
     Commit, CommitSequence, Condition, Durability, Operation, ReadMode, StorageError, TreeId,
     WriteBatch,
@@ -30,25 +32,32 @@ struct ChangedTree {
 }
 
 impl Shared {
-    pub(super) fn apply(&self, batch: &WriteBatch) -> Result<Commit, StorageError> {
+    pub(super) fn apply(&self, mut batch: WriteBatch) -> Result<Commit, StorageError> {
         batch.check_lengths()?;
         self.wait_for_room()?;
         let record = encode(batch.operations());
+        // The trees and the log keep one copy of keys and values between them, and one block of memory a commit.
+        let parts = operations_of(&record);
+        batch.replace_operations(
+            parts.ok_or_else(|| {
+                StorageError::corrupt("memory", "a record that is not of its batch")
+            })?,
+        );
         let alters = batch.operations().iter().any(|operation| {
             matches!(operation, Operation::CreateTree(_) | Operation::DropTree(_))
         });
         let commit = if alters {
             let _alone = self.structure.write().unwrap_or_else(PoisonError::into_inner);
-            self.apply_locked(batch, record)
+            self.apply_locked(&batch, record)
         } else {
             let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
-            self.apply_locked(batch, record)
+            self.apply_locked(&batch, record)
         }?;
         self.want_checkpoint_if_due();
         Ok(commit)
     }
 
-    fn apply_locked(&self, batch: &WriteBatch, record: Vec<u8>) -> Result<Commit, StorageError> {
+    fn apply_locked(&self, batch: &WriteBatch, record: Bytes) -> Result<Commit, StorageError> {
         let names = touched(batch);
         let before = self.read_state().view.trees.clone();
         let writers: Vec<_> = names
@@ -70,7 +79,11 @@ impl Shared {
             state.view.clone()
         };
         self.check_conditions(&view, batch.conditions())?;
-        let mut edit = Edit::new(&self.pages, view.epoch);
+        // The record of one operation goes when what it has put is replaced; another stays until nothing of it is left.
+        let mut edit = match batch.operations() {
+            [_] => Edit::new(&self.pages, view.epoch),
+            _ => Edit::of_record(&self.pages, view.epoch, record.len()),
+        };
         let find = |name| view.trees.get(&key_of(name)).cloned();
         let changed = changed_trees(find, batch.operations(), &mut edit)?;
         // What was seen must not be kept alive for longer than needed: it would make the next batch copy more.

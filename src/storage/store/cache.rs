@@ -53,7 +53,7 @@ struct Queue {
     bytes: usize,
 }
 
-/// What the directory has for a grain. The frame is empty when the last page was too large.
+/// What the directory has for a grain. The frame is empty when the last page was too large, or was let go of.
 struct Entry {
     frame: u32,
     is_long: bool,
@@ -74,7 +74,7 @@ impl Cache {
             return Some(held);
         }
         let frame = {
-            let shard = self.shard(reference)?.read().unwrap_or_else(PoisonError::into_inner);
+            let shard = self.shard(reference.grain)?.read().unwrap_or_else(PoisonError::into_inner);
             shard.directory.get(&reference.grain)?.frame
         };
         // By now another page may be there.
@@ -95,7 +95,7 @@ impl Cache {
 
     /// Keeps a page, if it is not too large, and notes in its place where it is.
     pub(super) fn insert(&self, place: &Place, page: &Arc<Page>) {
-        let Some(shard) = self.shard(place.reference()) else { return };
+        let Some(shard) = self.shard(place.reference().grain) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(frame) = shard.insert(&self.frames, page) {
             place.set_hint(frame);
@@ -113,6 +113,15 @@ impl Cache {
         }
     }
 
+    /// Lets go of the page of a grain, which nobody asks for any more.
+    pub(super) fn forget(&self, grain: u64) {
+        let Some(shard) = self.shard(grain) else { return };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let page = shard.empty(&self.frames, grain);
+        drop(shard);
+        drop(page);
+    }
+
     /// Bytes of everything that is held.
     pub(super) fn bytes(&self) -> usize {
         let bytes = |shard: &RwLock<Shard>| {
@@ -122,9 +131,9 @@ impl Cache {
         self.shards.iter().map(bytes).sum()
     }
 
-    fn shard(&self, reference: Reference) -> Option<&RwLock<Shard>> {
+    fn shard(&self, grain: u64) -> Option<&RwLock<Shard>> {
         // Bits that the directory does not go by.
-        let spread = spread(reference.grain) >> 48;
+        let spread = spread(grain) >> 48;
         self.shards.get(usize::try_from(spread).ok()? % self.shards.len().max(1))
     }
 }
@@ -161,6 +170,14 @@ impl Shard {
         queue.bytes += bytes;
         self.directory.insert(page.grain(), Entry { frame, is_long, bytes });
         Some(frame)
+    }
+
+    /// Takes out the page of a grain, whose place in a queue goes to another one there or comes to its end.
+    fn empty(&mut self, frames: &Frames, grain: u64) -> Option<Arc<Page>> {
+        let entry = self.directory.get_mut(&grain)?;
+        let queue = if entry.is_long { &mut self.long } else { &mut self.short };
+        queue.bytes -= std::mem::take(&mut entry.bytes);
+        frames.swap(entry.frame, None)
     }
 
     /// Makes room for so many bytes.
@@ -323,6 +340,25 @@ mod tests {
             held.iter().map(|held| held.page().unwrap().weight() + ENTRY_BYTES).sum();
         assert_eq!(weights, cache.bytes());
         assert!(weights > budget * 9 / 10, "{weights}");
+    }
+
+    #[test]
+    fn what_was_let_go_of_counts_no_more_and_can_come_back() {
+        let (cache, budget) = (Cache::new(1 << 20), 1 << 20);
+        let at = |grain| reference(grain, 1);
+        (0..100).for_each(|grain| put(&cache, at(grain), 1_000));
+        let full = cache.bytes();
+        (0..50).for_each(|grain| cache.forget(grain));
+        cache.forget(7);
+        cache.forget(1_000);
+        assert_eq!(cache.bytes(), full / 2);
+        assert!((0..100).all(|grain| has(&cache, at(grain)) == (grain >= 50)));
+        (0..50).for_each(|grain| put(&cache, at(grain), 1_000));
+        assert_eq!(cache.bytes(), full);
+        assert!((0..100).all(|grain| has(&cache, at(grain))));
+        // Nothing is left behind that makes others go too early, or never.
+        (0..2_000).for_each(|grain| put(&cache, at(grain), 1_000));
+        assert!((budget / 2..=budget).contains(&cache.bytes()), "{}", cache.bytes());
     }
 
     #[test]

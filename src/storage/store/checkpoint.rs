@@ -5,9 +5,10 @@
 //!
 //! 1. Fix the state of a commit, and wait until the log has it. (The last checkpoint, and the log.)
 //! 2. Release what the state does without; store its trees, then the meta tree. Only slots that nobody refers to are
-//!    written. (The same.)
+//!    written. Part by part, references take the place of what has been stored, so that it is not in memory twice.
+//!    (The same.)
 //! 3. [`Slab::commit`](crate::storage::slab::Slab::commit). (This checkpoint, and the log.)
-//! 4. Cut the log; put references in place of stored nodes; make free what was released before and is not read any
+//! 4. Cut the log; put references in place of what is left; make free what was released before and is not read any
 //!    more. (This checkpoint, and what is left of the log, which begins no later.)
 
 use std::collections::BTreeMap;
@@ -245,7 +246,7 @@ impl Shared {
     fn tidy(&self) -> Result<(), StorageError> {
         let _last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         self.log.check()?;
-        let reclaimed = self.pages.slab.reclaim();
+        let reclaimed = self.pages.reclaim();
         if let Err(error) = &reclaimed {
             self.log.poison(&error.to_string());
         }
@@ -287,7 +288,7 @@ impl Shared {
         Some(Frozen { view, events, next_tree })
     }
 
-    fn write(&self, last: &mut Checkpoints, frozen: Frozen) -> Result<(), StorageError> {
+    fn write(&self, last: &mut Checkpoints, mut frozen: Frozen) -> Result<(), StorageError> {
         let sequence = frozen.view.sequence;
         if self.log.durable() < sequence {
             self.wait_for_log(sequence)?;
@@ -302,7 +303,7 @@ impl Shared {
         }
         let mut meta = last.meta.clone();
         let mut edit = Edit::new(&self.pages, last.number);
-        let trees = self.write_trees(&frozen.view, last, &mut meta, &mut edit)?;
+        let trees = self.write_trees(&mut frozen.view, last, &mut meta, &mut edit)?;
         for (extent, record) in slab.take_changes() {
             let key = meta_key(EXTENT_KEY, extent);
             match record {
@@ -336,7 +337,7 @@ impl Shared {
         self.log.cut(sequence)?;
         self.settle(&frozen.view);
         drop(frozen);
-        slab.reclaim()?;
+        self.pages.reclaim()?;
         self.tidy_later();
         Ok(())
     }
@@ -344,15 +345,15 @@ impl Shared {
     /// Stores the trees of a view and puts their records into the meta tree where they have changed.
     fn write_trees(
         &self,
-        view: &View,
+        view: &mut View,
         last: &Checkpoints,
         meta: &mut Tree,
         edit: &mut Edit<'_>,
     ) -> Result<BTreeMap<u64, TreeRecord>, StorageError> {
         let mut records = BTreeMap::new();
         for (name, tree) in open_trees(view) {
-            let root = tree.tree.store(&self.pages)?;
-            let record = TreeRecord { root, count: tree.tree.len() };
+            let count = tree.tree.len();
+            let record = TreeRecord { root: self.write_tree(view, name, tree)?, count };
             if last.trees.get(&name.0) != Some(&record) {
                 meta.put(edit, meta_key(TREE_KEY, name.0), tree_value(&record))?;
             }
@@ -364,23 +365,67 @@ impl Shared {
         Ok(records)
     }
 
+    /// Stores a tree of a view, a part at a time: what is safe goes from memory before the next part, and writers who
+    /// wait for room go on.
+    fn write_tree(
+        &self,
+        view: &mut View,
+        name: TreeId,
+        mut tree: OpenTree,
+    ) -> Result<Option<Reference>, StorageError> {
+        let mut from = Bytes::new();
+        let bytes = self.options.checkpoint_part_bytes;
+        while let Some(next) = tree.tree.store_some(&self.pages, bytes)? {
+            // What a failed sync has lost must still be in memory.
+            self.pages.slab.sync()?;
+            let part = (from.as_ref(), Some(next.as_ref()));
+            tree.tree = tree.tree.settle_some(part, usize::MAX).0;
+            drop(view.trees.insert(key_of(name), tree.clone()));
+            self.settle_part(name, &tree.writer, part);
+            self.relieve(bytes);
+            from = next;
+        }
+        Ok(tree.tree.reference())
+    }
+
+    /// So many bytes of a checkpoint have been written and are not in memory any more.
+    fn relieve(&self, bytes: usize) {
+        {
+            let mut state = self.write_state();
+            state.frozen = state.frozen.saturating_sub(bytes);
+        }
+        let _wanted = self.wanted();
+        self.done.notify_all();
+    }
+
     fn wait_for_log(&self, sequence: crate::storage::CommitSequence) -> Result<(), StorageError> {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         self.log.when_durable(sequence, Box::new(move |outcome| drop(send.send(outcome))));
         receive.recv().unwrap_or(Err(StorageError::Closed))
     }
 
-    /// Puts references in place of the nodes that were stored, tree by tree, in steps that are brief: each is like a
-    /// batch that changes nothing.
+    /// Puts references in place of the nodes that were stored, tree by tree.
     fn settle(&self, written: &View) {
         for (name, tree) in open_trees(written) {
-            let mut next = (!tree.tree.is_stored()).then(Bytes::new);
-            while let Some(from) = next {
-                let (old, rest) = self.settle_some(name, &tree.writer, &from);
-                // Whatever nobody else has is freed here, with no lock held.
-                drop(old);
-                next = rest;
+            if !tree.tree.is_stored() {
+                self.settle_part(name, &tree.writer, (&[], None));
             }
+        }
+    }
+
+    /// The same for a part of a tree, in steps that are brief: each is like a batch that changes nothing.
+    fn settle_part(
+        &self,
+        name: TreeId,
+        writer: &Arc<Mutex<()>>,
+        (from, to): (&[u8], Option<&[u8]>),
+    ) {
+        let mut next = Some(Bytes::copy_from_slice(from));
+        while let Some(from) = next {
+            let (old, rest) = self.settle_some(name, writer, (&from, to));
+            // Whatever nobody else has is freed here, with no lock held.
+            drop(old);
+            next = rest;
         }
     }
 
@@ -389,7 +434,7 @@ impl Shared {
         &self,
         name: TreeId,
         writer: &Arc<Mutex<()>>,
-        from: &[u8],
+        part: (&[u8], Option<&[u8]>),
     ) -> (Option<OpenTree>, Option<Bytes>) {
         let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
         let _alone = writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -398,7 +443,7 @@ impl Shared {
         let Some(found) = found.filter(|found| Arc::ptr_eq(&found.writer, writer)) else {
             return (None, None);
         };
-        let (tree, next) = found.tree.settle_some(from, SETTLE_NODES);
+        let (tree, next) = found.tree.settle_some(part, SETTLE_NODES);
         let settled = OpenTree { tree, writer: Arc::clone(writer) };
         drop(self.write_state().view.trees.insert(key_of(name), settled));
         (Some(found), next)

@@ -55,7 +55,7 @@ use super::{
     BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId,
     WriteBatch,
 };
-use crate::limits::{CHECKPOINT_SECONDS, LOG_SEGMENT_BYTES};
+use crate::limits::{CHECKPOINT_PART_BYTES, CHECKPOINT_SECONDS, LOG_SEGMENT_BYTES};
 
 /// How a store works.
 #[derive(Debug, Clone)]
@@ -71,6 +71,8 @@ pub struct SlabOptions {
     pub log_segment_bytes: u64,
     /// Bytes of commits after which a checkpoint begins: what a start has to read again.
     pub checkpoint_log_bytes: usize,
+    /// Bytes that a checkpoint writes of a tree before it lets go of them in memory, where they are twice until then.
+    pub checkpoint_part_bytes: usize,
     /// How long a commit may be in the log alone before a checkpoint begins.
     pub checkpoint_interval: Duration,
 }
@@ -84,6 +86,7 @@ impl SlabOptions {
             flush_interval: Some(Duration::from_secs(1)),
             log_segment_bytes: LOG_SEGMENT_BYTES,
             checkpoint_log_bytes: 2 * LOG_SEGMENT_BYTES as usize,
+            checkpoint_part_bytes: CHECKPOINT_PART_BYTES,
             checkpoint_interval: Duration::from_secs(CHECKPOINT_SECONDS),
         }
     }
@@ -261,7 +264,7 @@ impl Engine for SlabEngine {
     }
 
     fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
-        self.shared.apply(&batch)
+        self.shared.apply(batch)
     }
 
     fn has_room(&self) -> bool {

@@ -24,6 +24,15 @@ impl Pages {
         self.cache.resize(bytes);
     }
 
+    /// Makes free what nobody reads any more, in the data file and in memory. As [`Slab::reclaim`], must not run beside
+    /// the writing of a checkpoint.
+    pub(super) fn reclaim(&self) -> Result<(), StorageError> {
+        for grain in self.slab.reclaim()? {
+            self.cache.forget(grain);
+        }
+        Ok(())
+    }
+
     pub(super) fn cached_bytes(&self) -> usize {
         self.cache.bytes()
     }

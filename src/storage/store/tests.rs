@@ -22,6 +22,7 @@ fn options(cache_bytes: usize) -> SlabOptions {
         flush_interval: None,
         log_segment_bytes: 256 * 1024,
         checkpoint_log_bytes: 512 * 1024,
+        checkpoint_part_bytes: 64 * 1024,
         ..SlabOptions::new([7; 16], cache_bytes)
     }
 }
@@ -243,6 +244,29 @@ fn what_is_replaced_is_not_counted_again() {
         engine.apply(batch).unwrap();
     }
     assert!(dirty() < new / 4, "{} after {new}", dirty());
+}
+
+/// The cache could hold ten times as much; what it holds is what there is.
+#[test]
+fn pages_of_what_was_replaced_or_dropped_go() {
+    const ENTRIES: u64 = 10_000;
+    let engine = open(&MemoryDisk::new(), options(64 << 20));
+    let tree = new_tree(&engine);
+    let cached = || engine.shared.pages.cached_bytes();
+    (0..ENTRIES).for_each(|key| put(&engine, tree, key, vec![1; 256]));
+    engine.checkpoint().unwrap();
+    let once = cached();
+    assert!(once > ENTRIES as usize * 256, "{once}");
+    for round in 0..10 {
+        (0..ENTRIES).for_each(|key| put(&engine, tree, key, vec![round; 256]));
+        engine.checkpoint().unwrap();
+    }
+    assert!(cached() < once + once / 4, "{} after {once}", cached());
+    let mut batch = WriteBatch::new(Durability::Soft);
+    batch.drop_tree(tree);
+    engine.apply(batch).unwrap();
+    engine.checkpoint().unwrap();
+    assert!(cached() < 64 * 1024, "{}", cached());
 }
 
 /// With a cold cache no way of reading waits, none has an effect, and each goes on from where it stood.

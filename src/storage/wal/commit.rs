@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 
-use crate::limits::STORAGE_OPERATION_BYTES;
 use crate::storage::encoding::SharedReader;
 use crate::storage::{Operation, TreeId};
 
@@ -23,8 +22,9 @@ pub enum Logged {
 }
 
 /// The operations of one batch, ready to be written. The lengths of keys and values were checked before.
-pub fn encode(operations: &[Operation]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(8 + length_hint(operations));
+pub fn encode(operations: &[Operation]) -> Bytes {
+    let length = operations.iter().map(encoded_length).sum::<usize>();
+    let mut bytes = Vec::with_capacity(8 + length);
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&(operations.len() as u32).to_le_bytes());
     for operation in operations {
@@ -34,11 +34,19 @@ pub fn encode(operations: &[Operation]) -> Vec<u8> {
     if let Some(head) = bytes.first_chunk_mut::<4>() {
         *head = length.to_le_bytes();
     }
-    bytes
+    Bytes::from(bytes)
+}
+
+/// What [`encode`] was given, as parts of the record: they stay alive with it. `None` when it is not of a batch.
+pub fn operations_of(record: &Bytes) -> Option<Vec<Operation>> {
+    match decode(&mut SharedReader::new(record.clone()))? {
+        Logged::Batch(operations) => Some(operations),
+        Logged::Adoption(..) => None,
+    }
 }
 
 /// An adoption, ready to be written.
-pub fn encode_adoption(tree: TreeId, what: &[u8]) -> Vec<u8> {
+pub fn encode_adoption(tree: TreeId, what: &[u8]) -> Bytes {
     let mut bytes = Vec::with_capacity(21 + what.len());
     bytes.extend_from_slice(&(17 + what.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&1_u32.to_le_bytes());
@@ -46,7 +54,7 @@ pub fn encode_adoption(tree: TreeId, what: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(&tree.0.to_le_bytes());
     bytes.extend_from_slice(&(what.len() as u32).to_le_bytes());
     bytes.extend_from_slice(what);
-    bytes
+    Bytes::from(bytes)
 }
 
 /// The next commit; `None` when the bytes are not those of one.
@@ -112,13 +120,13 @@ fn decode_operation(body: &mut SharedReader) -> Option<Operation> {
     })
 }
 
-fn length_hint(operations: &[Operation]) -> usize {
-    let lengths = operations.iter().map(|operation| match operation {
-        Operation::Put { key, value, .. } => key.len() + value.len(),
-        Operation::Delete { key, .. } => key.len(),
+fn encoded_length(operation: &Operation) -> usize {
+    let rest = match operation {
+        Operation::Put { key, value, .. } => 2 + 4 + key.len() + value.len(),
+        Operation::Delete { key, .. } => 2 + key.len(),
         Operation::CreateTree(_) | Operation::DropTree(_) => 0,
-    });
-    lengths.sum::<usize>() + operations.len() * STORAGE_OPERATION_BYTES
+    };
+    1 + 8 + rest
 }
 
 /// All commits of a group's body; `None` when it does not hold exactly so many.
@@ -145,7 +153,11 @@ mod tests {
             Operation::Delete { tree: TreeId(u64::MAX), key: Bytes::from("gone") },
             Operation::DropTree(tree),
         ];
-        let mut body = encode(&operations);
+        let record = encode(&operations);
+        assert_eq!(record.len(), 8 + operations.iter().map(encoded_length).sum::<usize>());
+        assert_eq!(operations_of(&record).as_ref(), Some(&operations));
+        assert_eq!(operations_of(&encode_adoption(tree, b"something")), None);
+        let mut body = record.to_vec();
         body.extend(encode(&[]));
         body.extend(encode_adoption(tree, b"something"));
         let commits = decode_all(Bytes::from(body.clone()), 3).unwrap();

@@ -3,7 +3,8 @@
 //!
 //! [`Log::append`] gives a commit its number and puts it into a queue in memory. A thread takes everything that is
 //! queued, writes it as one group, and syncs it: one sync serves all who wait. It does so at once when a hard commit is
-//! in the queue or somebody waits for one, and otherwise when the oldest commit has been there for the flush interval.
+//! in the queue, somebody waits for one, or there is enough for a group, and otherwise when the oldest commit has been
+//! there for the flush interval.
 //!
 //! 1. A group is written only after the one before it has been synced.
 //! 2. After a failed write or sync nothing is written any more: the log is poisoned, and says so to everyone.
@@ -22,14 +23,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use self::commit::{Logged, encode, encode_adoption};
+use bytes::Bytes;
+
+pub use self::commit::{Logged, encode, encode_adoption, operations_of};
 pub use self::replay::{Replay, has_segments, replay};
 use self::segment::file_name;
 use self::writer::Writer;
 use super::disk::Disk;
 use super::encoding::Identity;
 use super::{CommitSequence, DurableCallback, StorageError};
-use crate::limits::LOG_QUEUE_BYTES;
+use crate::limits::{LOG_GROUP_BYTES, LOG_QUEUE_BYTES};
 
 /// Where a log ends that has been read to its end, and what it consists of.
 #[derive(Debug)]
@@ -123,7 +126,7 @@ pub struct LogNumbers {
 }
 
 struct Queue {
-    commits: Vec<Vec<u8>>,
+    commits: Vec<Bytes>,
     bytes: usize,
     /// When the oldest of them came.
     since: Option<Instant>,
@@ -219,16 +222,17 @@ impl Log {
     }
 
     /// Queues an encoded commit and returns its number. A hard one is synced without delay.
-    pub fn append(&self, commit: Vec<u8>, hard: bool) -> Result<CommitSequence, StorageError> {
+    pub fn append(&self, commit: Bytes, hard: bool) -> Result<CommitSequence, StorageError> {
         let mut queue = self.shared.queue();
         queue.state.check()?;
         queue.bytes += commit.len();
         queue.commits.push(commit);
         queue.last += 1;
-        if hard {
+        let is_wanted = hard || queue.bytes >= LOG_GROUP_BYTES;
+        if is_wanted {
             queue.wanted = queue.last;
         }
-        let wakes = hard || queue.since.is_none();
+        let wakes = is_wanted || queue.since.is_none();
         if queue.since.is_none() && self.shared.flush_interval.is_some() {
             queue.since = Some(Instant::now());
         }

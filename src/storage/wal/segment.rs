@@ -1,6 +1,8 @@
 //! Segments of the log as bytes: their names, headers and groups. `docs/storage-format.md` has the tables.
 //! Knows bytes; must not know operations, threads or when to sync.
 
+use bytes::Bytes;
+
 use crate::storage::encoding::{
     BLOCK, Identity, Reader, checksum, open_block, seal_block, seeded_checksum,
 };
@@ -140,9 +142,11 @@ pub(super) fn write_group(
     buffer: &mut Vec<u8>,
     identity: &Identity,
     mut header: GroupHeader,
-    commits: &[Vec<u8>],
+    commits: &[Bytes],
 ) {
     buffer.clear();
+    let length = GROUP_HEADER + commits.iter().map(Bytes::len).sum::<usize>();
+    buffer.reserve_exact(length.next_multiple_of(BLOCK));
     buffer.extend_from_slice(&[0; GROUP_HEADER]);
     for commit in commits {
         buffer.extend_from_slice(commit);

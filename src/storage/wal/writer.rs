@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::segment::{GroupHeader, SegmentHeader, file_name, write_group};
 use super::{LogEnd, LogOptions, Queue, Segment};
 use crate::limits::{LOG_BUFFER_KEPT_BYTES, LOG_GROUP_BYTES, LOG_ROTATE_BYTES};
@@ -31,9 +33,9 @@ pub(super) struct Writer {
 
 impl Queue {
     /// Commits for one group, from the oldest on.
-    pub(super) fn take_group(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn take_group(&mut self) -> Vec<Bytes> {
         let mut bytes = 0;
-        let fits = |commit: &&Vec<u8>| {
+        let fits = |commit: &&Bytes| {
             let begins_within = bytes < LOG_GROUP_BYTES;
             bytes += commit.len();
             begins_within
@@ -41,7 +43,7 @@ impl Queue {
         let count = self.commits.iter().take_while(fits).count();
         let rest = self.commits.split_off(count);
         let group = std::mem::replace(&mut self.commits, rest);
-        self.bytes -= group.iter().map(Vec::len).sum::<usize>();
+        self.bytes -= group.iter().map(Bytes::len).sum::<usize>();
         if self.commits.is_empty() {
             self.since = None;
         }
@@ -93,7 +95,7 @@ impl Writer {
     }
 
     /// Writes and syncs one group, and returns the number of its last commit. After an error nothing may be written.
-    pub(super) fn write(&mut self, commits: &[Vec<u8>]) -> Result<u64, StorageError> {
+    pub(super) fn write(&mut self, commits: &[Bytes]) -> Result<u64, StorageError> {
         if self.offset >= self.segment_bytes {
             self.next_segment()?;
         }
