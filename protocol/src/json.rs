@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::limits;
-use crate::text::plain_prefix;
+use crate::text::{four_hex_digits, plain_prefix, short_escape};
 
 /// One JSON value. Strings without escapes borrow from the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -318,22 +318,13 @@ impl<'a> Reader<'a> {
     /// Reads an escape, the position being after its backslash.
     fn escape(&mut self) -> Result<char, JsonError> {
         let letter = self.peek().ok_or_else(|| self.malformed())?;
+        if letter == b'u' {
+            self.position += 1;
+            return self.unicode_escape();
+        }
+        let escaped = short_escape(letter).ok_or_else(|| self.malformed())?;
         self.position += 1;
-        Ok(match letter {
-            b'"' => '"',
-            b'\\' => '\\',
-            b'/' => '/',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => return self.unicode_escape(),
-            _ => {
-                self.position -= 1;
-                return Err(self.malformed());
-            }
-        })
+        Ok(escaped)
     }
 
     /// Reads four hexadecimal digits and, when they are the first half of a surrogate pair, the second half.
@@ -358,12 +349,7 @@ impl<'a> Reader<'a> {
     }
 
     fn four_hex_digits(&mut self) -> Result<u32, JsonError> {
-        let digits = self.rest().as_bytes().get(..4).ok_or_else(|| self.malformed())?;
-        let mut code = 0;
-        for &digit in digits {
-            let digit = char::from(digit).to_digit(16).ok_or_else(|| self.malformed())?;
-            code = code * 16 + digit;
-        }
+        let code = four_hex_digits(self.rest().as_bytes()).ok_or_else(|| self.malformed())?;
         self.position += 4;
         Ok(code)
     }

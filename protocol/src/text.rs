@@ -17,6 +17,32 @@ pub fn write_string(output: &mut Vec<u8>, string: &str) {
     output.push(b'"');
 }
 
+/// The letters that stand behind a backslash for bytes of their own.
+const SHORT_ESCAPES: [(u8, u8); 7] = [
+    (b'"', b'"'),
+    (b'\\', b'\\'),
+    (b'b', 0x08),
+    (b'f', 0x0c),
+    (b'n', b'\n'),
+    (b'r', b'\r'),
+    (b't', b'\t'),
+];
+
+/// What a letter behind a backslash stands for, unless that takes more than a letter.
+pub fn short_escape(letter: u8) -> Option<char> {
+    // Nobody needs to write a slash so, but one may.
+    let slash = (b'/', b'/');
+    let mut escapes = SHORT_ESCAPES.iter().chain([&slash]);
+    escapes.find(|(its_letter, _)| *its_letter == letter).map(|(_, byte)| char::from(*byte))
+}
+
+/// What the four hexadecimal digits behind `\u` say: a code point, or half of one.
+pub fn four_hex_digits(text: &[u8]) -> Option<u32> {
+    text.get(..4)?
+        .iter()
+        .try_fold(0, |code, &digit| Some(code * 16 + char::from(digit).to_digit(16)?))
+}
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
@@ -35,24 +61,15 @@ pub fn plain_prefix(bytes: &[u8]) -> usize {
 }
 
 fn write_escape(output: &mut Vec<u8>, byte: u8) {
-    let short = match byte {
-        b'"' | b'\\' => byte,
-        0x08 => b'b',
-        0x0c => b'f',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        // Only control characters are left, so the first digit is 0 or 1.
-        _ => {
-            let low = match byte & 0x0f {
-                digit @ 0..=9 => b'0' + digit,
-                digit => b'A' + (digit - 10),
-            };
-            output.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), low]);
-            return;
-        }
+    if let Some((letter, _)) = SHORT_ESCAPES.iter().find(|(_, short)| *short == byte) {
+        return output.extend_from_slice(&[b'\\', *letter]);
+    }
+    // Only control characters are left, so the first digit is 0 or 1.
+    let low = match byte & 0x0f {
+        digit @ 0..=9 => b'0' + digit,
+        digit => b'A' + (digit - 10),
     };
-    output.extend_from_slice(&[b'\\', short]);
+    output.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + (byte >> 4), low]);
 }
 
 fn is_stop(byte: u8) -> bool {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use photondb_protocol::text::plain_prefix;
+use photondb_protocol::text::{four_hex_digits, plain_prefix, short_escape};
 
 use super::StoredError;
 use crate::datum::{BINARY, Datum, ObjectBuilder, base64_bytes};
@@ -202,16 +202,8 @@ impl<'a> Reader<'a> {
                 return Err(self.damaged("no end of a string"));
             }
             text.push(match self.next()? {
-                b'"' => '"',
-                b'\\' => '\\',
-                b'/' => '/',
-                b'b' => '\u{8}',
-                b'f' => '\u{c}',
-                b'n' => '\n',
-                b'r' => '\r',
-                b't' => '\t',
                 b'u' => self.code_point()?,
-                _ => return Err(self.damaged("an unknown escape")),
+                letter => short_escape(letter).ok_or_else(|| self.damaged("an unknown escape"))?,
             });
             text.push_str(self.plain()?);
         }
@@ -229,12 +221,7 @@ impl<'a> Reader<'a> {
 
     /// What follows `\u`: only what is below U+10000 is ever written so, since the rest needs no escape.
     fn code_point(&mut self) -> Result<char, StoredError> {
-        let digits = self.text.get(self.at..self.at + 4);
-        let code = digits
-            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-            .and_then(char::from_u32);
+        let code = four_hex_digits(self.rest()).and_then(char::from_u32);
         let code = code.ok_or_else(|| self.damaged("an unknown escape"))?;
         self.at += 4;
         Ok(code)
