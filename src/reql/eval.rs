@@ -384,6 +384,14 @@ impl Detached {
         self.node.id
     }
 
+    /// Whether the same first argument gives the same answer.
+    pub fn determinism(&self) -> Determinism {
+        let Op::Call(call) = &self.node.op else { return Determinism::No };
+        let others = call.args.iter().skip(1).chain(call.optargs.iter().map(|(_, node)| node));
+        let terms = others.map(|node| node.facts.determinism);
+        terms.fold(call.spec.determinism, Determinism::max)
+    }
+
     /// Evaluates `eval` on the term's arguments, of which the first is this value.
     pub fn eval<T>(
         &self,

@@ -9,14 +9,15 @@ use std::vec::IntoIter;
 use crate::datum::Datum;
 use crate::limits;
 use crate::reql::env::Env;
-use crate::reql::error::{NodeId, Result};
+use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::Func;
 use crate::reql::selection::Selection;
 use crate::reql::value::{Val, ValKind};
 
 use super::{
-    BatchSpec, BoxStream, Budget, Feed, Pick, Rows, Stream, Transform, Turns, for_each_batch,
+    BatchSpec, BoxStream, Budget, Feed, Origin, Pick, Rows, Stream, Transform, Turns,
+    for_each_batch,
 };
 
 /// Tells the sequence that a row stands for.
@@ -156,6 +157,11 @@ impl Stream for Concat {
 
     fn feed(&self) -> Option<Feed> {
         self.source.feed()
+    }
+
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        self.source.origin()?;
+        Err(Error::logic("Cannot call `changes` after `concat_map`."))
     }
 }
 

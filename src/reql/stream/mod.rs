@@ -5,6 +5,7 @@ mod budget;
 mod concat;
 mod index_rows;
 mod merge;
+mod origin;
 mod range;
 mod shards;
 mod slice;
@@ -22,12 +23,13 @@ pub use budget::Budget;
 pub use concat::{Expand, concat};
 pub use index_rows::{IndexRow, IndexRows};
 pub use merge::Merge;
+pub use origin::{Origin, no_origin};
 pub use range::RangeStream;
 pub use shards::{Shards, Turns};
 pub use slice::Slice;
 pub use sorted_groups::SortedGroups;
 pub use table_scan::TableScan;
-pub use transform::{Rows, Transform, Transformed, transform};
+pub use transform::{Rows, Transform, Transformed, transform, undetermined};
 pub use union::Union;
 pub use wait::next_rows;
 pub use zip::Zip;
@@ -69,6 +71,11 @@ pub trait Stream: Debug + Send {
     /// Of a changefeed, what it is.
     fn feed(&self) -> Option<Feed> {
         None
+    }
+
+    /// Where its rows come from, and what becomes of them on their way, if a changefeed can tell of it; why not otherwise.
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        Err(no_origin(self.is_array()))
     }
 
     /// Passes over so many rows; fewer when the stream ends before, or is a changefeed that has no more yet. Returns how

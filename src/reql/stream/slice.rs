@@ -4,7 +4,7 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 
-use super::{BatchSpec, BoxStream, Feed, Stream};
+use super::{BatchSpec, BoxStream, Feed, Origin, Stream, no_origin};
 
 /// The rows of a stream from one position to another.
 #[derive(Debug)]
@@ -58,6 +58,15 @@ impl Stream for Slice {
 
     fn feed(&self) -> Option<Feed> {
         self.source.feed()
+    }
+
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        let mut origin = self.source.origin()?;
+        if self.skip > 0 || self.left.is_none() || origin.limit.is_some() {
+            return Err(no_origin(false));
+        }
+        origin.limit = self.left;
+        Ok(origin)
     }
 
     fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {

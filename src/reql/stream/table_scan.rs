@@ -14,13 +14,15 @@ use crate::storage::{Direction, KeyRange};
 use crate::table::{Document, DocumentScan, TableError, TableReader};
 
 use super::shards::Shards;
-use super::{BatchSpec, Budget, Pick, Stream};
+use super::{BatchSpec, Budget, Origin, Pick, Stream};
 
 /// A scan under way.
 pub struct TableScan {
     table: TableRef,
     reader: TableReader,
     range: KeyRange,
+    /// The order that was asked for.
+    order: Option<Direction>,
     rows: Rows,
     /// Documents given or passed over.
     passed: u64,
@@ -41,7 +43,8 @@ impl TableScan {
         let table = val.table.clone();
         let range = val.key_range()?;
         let reader = env.reader(&table)?;
-        let mut stream = TableScan { table, reader, range, rows: Rows::Few(0), passed: 0 };
+        let order = val.order;
+        let mut stream = TableScan { table, reader, range, order, rows: Rows::Few(0), passed: 0 };
         match val.order.or_else(|| stream.table.natural_direction()) {
             Some(direction) => stream.scan(env, direction)?,
             None => {
@@ -136,6 +139,10 @@ impl Stream for TableScan {
             Rows::Shards(shards) => shards.is_empty(),
             Rows::Scan(ahead, _) => ahead.is_none(),
         }
+    }
+
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        Ok(Origin::new(self.table, self.range, self.order))
     }
 
     fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {

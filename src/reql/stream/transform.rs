@@ -9,14 +9,20 @@ use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::grouped::GroupedStream;
 use crate::reql::selection::Selection;
+use crate::reql::spec::Determinism;
 use crate::reql::value::{Val, ValKind};
 
-use super::{BatchSpec, BoxStream, Budget, Feed, Stream, Turns};
+use super::{BatchSpec, BoxStream, Budget, Feed, Origin, Stream, Turns, no_origin};
 
 /// Turns one row into none, one or several. Keeps nothing between rows.
 pub trait Transform: Debug + Send {
     /// Appends what the row becomes.
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()>;
+
+    /// Why a changefeed cannot do the same to documents as they change; nothing where it can.
+    fn feed_problem(&self) -> Option<Error> {
+        Some(no_origin(false))
+    }
 
     /// What all these rows become. Worth its own code where rows can be changed or dropped in place.
     fn apply_all(&self, env: &Env, rows: Vec<Datum>) -> Result<Vec<Datum>> {
@@ -111,6 +117,29 @@ impl Stream for Transformed {
     fn feed(&self) -> Option<Feed> {
         self.source.feed()
     }
+
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        if let Some(problem) = self.transform.feed_problem() {
+            return Err(problem);
+        }
+        let mut origin = self.source.origin()?;
+        if origin.limit.is_some() {
+            return Err(Error::logic(
+                "Changefeeds are not supported on queries that have a transformation following a `limit` term.  \
+                 Transformations include terms such as `filter`, `map`, `pluck`, etc.  Consider moving the transformation \
+                 before the `limit` term.",
+            )
+            .at(self.at));
+        }
+        origin.transforms.push(self.transform);
+        Ok(origin)
+    }
+}
+
+/// Refuses a function or a term that a changefeed would have to trust; `at` is to blame.
+pub fn undetermined(determinism: Determinism, at: NodeId) -> Option<Error> {
+    let message = "Cannot call `changes` after a non-deterministic function.";
+    (determinism == Determinism::No).then(|| Error::logic(message).at(at))
 }
 
 /// The first argument of a term that transforms rows.

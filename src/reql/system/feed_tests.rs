@@ -184,17 +184,92 @@ fn every_system_table_has_a_feed() {
 }
 
 #[test]
+fn what_is_made_of_rows_can_be_listened_to() {
+    let server = Server::new();
+    server.succeed(r#"[57,["other"]]"#);
+    server.succeed(r#"[60,[[14,["other"]],"b"]]"#);
+    server.succeed(r#"[60,["a"]]"#);
+    let of_test = format!(r#"[39,[{},{{"db":"test"}}]]"#, table("table_config"));
+    let options = r#"{"include_initial":true,"include_states":true,"include_types":true}"#;
+    let mut filtered = server.open(&changes(&of_test, options));
+    let begin = next(&mut filtered, 3);
+    assert_eq!(begin[1]["new_val"]["name"], "a");
+    let names = format!(r#"[33,[{},"name","db"]]"#, table("table_config"));
+    let mut plucked = server.open(&changes(&names, "{}"));
+    let name = r#"[69,[[2,[1]],[170,[[10,[1]],"name"]]]]"#;
+    let mut mapped = server.open(&changes(&format!("[38,[{of_test},{name}]]"), "{}"));
+    // Of another database; no name; then from one database to the other, which is a removal for who looks at one.
+    server.succeed(r#"[61,[[14,["other"]],"b"]]"#);
+    let gone = json!({"old_val": {"name": "b", "db": "other"}, "new_val": null});
+    assert_eq!(next(&mut plucked, 1), [gone]);
+    server.succeed(r#"[53,[[174,[[15,["a"]]]],{"durability":"soft"}]]"#);
+    assert_eq!(next(&mut filtered, 1)[0]["type"], "change");
+    server.succeed(r#"[53,[[174,[[15,["a"]]]],{"db":"other"}]]"#);
+    let moved = &next(&mut filtered, 1)[0];
+    assert_eq!((&moved["type"], &moved["new_val"]), (&json!("remove"), &Value::Null));
+    assert_eq!(next(&mut mapped, 1), [json!({"old_val": "a", "new_val": null})]);
+    let moved =
+        json!({"old_val": {"name": "a", "db": "test"}, "new_val": {"name": "a", "db": "other"}});
+    assert_eq!(next(&mut plucked, 1), [moved]);
+}
+
+#[test]
+fn rows_that_a_feed_fails_on_are_none() {
+    let server = Server::new();
+    server.succeed(r#"[60,["t"]]"#);
+    let half = r#"[69,[[2,[1]],[27,[[170,[[10,[1]],"n"]],2]]]]"#;
+    let mut feed = server.open(&changes(&format!(r#"[38,[[15,["t"]],{half}]]"#), "{}"));
+    for row in [r#"{"id":1,"n":"x"}"#, r#"{"id":1,"n":4}"#, r#"{"id":1}"#, r#"{"id":2}"#] {
+        server.succeed(&format!(r#"[56,[[15,["t"]],{row}],{{"conflict":"replace"}}]"#));
+    }
+    let changes = [json!({"old_val": null, "new_val": 2}), json!({"old_val": 2, "new_val": null})];
+    assert_eq!(next(&mut feed, 2), changes);
+    assert!(feed.next_batch().unwrap().rows.is_empty());
+}
+
+#[test]
 fn what_is_refused() {
     let server = Server::new();
     let offsets = r#"{"include_offsets":true}"#;
     let point = format!(r#"[16,[{},"admin"]]"#, table("users"));
+    let ordered = format!(r#"[41,[{}],{{"index":"id"}}]"#, table("users"));
+    let first = format!("[71,[{ordered},2]]");
     for (query, refused) in [
+        (changes(&first, "{}"), "System tables don't support changefeeds on `.limit()`."),
         (changes(&table("users"), offsets), "Cannot include offsets for range subs."),
         (changes(&point, offsets), "Cannot include offsets for point subs."),
         (changes(&table("nope"), "{}"), "Table `rethinkdb.nope` does not exist."),
     ] {
         match server.run_with(&query, "{}") {
             Outcome::Error(ErrorKind::OpFailed, message, _) if message == refused => {}
+            other => panic!("{query}: {other:?}"),
+        }
+    }
+    let random = r#"[69,[[2,[1]],[18,[[151,[]],[170,[[10,[1]],"id"]]]]]]"#;
+    for (query, refused) in [
+        (
+            format!("[71,[{},2]]", table("users")),
+            "Cannot get changes on the first elements of an unordered stream.",
+        ),
+        (
+            format!("[33,[{first},\"id\"]]"),
+            "Changefeeds are not supported on queries that have a transformation following a `limit` term.  \
+             Transformations include terms such as `filter`, `map`, `pluck`, etc.  Consider moving the transformation \
+             before the `limit` term.",
+        ),
+        (
+            format!("[39,[{},{random}]]", table("users")),
+            "Cannot call `changes` after a non-deterministic function.",
+        ),
+        (
+            format!("[40,[{},[69,[[2,[1]],[2,[]]]]]]", table("users")),
+            "Cannot call `changes` after `concat_map`.",
+        ),
+        (format!(r#"[41,[{},"id"]]"#, table("users")), "Cannot call `changes` on an eager stream."),
+    ] {
+        let query = changes(&query, "{}");
+        match server.run_with(&query, "{}") {
+            Outcome::Error(ErrorKind::Logic, message, _) if message == refused => {}
             other => panic!("{query}: {other:?}"),
         }
     }

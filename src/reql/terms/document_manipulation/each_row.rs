@@ -10,7 +10,7 @@ use crate::datum::{Datum, DatumError, Object};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::{Args, Detached};
-use crate::reql::stream::{self, Transform};
+use crate::reql::stream::{self, Transform, undetermined};
 use crate::reql::value::{Val, ValKind};
 
 /// The option that forbids a term to work row by row. RethinkDB sets it on the terms it makes for rows itself.
@@ -188,6 +188,10 @@ impl fmt::Debug for EachRow {
 }
 
 impl Transform for EachRow {
+    fn feed_problem(&self) -> Option<Error> {
+        undetermined(self.detached.determinism(), self.detached.id())
+    }
+
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
         match (self.answer(env, &row), self.term.rows) {
             (Ok(answer), Rows::Map | Rows::MapPresent) => out.push(answer),

@@ -1,5 +1,6 @@
 //! Manipulating tables.
 
+mod change_stream;
 mod changes;
 mod indexes;
 mod placement;

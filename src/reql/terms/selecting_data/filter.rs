@@ -11,7 +11,7 @@ use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
-use crate::reql::stream::{Rows, Transform};
+use crate::reql::stream::{Rows, Transform, undetermined};
 use crate::reql::value::Val;
 
 pub static FILTER: TermSpec = TermSpec {
@@ -44,6 +44,10 @@ impl Transform for Filter {
             out.push(row);
         }
         Ok(())
+    }
+
+    fn feed_problem(&self) -> Option<Error> {
+        undetermined(self.predicate.func.determinism(), self.predicate.func.at)
     }
 
     fn apply_all(&self, env: &Env, mut rows: Vec<Datum>) -> Result<Vec<Datum>> {

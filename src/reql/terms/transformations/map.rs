@@ -8,7 +8,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
-use crate::reql::stream::{Rows, Transform, Zip, concat};
+use crate::reql::stream::{Rows, Transform, Zip, concat, undetermined};
 use crate::reql::value::Val;
 
 pub static MAP: TermSpec = TermSpec {
@@ -69,6 +69,10 @@ impl Transform for Map {
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
         out.push(self.func.call_datum(env, &[row])?);
         Ok(())
+    }
+
+    fn feed_problem(&self) -> Option<Error> {
+        undetermined(self.func.determinism(), self.func.at)
     }
 
     fn apply_all(&self, env: &Env, mut rows: Vec<Datum>) -> Result<Vec<Datum>> {
