@@ -237,6 +237,9 @@ pub const INDEX_WAIT_POLL: Duration = Duration::from_millis(5);
 /// Documents that the building of an index looks at under their locks at a time: short enough not to be felt.
 pub const INDEX_BUILD_DOCUMENTS: usize = 256;
 
+/// How long an array of a stored document may be, whatever the query's `array_limit` is. RethinkDB's bound.
+pub const STORED_ARRAY_LEN: usize = 100_000;
+
 /// Levels of arrays and objects in a stored document. More than anyone writes by hand, few enough that code which
 /// follows a value recursively stays well within a thread's stack.
 pub const DOCUMENT_DEPTH: usize = 2_000;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Datum, Object, REQL_TYPE, write_json};
-use crate::limits::{DOCUMENT_DEPTH, STORAGE_VALUE_BYTES};
+use crate::limits::{DOCUMENT_DEPTH, STORAGE_VALUE_BYTES, STORED_ARRAY_LEN};
 
 pub use lazy::DamagedDocument;
 pub(super) use lazy::LazyObject;
@@ -55,6 +55,9 @@ pub enum StoredError {
     /// Minval and maxval are bounds, not values.
     #[error("`r.minval` and `r.maxval` cannot be written to disk.")]
     Extreme,
+    /// An array with more elements than `limits::STORED_ARRAY_LEN`, whatever queries may hold.
+    #[error("Array too large for disk writes (limit 100,000 elements).")]
+    ArrayTooLong,
     /// Arrays and objects within each other, deeper than `limits::DOCUMENT_DEPTH`.
     #[error("the document is nested deeper than {limit} levels")]
     TooDeep {

@@ -280,3 +280,16 @@ fn hostile_bytes_are_errors() {
     opening.push(b'}');
     assert!(read_all(opening).is_err());
 }
+
+#[test]
+fn arrays_are_bounded_whatever_queries_may_hold() {
+    let array = |len| Datum::array(vec![Datum::Null; len]);
+    let document = |len| Datum::object([("a", Datum::object([("b", array(len))]))]);
+    let stored = StoredObject::encode(&document(STORED_ARRAY_LEN)).unwrap();
+    let refused = StoredObject::encode(&document(STORED_ARRAY_LEN + 1)).unwrap_err();
+    assert_eq!(refused, StoredError::ArrayTooLong);
+    let text = "Array too large for disk writes (limit 100,000 elements).";
+    assert_eq!(refused.to_string(), text);
+    let longer = [(Arc::from("a"), Some(array(STORED_ARRAY_LEN + 1)))];
+    assert_eq!(stored.merged(&longer), Err(StoredError::ArrayTooLong));
+}

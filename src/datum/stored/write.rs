@@ -8,8 +8,8 @@ use bytes::Bytes;
 use photondb_protocol::text::write_string;
 
 use super::{
-    DOCUMENT_DEPTH, ESCAPED, FORM, HEADER_BYTES, STORAGE_VALUE_BYTES, StoredError, StoredObject,
-    WIDE,
+    DOCUMENT_DEPTH, ESCAPED, FORM, HEADER_BYTES, STORAGE_VALUE_BYTES, STORED_ARRAY_LEN,
+    StoredError, StoredObject, WIDE,
 };
 use crate::datum::{Datum, Object, write_json_within};
 
@@ -197,6 +197,9 @@ fn check_storable(value: &Datum, levels: usize, parts: &mut usize) -> Result<(),
     }
     match value {
         Datum::MinVal | Datum::MaxVal => Err(StoredError::Extreme),
+        Datum::Array(elements) if elements.len() > STORED_ARRAY_LEN => {
+            Err(StoredError::ArrayTooLong)
+        }
         Datum::Array(elements) => {
             let below =
                 levels.checked_sub(1).ok_or(StoredError::TooDeep { limit: DOCUMENT_DEPTH })?;
