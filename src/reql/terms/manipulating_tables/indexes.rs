@@ -170,31 +170,40 @@ fn index_rename(args: &Args<'_>) -> Result<Val> {
 /// The state of the indexes named, or of all.
 fn index_status(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
-    let found = named(args, &table)?;
+    let found = named(&names(args)?, &table)?;
     args.value(Datum::array(found.iter().map(|(name, entry)| status(name, entry)).collect()))
 }
 
-/// The same, once they are all complete. An index that is dropped meanwhile is not waited for.
+/// The same, once they are all complete. Of the indexes that it was not told by name, one that is dropped meanwhile is not
+/// waited for.
 fn index_wait(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
-    let found = named(args, &table)?;
-    while !found.iter().all(|(_, entry)| entry.index.is_ready() || entry.index.is_dropped()) {
+    let mut table = args.arg(0)?.into_table()?;
+    let names = names(args)?;
+    loop {
+        let found = named(&names, &table)?;
+        if found.iter().all(|(_, entry)| entry.index.is_ready()) {
+            let states = found.iter().map(|(name, entry)| status(name, entry));
+            return args.value(Datum::array(states.collect()));
+        }
         if !args.env.may_wait() {
             let message = "An index is being built.";
             return Err(Error::new(ErrorKind::NotResident, message));
         }
         args.env.check_interrupt_now()?;
         std::thread::sleep(INDEX_WAIT_POLL);
+        let state = args.env.context.catalog.state();
+        let entry = state.table_by_id(table.table.id()).ok_or_else(|| table.gone())?;
+        table = TableRef::new(entry, &table.db);
     }
-    args.value(Datum::array(found.iter().map(|(name, entry)| status(name, entry)).collect()))
 }
 
-fn named(args: &Args<'_>, table: &TableRef) -> Result<Vec<(String, IndexEntry)>> {
+fn names(args: &Args<'_>) -> Result<BTreeSet<Arc<str>>> {
+    (1..args.len()).map(|i| args.str(i)).collect()
+}
+
+/// The indexes of these names, or all.
+fn named(names: &BTreeSet<Arc<str>>, table: &TableRef) -> Result<Vec<(String, IndexEntry)>> {
     let all = &table.entry.indexes;
-    let mut names = BTreeSet::new();
-    for i in 1..args.len() {
-        names.insert(args.str(i)?);
-    }
     if names.is_empty() {
         return Ok(all.iter().map(|(name, entry)| (name.clone(), entry.clone())).collect());
     }
@@ -271,4 +280,57 @@ fn shown_before(bytes: &[u8]) -> Result<IndexDefinition> {
              `function`.",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use crate::reql::ErrorKind;
+    use crate::reql::terms::testing::{Outcome, Server};
+
+    const TABLE: &str = r#"[15,[[14,["test"]],"t"]]"#;
+
+    fn with_documents(count: u32) -> Server {
+        let server = Server::new();
+        server.succeed(r#"[60,[[14,["test"]],"t"]]"#);
+        let rows =
+            format!(r#"[38,[[173,[{count}]],[69,[[2,[1]],{{"id":[10,[1]],"a":[2,[1]]}}]]]]"#);
+        server.succeed(&format!("[56,[{TABLE},{rows}]]"));
+        server
+    }
+
+    #[test]
+    fn a_wait_ends_with_its_table_and_its_index() {
+        for (drop, gone) in [
+            (r#"[61,[[14,["test"]],"t"]]"#.to_owned(), "Table `test.t` does not exist."),
+            (format!(r#"[76,[{TABLE},"a"]]"#), "Index `a` was not found on table `test.t`."),
+        ] {
+            let server = with_documents(20_000);
+            server.succeed(&format!(r#"[75,[{TABLE},"a"]]"#));
+            thread::scope(|scope| {
+                let waiting =
+                    scope.spawn(|| server.run_with(&format!(r#"[140,[{TABLE},"a"]]"#), "{}"));
+                server.succeed(&drop);
+                match waiting.join().unwrap() {
+                    Outcome::Error(ErrorKind::OpFailed, text, _) => assert_eq!(text, gone),
+                    // It was built before that.
+                    Outcome::Value(states) => assert_eq!(states[0]["ready"], true),
+                    other => panic!("{other:?}"),
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_an_index_makes_one_of_the_same_kind() {
+        let server = with_documents(3);
+        server.succeed(&format!(r#"[75,[{TABLE},"a"],{{"multi":true}}]"#));
+        let shown = format!(r#"[31,[[45,[[139,[{TABLE},"a"]],0]],"function"]]"#);
+        server.succeed(&format!(r#"[75,[{TABLE},"b",{shown}]]"#));
+        server.succeed(&format!(r#"[75,[{TABLE},"c",{shown}],{{"multi":false,"geo":true}}]"#));
+        let kinds = format!(r#"[33,[[140,[{TABLE},"b","c"]],"multi","geo"]]"#);
+        server.check(&kinds, r#"[{"multi":true,"geo":false},{"multi":false,"geo":true}]"#);
+        server.check(&format!(r#"[43,[[78,[{TABLE},1],{{"index":"b"}}]]]"#), "3");
+    }
 }
