@@ -8,9 +8,10 @@ use bytes::Bytes;
 
 use crate::reql::terms::testing::Server;
 use crate::storage::memory::MemoryEngine;
+use crate::storage::overlay::Overlay;
 use crate::storage::{
-    BulkLoad, Commit, CommitSequence, Cursor, Direction, DurableCallback, Engine, EntryBatch,
-    FillLimit, KeyRange, ReadMode, Snapshot, StorageError, TreeId, WriteBatch,
+    CommitSequence, Cursor, Direction, Engine, EntryBatch, FillLimit, KeyRange, ReadMode, Snapshot,
+    StorageError, TreeId,
 };
 
 /// An engine that counts the entries that are read of it.
@@ -29,46 +30,14 @@ struct CountingCursor {
     read: Arc<AtomicUsize>,
 }
 
-impl Engine for Counting {
-    fn name(&self) -> &'static str {
-        self.engine.name()
+impl Overlay for Counting {
+    fn inner(&self) -> &dyn Engine {
+        &self.engine
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
         let (snapshot, read) = (self.engine.snapshot()?, Arc::clone(&self.read));
         Ok(Arc::new(CountingSnapshot { snapshot, read }))
-    }
-
-    fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
-        self.engine.apply(batch)
-    }
-
-    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
-        self.engine.bulk_load(tree)
-    }
-
-    fn new_tree_id(&self) -> Result<TreeId, StorageError> {
-        self.engine.new_tree_id()
-    }
-
-    fn last_sequence(&self) -> CommitSequence {
-        self.engine.last_sequence()
-    }
-
-    fn durable_sequence(&self) -> CommitSequence {
-        self.engine.durable_sequence()
-    }
-
-    fn when_durable(&self, sequence: CommitSequence, callback: DurableCallback) {
-        self.engine.when_durable(sequence, callback);
-    }
-
-    fn is_sole_writer(&self) -> bool {
-        self.engine.is_sole_writer()
-    }
-
-    fn close(&self) -> Result<(), StorageError> {
-        self.engine.close()
     }
 }
 

@@ -14,10 +14,11 @@ use super::testing::{client, service_on};
 use crate::reql::Context;
 use crate::storage::disk::MemoryDisk;
 use crate::storage::memory::MemoryEngine;
+use crate::storage::overlay::Overlay;
 use crate::storage::store::{SlabEngine, SlabOptions};
 use crate::storage::{
-    BulkLoad, Commit, CommitSequence, Cursor, Direction, DurableCallback, Engine, EntryBatch,
-    FillLimit, KeyRange, ReadMode, Snapshot, StorageError, TreeId, WriteBatch,
+    CommitSequence, Cursor, Direction, Engine, EntryBatch, FillLimit, KeyRange, ReadMode, Snapshot,
+    StorageError, TreeId,
 };
 use crate::testing::Random;
 
@@ -40,9 +41,9 @@ impl Memory {
     }
 }
 
-impl Engine for Forgetful {
-    fn name(&self) -> &'static str {
-        "forgetful"
+impl Overlay for Forgetful {
+    fn inner(&self) -> &dyn Engine {
+        &self.inner
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
@@ -50,40 +51,8 @@ impl Engine for Forgetful {
         Ok(Arc::new(ForgetfulSnapshot { inner, memory }))
     }
 
-    fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
-        self.inner.apply(batch)
-    }
-
     fn has_room(&self) -> bool {
         self.memory.look(ReadMode::CachedOnly).is_ok()
-    }
-
-    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
-        self.inner.bulk_load(tree)
-    }
-
-    fn new_tree_id(&self) -> Result<TreeId, StorageError> {
-        self.inner.new_tree_id()
-    }
-
-    fn last_sequence(&self) -> CommitSequence {
-        self.inner.last_sequence()
-    }
-
-    fn durable_sequence(&self) -> CommitSequence {
-        self.inner.durable_sequence()
-    }
-
-    fn when_durable(&self, sequence: CommitSequence, callback: DurableCallback) {
-        self.inner.when_durable(sequence, callback);
-    }
-
-    fn is_sole_writer(&self) -> bool {
-        self.inner.is_sole_writer()
-    }
-
-    fn close(&self) -> Result<(), StorageError> {
-        self.inner.close()
     }
 }
 

@@ -14,10 +14,8 @@ use crate::catalog::{Catalog, NoFunctions};
 use crate::changefeed::Hub;
 use crate::reql::Context;
 use crate::storage::memory::MemoryEngine;
-use crate::storage::{
-    BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId,
-    WriteBatch,
-};
+use crate::storage::overlay::Overlay;
+use crate::storage::{CommitSequence, DurableCallback, Engine, StorageError};
 
 /// An engine whose disk is as slow as the test wants: nothing is durable until the test says so.
 struct SlowDisk {
@@ -47,29 +45,9 @@ impl SlowDisk {
     }
 }
 
-impl Engine for SlowDisk {
-    fn name(&self) -> &'static str {
-        "slow disk"
-    }
-
-    fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
-        self.memory.snapshot()
-    }
-
-    fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
-        self.memory.apply(batch)
-    }
-
-    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
-        self.memory.bulk_load(tree)
-    }
-
-    fn new_tree_id(&self) -> Result<TreeId, StorageError> {
-        self.memory.new_tree_id()
-    }
-
-    fn last_sequence(&self) -> CommitSequence {
-        self.memory.last_sequence()
+impl Overlay for SlowDisk {
+    fn inner(&self) -> &dyn Engine {
+        &self.memory
     }
 
     fn durable_sequence(&self) -> CommitSequence {
@@ -81,14 +59,6 @@ impl Engine for SlowDisk {
             return callback(Ok(()));
         }
         self.waiting.lock().unwrap().push((sequence, callback));
-    }
-
-    fn is_sole_writer(&self) -> bool {
-        self.memory.is_sole_writer()
-    }
-
-    fn close(&self) -> Result<(), StorageError> {
-        self.memory.close()
     }
 }
 

@@ -37,6 +37,8 @@ mod error;
 mod fixture;
 pub mod memory;
 #[cfg(test)]
+pub(crate) mod overlay;
+#[cfg(test)]
 mod promises;
 mod range;
 #[cfg(test)]

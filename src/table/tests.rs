@@ -11,10 +11,8 @@ use super::*;
 use crate::datum::Datum;
 use crate::limits::{WRITE_ATTEMPTS, WRITE_COMMIT_DOCUMENTS};
 use crate::storage::memory::MemoryEngine;
-use crate::storage::{
-    BulkLoad, Commit, CommitSequence, Cursor, Direction, Durability, DurableCallback, KeyRange,
-    WriteBatch,
-};
+use crate::storage::overlay::Overlay;
+use crate::storage::{Commit, CommitSequence, Cursor, Direction, Durability, KeyRange, WriteBatch};
 use crate::testing::Random;
 
 const SOFT: Durability = Durability::Soft;
@@ -315,9 +313,9 @@ struct Elsewhere {
     interferences: AtomicUsize,
 }
 
-impl Engine for Elsewhere {
-    fn name(&self) -> &'static str {
-        "elsewhere"
+impl Overlay for Elsewhere {
+    fn inner(&self) -> &dyn Engine {
+        &self.inner
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
@@ -337,32 +335,8 @@ impl Engine for Elsewhere {
         self.inner.apply(batch)
     }
 
-    fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
-        self.inner.bulk_load(tree)
-    }
-
-    fn new_tree_id(&self) -> Result<TreeId, StorageError> {
-        self.inner.new_tree_id()
-    }
-
-    fn last_sequence(&self) -> CommitSequence {
-        self.inner.last_sequence()
-    }
-
-    fn durable_sequence(&self) -> CommitSequence {
-        self.inner.durable_sequence()
-    }
-
-    fn when_durable(&self, sequence: CommitSequence, callback: DurableCallback) {
-        self.inner.when_durable(sequence, callback);
-    }
-
     fn is_sole_writer(&self) -> bool {
         false
-    }
-
-    fn close(&self) -> Result<(), StorageError> {
-        self.inner.close()
     }
 }
 
