@@ -1,0 +1,158 @@
+//! What comes of a query that was evaluated elsewhere, and of a feed that waited for rows.
+//! Knows the outcomes; not how they came about.
+
+use std::time::Duration;
+
+use photondb_protocol::frame::write_response;
+use photondb_protocol::numbers::{ErrorType, ResponseType};
+use photondb_protocol::response;
+use tokio::sync::futures::OwnedNotified;
+use tokio::task::AbortHandle;
+
+use super::{Session, State};
+use crate::limits;
+use crate::session::evaluate::{self, Finished, Outcome, Work};
+
+impl Session {
+    /// Takes what came of something that was evaluated elsewhere, or waited for, and answers.
+    pub(super) fn finish(&mut self, finished: Finished, out: &mut Vec<u8>) {
+        let Finished { number, token, outcome } = finished;
+        let outcome = match outcome {
+            Outcome::WaitOver(by_time) => return self.wait_over(number, token, by_time),
+            Outcome::Terminated => return self.terminated(number, token, out),
+            Outcome::Syncing => {
+                self.on_pool -= 1;
+                self.syncing += 1;
+                return;
+            }
+            Outcome::Synced(synced, outcome) => {
+                self.syncing -= 1;
+                match synced {
+                    Ok(()) => *outcome,
+                    Err(error) => {
+                        let mut frame = Vec::new();
+                        evaluate::write_not_durable(&mut frame, token, &error);
+                        Outcome::Ended(frame, false)
+                    }
+                }
+            }
+            outcome => {
+                self.on_pool -= 1;
+                outcome
+            }
+        };
+        let is_noreply = self.noreply.remove(&number);
+        // The entry is there: only the end of its evaluation removes one that is being evaluated.
+        let Some(slot) = self.slots.get_mut(&token) else { return };
+        if let Some(began) = slot.began.take() {
+            self.recorder.record(outcome.counted(), began.elapsed());
+        }
+        match outcome {
+            Outcome::Ended(frame, _) => {
+                if !slot.noreply {
+                    out.extend_from_slice(&frame);
+                }
+                self.close(token, out);
+            }
+            Outcome::Cancelled => {
+                if !slot.noreply && slot.stops > 0 {
+                    evaluate::write_stopped(out, token);
+                } else if !slot.noreply && slot.cancel.is_terminated() {
+                    write_terminated(out, token);
+                } else if !slot.noreply {
+                    write_interrupted(out, token);
+                }
+                self.close(token, out);
+            }
+            Outcome::More(frame, cursor) => {
+                if !slot.noreply {
+                    out.extend_from_slice(&frame);
+                }
+                slot.state = State::Open(cursor);
+                if slot.noreply || slot.stops > 0 {
+                    self.close(token, out);
+                } else {
+                    self.read_on(token);
+                }
+            }
+            Outcome::Nothing(_, _) if slot.stops > 0 => {
+                evaluate::write_stopped(out, token);
+                self.close(token, out);
+            }
+            Outcome::Nothing(cursor, notified) => {
+                let wait = self.expect_rows(number, token, notified);
+                if let Some(slot) = self.slots.get_mut(&token) {
+                    slot.state = State::Expecting(cursor, wait);
+                }
+            }
+            // Dealt with above; what is synced is an answer.
+            Outcome::WaitOver(_) | Outcome::Terminated | Outcome::Syncing | Outcome::Synced(..) => {
+            }
+        }
+        if is_noreply {
+            self.answer_noreply_waits(out);
+        }
+    }
+
+    /// A small task that waits: of the feeds of a client, many may wait, and each is woken alone.
+    fn expect_rows(&self, number: u64, token: u64, notified: OwnedNotified) -> AbortHandle {
+        let inbox = self.inbox.clone();
+        let one_at_a_time = self.one_at_a_time;
+        let wait = async move {
+            let by_time = if one_at_a_time {
+                let most = Duration::from_secs(limits::EMPTY_BATCH_SECONDS);
+                tokio::time::timeout(most, notified).await.is_err()
+            } else {
+                notified.await;
+                false
+            };
+            inbox.push(Finished { number, token, outcome: Outcome::WaitOver(by_time) });
+        };
+        tokio::spawn(wait).abort_handle()
+    }
+
+    fn wait_over(&mut self, number: u64, token: u64, by_time: bool) {
+        let Some(slot) = self.slots.get_mut(&token) else { return };
+        // A wait that was stopped may have ended before it heard of it.
+        if slot.number != number || !matches!(slot.state, State::Expecting(_, _)) {
+            return;
+        }
+        if let State::Expecting(cursor, _) = std::mem::replace(&mut slot.state, State::Evaluating) {
+            let cancel = slot.cancel.clone();
+            let number = self.submit(token, Work::Continue(cursor, by_time), cancel);
+            self.renumber(token, number);
+        }
+    }
+
+    /// Somebody deleted a query from the table of jobs. One that is evaluated finds out by itself; one whose client
+    /// has all its rows so far is told with the next; a feed that waits ends now.
+    fn terminated(&mut self, number: u64, token: u64, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.get(&token) else { return };
+        let is_meant = slot.running.as_ref().is_some_and(|running| running.number() == number);
+        if let State::Expecting(_, wait) = &slot.state
+            && is_meant
+        {
+            wait.abort();
+            write_terminated(out, token);
+            self.close(token, out);
+        }
+    }
+}
+
+/// Of a query that is interrupted though nobody asked to stop it.
+fn write_interrupted(out: &mut Vec<u8>, token: u64) {
+    let message = "Query interrupted.  Did you shut down the server?";
+    let error_type = Some(ErrorType::OpFailed);
+    write_response(out, token, |out| {
+        response::write_error(out, ResponseType::RuntimeError, error_type, message, &[]);
+    });
+}
+
+/// Of a query that was deleted from the table of jobs.
+fn write_terminated(out: &mut Vec<u8>, token: u64) {
+    let message = "Query terminated by the `rethinkdb.jobs` table.";
+    let error_type = Some(ErrorType::OpIndeterminate);
+    write_response(out, token, |out| {
+        response::write_error(out, ResponseType::RuntimeError, error_type, message, &[]);
+    });
+}

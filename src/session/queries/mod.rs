@@ -1,0 +1,316 @@
+//! The queries of one client by token: which are being evaluated, which are open streams, what waits for them.
+//! `start.rs` begins a query, `finish.rs` takes what came of one that was evaluated elsewhere; what a client asks of a
+//! query that it has is here.
+
+mod finish;
+mod start;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use photondb_protocol::frame::write_response;
+use photondb_protocol::numbers::{ResponseType, Version};
+use photondb_protocol::query::{self, Query};
+use photondb_protocol::response;
+use tokio::task::AbortHandle;
+
+use super::clock::Clock;
+use super::evaluate::{self, Finished, Job, Work};
+use super::inbox::Inbox;
+use super::pool::step_aside;
+use super::service::Service;
+use crate::limits;
+use crate::metrics::{self, Recorder};
+use crate::reql::running::{Client, Running};
+use crate::reql::{CancelFlag, Cursor};
+
+/// The queries of one client.
+///
+/// A query is light or heavy, which is known once it is compiled. A light one is answered before [`Session::receive`]
+/// returns; it never has an entry here unless it leaves an open stream behind. Of the others, a bounded number is on
+/// the pool at a time and the rest waits in the order it came.
+///
+/// Dropping it stops everything.
+#[derive(Debug)]
+pub struct Session {
+    service: Arc<Service>,
+    /// A V0_3 client: it runs one query at a time, and a wait of a feed ends without rows after some time.
+    one_at_a_time: bool,
+    client: Arc<Client>,
+    clock: Clock,
+    recorder: Recorder,
+    /// The flag of what is evaluated inline. Only an open stream keeps it, and then the next query gets a new one.
+    inline_cancel: CancelFlag,
+    slots: HashMap<u64, Slot>,
+    inbox: Arc<Inbox>,
+    arrived: Vec<Finished>,
+    /// Heavy queries that are not on the pool yet.
+    waiting: VecDeque<Job>,
+    on_pool: usize,
+    /// Queries that are evaluated and wait for the disk.
+    syncing: usize,
+    next_number: u64,
+    /// The numbers of the `noreply` queries that are not done.
+    noreply: BTreeSet<u64>,
+    noreply_waits: Vec<NoreplyWait>,
+}
+
+/// What is known of a token.
+#[derive(Debug)]
+struct Slot {
+    number: u64,
+    cancel: CancelFlag,
+    noreply: bool,
+    state: State,
+    /// Its place among those that run.
+    running: Option<Running>,
+    /// When it was read; none once its first answer has been counted.
+    began: Option<Instant>,
+    /// CONTINUEs that came before the last one was answered.
+    continues: usize,
+    /// STOPs to be answered when the evaluation under way has ended.
+    stops: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    /// On the pool, or waiting to get there.
+    Evaluating,
+    /// A stream, until the client asks for more.
+    Open(Box<Cursor>),
+    /// A feed that the client has asked for rows it does not have yet.
+    Expecting(Box<Cursor>, AbortHandle),
+}
+
+#[derive(Debug)]
+struct NoreplyWait {
+    number: u64,
+    token: u64,
+}
+
+impl Session {
+    /// A client that speaks this version, and has not asked for anything yet.
+    pub fn new(service: Arc<Service>, version: Version, client: Client) -> Session {
+        Session {
+            recorder: service.metrics.recorder(),
+            service,
+            one_at_a_time: version == Version::V0_3,
+            client: Arc::new(client),
+            clock: Clock::new(),
+            inline_cancel: CancelFlag::default(),
+            slots: HashMap::new(),
+            inbox: Arc::default(),
+            arrived: Vec::new(),
+            waiting: VecDeque::new(),
+            on_pool: 0,
+            syncing: 0,
+            next_number: 0,
+            noreply: BTreeSet::new(),
+            noreply_waits: Vec::new(),
+        }
+    }
+
+    /// Whether another query may be given. While not, frames are to be held back.
+    pub fn has_room(&self) -> bool {
+        let most = if self.one_at_a_time { 1 } else { limits::QUERIES_PER_CONNECTION };
+        self.unanswered() < most
+    }
+
+    /// Whether answers may come from elsewhere: without it there is no need to poll.
+    pub fn expects_answers(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
+    /// Whether no query is being evaluated. Open streams and feeds that wait do not count.
+    pub fn is_idle(&self) -> bool {
+        self.unanswered() == 0
+    }
+
+    fn unanswered(&self) -> usize {
+        self.on_pool + self.syncing + self.waiting.len() + self.noreply_waits.len()
+    }
+
+    /// Takes a query: evaluates it and appends its answer, or begins to. A query that may have to wait for others is
+    /// answered by [`Session::poll_answers`].
+    pub fn receive(&mut self, token: u64, body: &[u8], out: &mut Vec<u8>) {
+        if body.len() <= limits::INLINE_BODY_BYTES {
+            self.take(token, body, out);
+        } else {
+            step_aside(|| self.take(token, body, out));
+        }
+    }
+
+    fn take(&mut self, token: u64, body: &[u8], out: &mut Vec<u8>) {
+        match query::parse(body) {
+            Ok(Query::Start { term, optargs }) => self.start(token, term, optargs, out),
+            Ok(Query::Continue) => self.more(token, out),
+            Ok(Query::Stop) => self.stop(token, out),
+            Ok(Query::NoreplyWait) => self.noreply_wait(token, out),
+            Ok(Query::ServerInfo) => {
+                let id = &self.service.identity.id;
+                let name = self.service.context.server_name();
+                write_response(out, token, |out| {
+                    response::write_server_info(out, id, &name);
+                });
+            }
+            Err(error) => {
+                let outcome = match error.kind {
+                    ResponseType::CompileError => metrics::Outcome::CompileError,
+                    _ => metrics::Outcome::ClientError,
+                };
+                self.recorder.record(outcome, Duration::ZERO);
+                if !error.noreply {
+                    write_response(out, token, |out| response::write_query_error(out, &error));
+                }
+            }
+        }
+    }
+
+    /// Hands on what was counted. To be called once in a while, as after a row of queries.
+    pub fn flush_counts(&mut self) {
+        self.recorder.flush();
+    }
+
+    /// Appends the answers that are ready; pending when there are none, and the task is woken for the next. Begins to
+    /// evaluate what waits, if `may_begin`: a client that does not read its answers is to be given no more of them.
+    pub fn poll_answers(
+        &mut self,
+        context: &mut Context<'_>,
+        may_begin: bool,
+        out: &mut Vec<u8>,
+    ) -> Poll<()> {
+        if may_begin {
+            self.begin_waiting();
+        }
+        let mut arrived = std::mem::take(&mut self.arrived);
+        let polled = self.inbox.poll(context, &mut arrived);
+        for finished in arrived.drain(..) {
+            self.finish(finished, out);
+        }
+        self.arrived = arrived;
+        self.recorder.flush();
+        polled
+    }
+
+    /// Stops everything that is being evaluated; the answers say so.
+    pub fn cancel_all(&mut self) {
+        for slot in self.slots.values() {
+            slot.cancel.cancel();
+        }
+    }
+
+    fn more(&mut self, token: u64, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.get_mut(&token) else {
+            return write_response(out, token, |out| response::write_no_such_stream(out, token));
+        };
+        slot.continues += 1;
+        self.read_on(token);
+    }
+
+    /// Begins to read the next batch of an open stream, if one was asked for.
+    fn read_on(&mut self, token: u64) {
+        let Some(slot) = self.slots.get_mut(&token) else { return };
+        if slot.continues == 0 || !matches!(slot.state, State::Open(_)) {
+            return;
+        }
+        if let State::Open(cursor) = std::mem::replace(&mut slot.state, State::Evaluating) {
+            slot.continues -= 1;
+            let cancel = slot.cancel.clone();
+            let number = self.submit(token, Work::Continue(cursor, false), cancel);
+            self.renumber(token, number);
+        }
+    }
+
+    fn renumber(&mut self, token: u64, number: u64) {
+        if let Some(slot) = self.slots.get_mut(&token) {
+            slot.number = number;
+        }
+    }
+
+    fn stop(&mut self, token: u64, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.get_mut(&token) else {
+            return write_response(out, token, |out| response::write_no_such_stream(out, token));
+        };
+        slot.cancel.cancel();
+        match &slot.state {
+            State::Evaluating => {
+                slot.stops += 1;
+                return;
+            }
+            State::Open(_) => {}
+            State::Expecting(_, wait) => {
+                wait.abort();
+                evaluate::write_stopped(out, token);
+            }
+        }
+        slot.stops += 1;
+        self.close(token, out);
+    }
+
+    /// Forgets a token and answers what still waited for it.
+    fn close(&mut self, token: u64, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.remove(&token) else { return };
+        for _ in 0..slot.stops {
+            evaluate::write_stopped(out, token);
+        }
+        for _ in 0..slot.continues {
+            write_response(out, token, |out| response::write_no_such_stream(out, token));
+        }
+    }
+
+    fn noreply_wait(&mut self, token: u64, out: &mut Vec<u8>) {
+        if self.slots.contains_key(&token) {
+            return write_response(out, token, |out| response::write_duplicate_token(out, token));
+        }
+        let number = self.number();
+        self.noreply_waits.push(NoreplyWait { number, token });
+        self.answer_noreply_waits(out);
+    }
+
+    fn answer_noreply_waits(&mut self, out: &mut Vec<u8>) {
+        let oldest = self.noreply.first().copied().unwrap_or(u64::MAX);
+        self.noreply_waits.retain(|wait| {
+            let is_over = wait.number < oldest;
+            if is_over {
+                write_response(out, wait.token, response::write_wait_complete);
+            }
+            !is_over
+        });
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn submit(&mut self, token: u64, work: Work, cancel: CancelFlag) -> u64 {
+        let number = self.number();
+        let inbox = self.inbox.clone();
+        let context = self.service.context.clone();
+        self.waiting.push_back(Job { number, token, work, cancel, inbox, context });
+        number
+    }
+
+    fn begin_waiting(&mut self) {
+        while self.on_pool < limits::POOL_QUERIES_PER_CONNECTION
+            && let Some(job) = self.waiting.pop_front()
+        {
+            self.on_pool += 1;
+            self.service.pool.run(Box::new(move || job.run()));
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.inbox.close();
+        for slot in self.slots.values() {
+            slot.cancel.cancel();
+            if let State::Expecting(_, wait) = &slot.state {
+                wait.abort();
+            }
+        }
+    }
+}

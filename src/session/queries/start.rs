@@ -1,0 +1,242 @@
+//! How a query begins: compiled, and then evaluated at once or on the pool, which its cost decides.
+//! Knows how a query becomes an answer, a stream or a wait; not what the client asks of it later.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use photondb_protocol::frame::write_response;
+use photondb_protocol::numbers::{ErrorType, ResponseType};
+use photondb_protocol::raw_term::RawTerm;
+use photondb_protocol::response;
+
+use super::{Session, Slot, State};
+use crate::limits;
+use crate::metrics;
+use crate::reql::running::Running;
+use crate::reql::spec::Cost;
+use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
+use crate::session::evaluate::{self, Finished, Outcome, Work};
+use crate::storage::CommitSequence;
+
+type Optargs<'q> = Vec<(Cow<'q, str>, RawTerm<'q>)>;
+
+impl Session {
+    /// Compiles a query and evaluates it, or begins to.
+    pub(super) fn start(
+        &mut self,
+        token: u64,
+        term: RawTerm<'_>,
+        optargs: Optargs<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let began = Instant::now();
+        let noreply = optargs
+            .iter()
+            .any(|(name, value)| name == "noreply" && matches!(value, RawTerm::Bool(true)));
+        if !self.slots.is_empty() && !self.check_token(token, out) {
+            return;
+        }
+        let program = match Program::compile(term, optargs, self.clock.now()) {
+            Ok(program) => Arc::new(program),
+            Err(error) => {
+                self.recorder.record(metrics::Outcome::CompileError, began.elapsed());
+                if !noreply {
+                    write_compile_error(out, token, &error);
+                }
+                return;
+            }
+        };
+        if program.root().facts.cost == Cost::Light {
+            let before = out.len();
+            let evaluated = catch_unwind(AssertUnwindSafe(|| {
+                let asked = Asked { token, noreply, began };
+                self.evaluate_inline(asked, &program, out)
+            }));
+            match evaluated {
+                Ok(Inline::Done(outcome)) => return self.recorder.record(outcome, began.elapsed()),
+                Ok(Inline::Later) => return,
+                Ok(Inline::StartOver) => {}
+                Err(_) => {
+                    self.recorder.record(metrics::Outcome::RuntimeError, began.elapsed());
+                    out.truncate(before);
+                    return evaluate::write_panic(out, token);
+                }
+            }
+        }
+        let cancel = CancelFlag::default();
+        let running = self.enter(token, &program, &cancel);
+        let number = self.submit(token, Work::Start(program), cancel.clone());
+        let asked = Asked { token, noreply, began };
+        self.keep_evaluating(asked, number, cancel, Some(running));
+    }
+
+    /// Enters a query among those that run.
+    fn enter(&self, token: u64, program: &Arc<Program>, cancel: &CancelFlag) -> Running {
+        let inbox = self.inbox.clone();
+        let wake = move |number| {
+            inbox.push(Finished { number, token, outcome: Outcome::Terminated });
+        };
+        let queries = &self.service.context.running;
+        queries.enter(program.clone(), self.client.clone(), cancel.clone(), Box::new(wake))
+    }
+
+    fn keep_evaluating(
+        &mut self,
+        asked: Asked,
+        number: u64,
+        cancel: CancelFlag,
+        running: Option<Running>,
+    ) {
+        let Asked { token, noreply, began } = asked;
+        if noreply {
+            self.noreply.insert(number);
+        }
+        let slot = Slot {
+            number,
+            cancel,
+            noreply,
+            state: State::Evaluating,
+            running,
+            began: Some(began),
+            continues: 0,
+            stops: 0,
+        };
+        self.slots.insert(token, slot);
+    }
+
+    /// The commit that a query evaluated inline must wait for, if it is not durable already.
+    fn not_durable(&self, sequence: Option<CommitSequence>) -> Option<CommitSequence> {
+        sequence.filter(|sequence| !self.service.engine().is_durable(*sequence))
+    }
+
+    /// Answers a query that was evaluated inline when the disk has what it wrote.
+    fn sync(&mut self, asked: Asked, sequence: CommitSequence, outcome: Outcome) -> Inline {
+        let number = self.number();
+        self.syncing += 1;
+        self.keep_evaluating(asked, number, CancelFlag::default(), None);
+        let finished = Finished { number, token: asked.token, outcome };
+        evaluate::push_when_durable(self.service.engine(), sequence, &self.inbox, finished);
+        Inline::Later
+    }
+
+    /// Whether the token is free and there is room for another stream; answers if not.
+    fn check_token(&self, token: u64, out: &mut Vec<u8>) -> bool {
+        if self.slots.contains_key(&token) {
+            write_response(out, token, |out| response::write_duplicate_token(out, token));
+            return false;
+        }
+        if self.slots.len() < limits::CURSORS_PER_CONNECTION {
+            return true;
+        }
+        let message = format!("More than {} open streams.", limits::CURSORS_PER_CONNECTION);
+        let error_type = Some(ErrorType::ResourceLimit);
+        write_response(out, token, |out| {
+            response::write_error(out, ResponseType::RuntimeError, error_type, &message, &[]);
+        });
+        false
+    }
+
+    fn evaluate_inline(
+        &mut self,
+        asked: Asked,
+        program: &Arc<Program>,
+        out: &mut Vec<u8>,
+    ) -> Inline {
+        let Asked { token, noreply, .. } = asked;
+        let cancel = self.inline_cancel.clone();
+        let request = reql::RunRequest { cancel, deadline: None, may_block: false };
+        let failure = match reql::run(program, &self.service.context, request) {
+            Ok(Answer::Atom { value, profile, durable_at }) => {
+                if let Some(sequence) = self.not_durable(durable_at) {
+                    let mut frame = Vec::new();
+                    evaluate::write_atom(&mut frame, token, &value, profile.as_ref());
+                    return self.sync(asked, sequence, Outcome::Ended(frame, true));
+                }
+                if !noreply {
+                    evaluate::write_atom(out, token, &value, profile.as_ref());
+                }
+                return Inline::Done(metrics::Outcome::Success);
+            }
+            Ok(Answer::Stream(mut cursor)) => match cursor.next_batch() {
+                Ok(batch) => {
+                    let sequence = self.not_durable(batch.durable_at);
+                    return self.answer_first_batch(asked, program, sequence, &batch, cursor, out);
+                }
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
+        };
+        if failure.kind == ErrorKind::NotResident {
+            return Inline::StartOver;
+        }
+        if !noreply {
+            evaluate::write_failure(out, token, &failure);
+        }
+        Inline::Done(metrics::Outcome::RuntimeError)
+    }
+
+    fn answer_first_batch(
+        &mut self,
+        asked: Asked,
+        program: &Arc<Program>,
+        wait_for: Option<CommitSequence>,
+        batch: &Batch,
+        mut cursor: Cursor,
+        out: &mut Vec<u8>,
+    ) -> Inline {
+        let Asked { token, noreply, .. } = asked;
+        if let Some(sequence) = wait_for {
+            let mut frame = Vec::new();
+            let outcome = if evaluate::write_batch(&mut frame, token, batch, &cursor) {
+                cursor.allow_blocking();
+                Outcome::More(frame, Box::new(cursor))
+            } else {
+                Outcome::Ended(frame, true)
+            };
+            return self.sync(asked, sequence, outcome);
+        }
+        if !noreply && evaluate::write_batch(out, token, batch, &cursor) {
+            self.keep_open(token, program, cursor);
+        }
+        Inline::Done(metrics::Outcome::Success)
+    }
+
+    fn keep_open(&mut self, token: u64, program: &Arc<Program>, mut cursor: Cursor) {
+        // Later batches are read on the pool: rows that were taken from a table cannot be read again there.
+        cursor.allow_blocking();
+        let number = self.number();
+        let cancel = std::mem::take(&mut self.inline_cancel);
+        let state = State::Open(Box::new(cursor));
+        let running = Some(self.enter(token, program, &cancel));
+        let (noreply, began) = (false, None);
+        let slot = Slot { number, cancel, noreply, state, running, began, continues: 0, stops: 0 };
+        self.slots.insert(token, slot);
+    }
+}
+
+/// A query that is being evaluated on the caller's thread.
+#[derive(Clone, Copy)]
+struct Asked {
+    token: u64,
+    noreply: bool,
+    began: Instant,
+}
+
+/// How an evaluation on the caller's thread ended.
+enum Inline {
+    /// Answered, so.
+    Done(metrics::Outcome),
+    /// To be answered when the disk has what it wrote.
+    Later,
+    /// It would have had to wait; it had no effect, and is to be evaluated on the pool.
+    StartOver,
+}
+
+fn write_compile_error(out: &mut Vec<u8>, token: u64, error: &CompileError) {
+    write_response(out, token, |out| {
+        let kind = ResponseType::CompileError;
+        response::write_error(out, kind, None, &error.message, &error.path);
+    });
+}
