@@ -265,6 +265,11 @@ fn what_is_refused() {
             format!("[40,[{},[69,[[2,[1]],[2,[]]]]]]", table("users")),
             "Cannot call `changes` after `concat_map`.",
         ),
+        (format!("[42,[{}]]", table("users")), "Cannot call `changes` on an eager stream."),
+        (
+            format!(r#"[144,[{},"id"]]"#, table("users")),
+            "Cannot call `changes` on an eager stream.",
+        ),
         (format!(r#"[41,[{},"id"]]"#, table("users")), "Cannot call `changes` on an eager stream."),
     ] {
         let query = changes(&query, "{}");

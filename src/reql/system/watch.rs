@@ -92,9 +92,9 @@ impl Watch {
         // Held until the differences are handed over, so that they come in order.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.rows(context)?;
-        // Old lines go from memory, not from the log.
-        let forgets = self.table.news.contains(&News::Log);
-        let documents = differences(&seen.rows, &now, forgets);
+        // A log only grows: old lines go from memory, not from it, and another name of the server is no news of them.
+        let grows = self.table.news.contains(&News::Log);
+        let documents = differences(&seen.rows, &now, grows);
         seen.rows = now;
         if !documents.is_empty() {
             seen.sequence += 1;
@@ -168,16 +168,16 @@ fn keep_looking(watch: &Weak<Watch>, listener: &Listener, tick: Option<Duration>
     }
 }
 
-/// What is other than before, in the order of the keys. One who `forgets` takes no notice of rows that are gone.
-fn differences(old: &Rows, new: &Rows, forgets: bool) -> Vec<DocumentChange> {
+/// What is other than before, in the order of the keys. Of what only `grows` nothing but new rows is told.
+fn differences(old: &Rows, new: &Rows, grows: bool) -> Vec<DocumentChange> {
     let mut changes = Vec::new();
-    let gone = old.iter().filter(|(key, _)| !forgets && !new.contains_key(key));
+    let gone = old.iter().filter(|(key, _)| !grows && !new.contains_key(key));
     for (key, row) in gone {
         changes.push(DocumentChange { key: key.clone(), old: Some(row.clone()), new: None });
     }
     for (key, row) in new {
         let old = old.get(key);
-        if old != Some(row) {
+        if old != Some(row) && !(grows && old.is_some()) {
             let (key, old, new) = (key.clone(), old.cloned(), Some(row.clone()));
             changes.push(DocumentChange { key, old, new });
         }
@@ -211,13 +211,13 @@ mod tests {
             rows(&[(1.0, "stays"), (2.0, "goes"), (3.0, "changes")]),
             rows(&[(0.0, "comes"), (1.0, "stays"), (3.0, "changed")]),
         );
-        let what = |forgets| -> Vec<(bool, bool)> {
-            let found = differences(&old, &new, forgets);
+        let what = |grows| -> Vec<(bool, bool)> {
+            let found = differences(&old, &new, grows);
             assert!(found.is_sorted_by(|a, b| a.key < b.key));
             found.iter().map(|change| (change.old.is_some(), change.new.is_some())).collect()
         };
         assert_eq!(what(false), [(false, true), (true, false), (true, true)]);
-        assert_eq!(what(true), [(false, true), (true, true)]);
+        assert_eq!(what(true), [(false, true)]);
         assert!(differences(&old, &old, false).is_empty());
     }
 

@@ -11,7 +11,9 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{TableIndex, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::{BatchSpec, BoxStream, IndexRow, Transform, Transformed, for_each_batch};
+use crate::reql::stream::{
+    BatchSpec, BoxStream, IndexRow, Transform, Transformed, for_each_batch, no_origin,
+};
 use crate::reql::terms::transformations::ordered_by_index;
 use crate::reql::value::{Val, ValKind};
 
@@ -98,6 +100,10 @@ struct Once {
 }
 
 impl Transform for Once {
+    fn feed_problem(&self) -> Option<Error> {
+        Some(no_origin(true))
+    }
+
     fn apply(&self, _env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref() != Some(&row) {
@@ -115,6 +121,10 @@ struct KeyOf {
 }
 
 impl Transform for KeyOf {
+    fn feed_problem(&self) -> Option<Error> {
+        Some(no_origin(true))
+    }
+
     fn apply(&self, _env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
         out.push(row.field_or_error(&self.key)?);
         Ok(())

@@ -10,12 +10,14 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::limits::{self, HASH_ORDER_BYTES, HASH_ORDER_ROWS};
 use crate::reql::env::Env;
-use crate::reql::error::{ErrorKind, NodeId, Result};
+use crate::reql::error::{Error, ErrorKind, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::{Selection, TableIndex, TableRef};
 use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Effect, Grouping, TermSpec};
-use crate::reql::stream::{BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns};
+use crate::reql::stream::{
+    BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns, no_origin,
+};
 use crate::reql::terms::selecting_data::named_index;
 use crate::reql::value::Val;
 use crate::storage::Direction;
@@ -110,6 +112,10 @@ impl Pairs {
 }
 
 impl Transform for Pairs {
+    fn feed_problem(&self) -> Option<Error> {
+        Some(no_origin(true))
+    }
+
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
         let Some(key) = self.key(env, &row)? else { return Ok(()) };
         self.each(env, &key, |_, document| {

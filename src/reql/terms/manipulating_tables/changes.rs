@@ -55,8 +55,10 @@ fn changes(args: &Args<'_>) -> Result<Val> {
     let options = Options::read(args, is_system, what)?;
     let at = target.at;
     let stream = match target.kind {
-        ValKind::Table(TableVal { index: Some(TableIndex::Secondary { .. }), .. })
-        | ValKind::GroupedStream(_) => return Err(no_origin(false)),
+        ValKind::Table(TableVal { index: Some(TableIndex::Secondary { .. }), .. }) => {
+            return Err(no_origin(false));
+        }
+        ValKind::GroupedStream(_) => return Err(no_origin(true)),
         ValKind::Table(slice) => {
             let range = slice.key_range()?;
             range_feed(env, Origin::new(slice.table, range, slice.order), options)?
@@ -67,7 +69,12 @@ fn changes(args: &Args<'_>) -> Result<Val> {
             range_feed(env, origin, options)?
         }
         ValKind::Sequence(stream) => {
-            range_feed(env, stream.origin().map_err(|error| error.at(at))?, options)?
+            let origin = stream.origin().map_err(|error| error.at(at))?;
+            if origin.transforms.is_empty() {
+                // All documents of a table, because they are distinct: what that has become is no longer the table.
+                return Err(no_origin(true).at(at));
+            }
+            range_feed(env, origin, options)?
         }
         ValKind::Datum(Datum::Array(_)) => return Err(no_origin(true).at(at)),
         kind => {
