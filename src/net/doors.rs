@@ -9,7 +9,7 @@ use photondb_protocol::handshake::NONCE_SIZE;
 
 use crate::auth::Users;
 use crate::limits;
-use crate::session::Service;
+use crate::session::{SERVER_VERSION, Service};
 use crate::shutdown::Shutdown;
 
 /// What all connections share.
@@ -44,8 +44,7 @@ impl Doors {
             service,
             users,
             shutdown,
-            // Drivers and tools look for RethinkDB's name and a version they know.
-            server_version: format!("rethinkdb 2.4.4 (photondb {})", env!("CARGO_PKG_VERSION")),
+            server_version: SERVER_VERSION.to_owned(),
             places: Arc::new(Semaphore::new(places)),
             random: SystemRandom::new(),
         })

@@ -239,3 +239,15 @@ async fn without_files_there_is_no_cache() {
     assert_eq!(answer["replaced"], 1);
     assert_eq!(config(&service).await["name"], "other");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_find_a_version_that_they_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = open(folder.path(), &[("storage-engine", "memory")]);
+    let status = run(&service, json!([45, [table("server_status"), 0]])).await;
+    let version = status["process"]["version"].as_str().unwrap();
+    // What the Python driver's tools look for before they dump, restore, export or import.
+    let number = version.strip_prefix("rethinkdb ").unwrap().split(' ').next().unwrap();
+    let parts: Vec<u32> = number.split('.').map(|part| part.parse().unwrap()).collect();
+    assert!(parts.len() == 3 && parts >= vec![2, 3, 7], "{version}");
+}

@@ -40,6 +40,11 @@ pub struct ServerFacts {
     pub numbers: Arc<dyn ServerNumbers>,
 }
 
+/// What the server calls itself. Drivers and tools look for RethinkDB's name and a version they know: those that dump and
+/// restore read it in `server_status` and refuse any other.
+pub const SERVER_VERSION: &str =
+    concat!("rethinkdb 2.4.4 (photondb ", env!("CARGO_PKG_VERSION"), ")");
+
 /// Where the system says what the machine is called.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 
@@ -231,7 +236,7 @@ pub(super) fn status(look: &Look<'_>) -> Result<Vec<Datum>> {
         ("cache_size_mb", megabytes(cache)),
         ("pid", Datum::Number(f64::from(std::process::id()))),
         ("time_started", started),
-        ("version", concat!("photondb ", env!("CARGO_PKG_VERSION")).into()),
+        ("version", SERVER_VERSION.into()),
     ]);
     Ok(vec![Datum::object([
         ("id", facts.id.as_str().into()),
