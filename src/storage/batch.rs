@@ -1,5 +1,7 @@
 //! A write batch: what one commit does, to several trees at once, and what must hold for it to be done.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use bytes::Bytes;
 
 use super::{Durability, StorageError, TreeId};
@@ -60,6 +62,27 @@ pub struct WriteBatch {
     conditions: Vec<Condition>,
     durability: Durability,
     bytes: usize,
+}
+
+impl Operation {
+    /// The tree that it changes, makes or drops.
+    pub fn tree(&self) -> TreeId {
+        match self {
+            Self::Put { tree, .. } | Self::Delete { tree, .. } => *tree,
+            Self::CreateTree(tree) | Self::DropTree(tree) => *tree,
+        }
+    }
+}
+
+/// The name under which an engine keeps a tree among its trees: big-endian, which sorts as the numbers do.
+pub(super) fn key_of(tree: TreeId) -> Bytes {
+    Bytes::copy_from_slice(&tree.0.to_be_bytes())
+}
+
+/// The locks of the trees of a batch, in the order of [`WriteBatch::trees`].
+pub(super) fn lock_all(writers: &[Arc<Mutex<()>>]) -> Vec<MutexGuard<'_, ()>> {
+    // They guard nothing of their own that a panic could leave half done.
+    writers.iter().map(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
 impl WriteBatch {
@@ -131,6 +154,18 @@ impl WriteBatch {
     /// The durability asked for.
     pub fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// The trees that it touches, ascending, each once: the order in which their locks are taken.
+    pub fn trees(&self) -> Vec<TreeId> {
+        let conditions = self.conditions.iter().map(|condition| match condition {
+            Condition::Value { tree, .. } | Condition::Tree { tree, .. } => *tree,
+        });
+        let mut names: Vec<_> =
+            self.operations.iter().map(Operation::tree).chain(conditions).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Whether there is nothing to do.

@@ -14,11 +14,12 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
 use self::tree::CountedTree;
+use super::batch::{key_of, lock_all};
 use super::{
     BulkLoad, Commit, CommitSequence, Condition, Cursor, Direction, Durability, DurableCallback,
     Engine, EntryBatch, FillLimit, KeyRange, Operation, ReadMode, Snapshot, StorageError, TreeId,
@@ -78,7 +79,7 @@ impl MemoryEngine {
     }
 
     fn apply_locked(&self, batch: &WriteBatch) -> Result<Commit, StorageError> {
-        let names = touched(batch);
+        let names = batch.trees();
         let before = self.read_state().trees.clone();
         let writers: Vec<_> = names
             .iter()
@@ -86,10 +87,7 @@ impl MemoryEngine {
             .map(|tree| Arc::clone(&tree.writer))
             .collect();
         drop(before);
-        let _guards: Vec<MutexGuard<'_, ()>> = writers
-            .iter()
-            .map(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner))
-            .collect();
+        let _guards = lock_all(&writers);
         // Between the two looks another batch may have changed the trees; from here on nobody does.
         let state = self.read_state().clone();
         if state.closed {
@@ -354,25 +352,6 @@ impl Cursor for MemoryCursor {
 }
 
 /// Trees are kept under their names as big-endian bytes, which sort as the numbers do.
-fn key_of(tree: TreeId) -> Bytes {
-    Bytes::copy_from_slice(&tree.0.to_be_bytes())
-}
-
-/// The trees of a batch, ascending, each once: the order in which their locks are taken.
-fn touched(batch: &WriteBatch) -> Vec<TreeId> {
-    let operations = batch.operations().iter().map(|operation| match operation {
-        Operation::Put { tree, .. } | Operation::Delete { tree, .. } => *tree,
-        Operation::CreateTree(tree) | Operation::DropTree(tree) => *tree,
-    });
-    let conditions = batch.conditions().iter().map(|condition| match condition {
-        Condition::Value { tree, .. } | Condition::Tree { tree, .. } => *tree,
-    });
-    let mut names: Vec<_> = operations.chain(conditions).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
 fn check_conditions(
     trees: &CountedTree<Tree>,
     conditions: &[Condition],
@@ -399,10 +378,7 @@ fn changed_trees(
 ) -> Result<BTreeMap<TreeId, Option<Tree>>, StorageError> {
     let mut changed: BTreeMap<TreeId, Option<Tree>> = BTreeMap::new();
     for operation in operations {
-        let name = match operation {
-            Operation::Put { tree, .. } | Operation::Delete { tree, .. } => *tree,
-            Operation::CreateTree(tree) | Operation::DropTree(tree) => *tree,
-        };
+        let name = operation.tree();
         let tree = changed.entry(name).or_insert_with(|| trees.get(&key_of(name)).cloned());
         match (operation, tree.as_mut()) {
             (Operation::CreateTree(_), None) => {

@@ -1,13 +1,14 @@
 //! Applying a batch: to the trees in memory, and to the log. Must not know checkpoints, but that they are wanted.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::pages::Pages;
-use super::{Event, OpenTree, Shared, State, View, key_of};
+use super::{Event, OpenTree, Shared, State, View};
+use crate::storage::batch::{key_of, lock_all};
 use crate::storage::btree::{Edit, Tree};
 use crate::storage::slab::META;
 use crate::storage::wal::{encode, operations_of};
@@ -58,7 +59,7 @@ impl Shared {
     }
 
     fn apply_locked(&self, batch: &WriteBatch, record: Bytes) -> Result<Commit, StorageError> {
-        let names = touched(batch);
+        let names = batch.trees();
         let before = self.read_state().view.trees.clone();
         let writers: Vec<_> = names
             .iter()
@@ -66,10 +67,7 @@ impl Shared {
             .map(|tree| Arc::clone(&tree.writer))
             .collect();
         drop(before);
-        let _guards: Vec<MutexGuard<'_, ()>> = writers
-            .iter()
-            .map(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner))
-            .collect();
+        let _guards = lock_all(&writers);
         // Between the two looks another batch may have changed the trees; from here on nobody does.
         let view = {
             let state = self.read_state();
@@ -186,25 +184,6 @@ impl State {
     }
 }
 
-/// The trees of a batch, ascending, each once: the order in which their locks are taken.
-fn touched(batch: &WriteBatch) -> Vec<TreeId> {
-    let operations = batch.operations().iter().map(tree_of);
-    let conditions = batch.conditions().iter().map(|condition| match condition {
-        Condition::Value { tree, .. } | Condition::Tree { tree, .. } => *tree,
-    });
-    let mut names: Vec<_> = operations.chain(conditions).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-fn tree_of(operation: &Operation) -> TreeId {
-    match operation {
-        Operation::Put { tree, .. } | Operation::Delete { tree, .. } => *tree,
-        Operation::CreateTree(tree) | Operation::DropTree(tree) => *tree,
-    }
-}
-
 fn changed_trees(
     mut find: impl FnMut(TreeId) -> Option<OpenTree>,
     operations: &[Operation],
@@ -212,7 +191,7 @@ fn changed_trees(
 ) -> Result<Changed, StorageError> {
     let mut changed = Changed::default();
     for operation in operations {
-        let name = tree_of(operation);
+        let name = operation.tree();
         let ChangedTree { existed, dropped, now } =
             changed.trees.entry(name).or_insert_with(|| {
                 let now = find(name);

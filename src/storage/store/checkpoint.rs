@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::open::page_bytes;
-use super::{Event, OpenTree, Shared, View, key_of};
+use super::{Event, OpenTree, Shared, View};
 use crate::limits::{LOG_WAIT_FACTOR, SETTLE_NODES, TIDY_SECONDS};
+use crate::storage::batch::key_of;
 use crate::storage::btree::{Edit, Tree};
 use crate::storage::encoding::Identity;
 use crate::storage::slab::{

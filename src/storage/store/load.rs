@@ -14,8 +14,9 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use super::pages::Pages;
-use super::{Event, OpenTree, Shared, State, key_of};
+use super::{Event, OpenTree, Shared, State};
 use crate::limits::{LOAD_SYNC_BYTES, STORAGE_KEY_BYTES, STORAGE_VALUE_BYTES};
+use crate::storage::batch::key_of;
 use crate::storage::btree::{Tree, TreeBuilder};
 use crate::storage::encoding::Reader;
 use crate::storage::slab::{ExtentRecord, Filler, Reference, decode_reference, encode_reference};

@@ -38,7 +38,6 @@ use std::sync::{
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 
 use self::checkpoint::Checkpoints;
 use self::load::{Adoption, SlabLoad};
@@ -167,11 +166,6 @@ struct View {
 struct OpenTree {
     tree: Tree,
     writer: Arc<Mutex<()>>,
-}
-
-/// Trees are kept under their names as big-endian bytes, which sort as the numbers do.
-fn key_of(tree: TreeId) -> Bytes {
-    Bytes::copy_from_slice(&tree.0.to_be_bytes())
 }
 
 impl View {
