@@ -16,8 +16,7 @@ use crate::reql::selection::Selection;
 use crate::reql::value::{Val, ValKind};
 
 use super::{
-    BatchSpec, BoxStream, Budget, Feed, Origin, Pick, Rows, Stream, Transform, Turns,
-    for_each_batch,
+    BatchSpec, BoxStream, Budget, Origin, Pick, Rows, Stream, Transform, Turns, for_each_batch,
 };
 
 /// Tells the sequence that a row stands for.
@@ -147,16 +146,8 @@ impl Stream for Concat {
         if self.turns.is_some() { Ok(0) } else { self.source.shards(env) }
     }
 
-    fn is_array(&self) -> bool {
-        self.source.is_array()
-    }
-
-    fn is_infinite(&self) -> bool {
-        self.source.is_infinite()
-    }
-
-    fn feed(&self) -> Option<Feed> {
-        self.source.feed()
+    fn source(&self) -> Option<&dyn Stream> {
+        Some(&*self.source)
     }
 
     fn origin(self: Box<Self>) -> Result<Origin> {

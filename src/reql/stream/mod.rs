@@ -58,19 +58,24 @@ pub trait Stream: Debug + Send {
     /// Whether all rows were read. False does not promise another row.
     fn is_exhausted(&self) -> bool;
 
+    /// The stream of whose rows it makes its own, where it is an array, endless, or a changefeed when that one is.
+    fn source(&self) -> Option<&dyn Stream> {
+        None
+    }
+
     /// Whether it is an array in stream's clothes: its type is ARRAY and a query that ends in it answers one value.
     fn is_array(&self) -> bool {
-        false
+        self.source().is_some_and(Stream::is_array)
     }
 
     /// Whether it never ends (`r.range()`, changefeeds): what must read it to its end refuses it.
     fn is_infinite(&self) -> bool {
-        false
+        self.source().is_some_and(Stream::is_infinite)
     }
 
     /// Of a changefeed, what it is.
     fn feed(&self) -> Option<Feed> {
-        None
+        self.source().and_then(Stream::feed)
     }
 
     /// Where its rows come from, and what becomes of them on their way, if a changefeed can tell of it; why not otherwise.

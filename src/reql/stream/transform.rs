@@ -12,7 +12,7 @@ use crate::reql::selection::Selection;
 use crate::reql::spec::Determinism;
 use crate::reql::value::{Val, ValKind};
 
-use super::{BatchSpec, BoxStream, Budget, Feed, Origin, Stream, Turns, no_origin};
+use super::{BatchSpec, BoxStream, Budget, Origin, Stream, Turns, no_origin};
 
 /// Turns one row into none, one or several. Keeps nothing between rows.
 pub trait Transform: Debug + Send {
@@ -106,16 +106,8 @@ impl Stream for Transformed {
         if self.turns.is_some() { Ok(0) } else { self.source.shards(env) }
     }
 
-    fn is_array(&self) -> bool {
-        self.source.is_array()
-    }
-
-    fn is_infinite(&self) -> bool {
-        self.source.is_infinite()
-    }
-
-    fn feed(&self) -> Option<Feed> {
-        self.source.feed()
+    fn source(&self) -> Option<&dyn Stream> {
+        Some(&*self.source)
     }
 
     fn origin(self: Box<Self>) -> Result<Origin> {

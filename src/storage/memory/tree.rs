@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::storage::KeyRange;
+use crate::storage::{Direction, KeyRange};
 
 /// Most entries of a leaf and children of an inner node: a path copy touches about this many counts a level.
 const NODE_MAX: usize = 32;
@@ -147,7 +147,7 @@ impl<V: Clone> CountedTree<V> {
         rank: u64,
         visit: &mut dyn FnMut(&Bytes, &V) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        visit_up(&self.root, rank, visit)
+        visit_from(&self.root, Direction::Forward, rank, visit)
     }
 
     /// Visits the entries below `rank`, downward, until the visitor breaks.
@@ -156,7 +156,7 @@ impl<V: Clone> CountedTree<V> {
         rank: u64,
         visit: &mut dyn FnMut(&Bytes, &V) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        visit_down(&self.root, self.count.saturating_sub(rank), visit)
+        visit_from(&self.root, Direction::Backward, self.count.saturating_sub(rank), visit)
     }
 
     /// Checks counts, order, depth and fill of every node.
@@ -297,25 +297,26 @@ fn join<V: Clone>(children: &mut Vec<Child<V>>, at: usize) {
     }
 }
 
-fn visit_up<V>(
+fn visit_from<V>(
     node: &Node<V>,
+    direction: Direction,
     mut skip: u64,
     visit: &mut dyn FnMut(&Bytes, &V) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     match node {
         Node::Leaf(entries) => {
             let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-            for (key, value) in entries.iter().skip(skip) {
+            for (key, value) in ordered(entries, direction).skip(skip) {
                 visit(key, value)?;
             }
         }
         Node::Inner(children) => {
-            for child in children {
+            for child in ordered(children, direction) {
                 if skip >= child.count {
                     skip -= child.count;
                     continue;
                 }
-                visit_up(&child.node, skip, visit)?;
+                visit_from(&child.node, direction, skip, visit)?;
                 skip = 0;
             }
         }
@@ -323,30 +324,11 @@ fn visit_up<V>(
     ControlFlow::Continue(())
 }
 
-fn visit_down<V>(
-    node: &Node<V>,
-    mut skip: u64,
-    visit: &mut dyn FnMut(&Bytes, &V) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    match node {
-        Node::Leaf(entries) => {
-            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-            for (key, value) in entries.iter().rev().skip(skip) {
-                visit(key, value)?;
-            }
-        }
-        Node::Inner(children) => {
-            for child in children.iter().rev() {
-                if skip >= child.count {
-                    skip -= child.count;
-                    continue;
-                }
-                visit_down(&child.node, skip, visit)?;
-                skip = 0;
-            }
-        }
-    }
-    ControlFlow::Continue(())
+fn ordered<T>(items: &[T], direction: Direction) -> impl Iterator<Item = &T> {
+    (0..items.len()).filter_map(move |at| match direction {
+        Direction::Forward => items.get(at),
+        Direction::Backward => items.get(items.len() - 1 - at),
+    })
 }
 
 /// Entries and depth of a subtree whose every rule holds.

@@ -38,7 +38,6 @@ use std::sync::{
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-
 use self::checkpoint::Checkpoints;
 use self::load::{Adoption, SlabLoad};
 use self::numbers::Counters;

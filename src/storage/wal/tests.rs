@@ -197,9 +197,8 @@ fn a_failed_sync_ends_the_log() {
     assert!(open(&disk.crash(CrashMode::LoseAll), 0).unwrap().1 >= 1);
 }
 
-#[test]
-fn no_flipped_bit_shortens_the_log_by_more_than_its_last_group() {
-    let mut random = Random::from_environment();
+/// A disk with a log of so many commits, each written alone; it is not closed.
+fn sixty_groups() -> (FaultyDisk, Log, Vec<String>) {
     let disk = FaultyDisk::new(1);
     let (log, _) = open(&disk, 0).unwrap();
     for number in 1..=60 {
@@ -207,6 +206,13 @@ fn no_flipped_bit_shortens_the_log_by_more_than_its_last_group() {
         log.flush().unwrap();
     }
     let names = disk.list().unwrap();
+    (disk, log, names)
+}
+
+#[test]
+fn no_flipped_bit_shortens_the_log_by_more_than_its_last_group() {
+    let mut random = Random::from_environment();
+    let (disk, _log, names) = sixty_groups();
     let (mut refused, mut harmless) = (0, 0);
     for _ in 0..2_000 {
         let name = &names[random.below(names.len() as u64) as usize];
@@ -227,13 +233,7 @@ fn no_flipped_bit_shortens_the_log_by_more_than_its_last_group() {
 
 #[test]
 fn a_log_with_a_hole_is_refused() {
-    let disk = FaultyDisk::new(1);
-    let (log, _) = open(&disk, 0).unwrap();
-    for number in 1..=60 {
-        append(&log, number);
-        log.flush().unwrap();
-    }
-    let names = disk.list().unwrap();
+    let (disk, _log, names) = sixty_groups();
     assert!(names.len() > 4);
     for name in &names[..names.len() - 1] {
         let image = disk.crash(CrashMode::LoseAll);

@@ -9,9 +9,7 @@ use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::{
-    BatchSpec, BoxStream, Budget, Feed, Stream, check_finite, for_each_batch,
-};
+use crate::reql::stream::{BatchSpec, BoxStream, Budget, Stream, check_finite, for_each_batch};
 use crate::reql::value::Val;
 
 use super::DepthWatch;
@@ -133,16 +131,8 @@ impl Stream for Fold {
         self.value.is_none()
     }
 
-    fn is_array(&self) -> bool {
-        self.source.is_array()
-    }
-
-    fn is_infinite(&self) -> bool {
-        self.source.is_infinite()
-    }
-
-    fn feed(&self) -> Option<Feed> {
-        self.source.feed()
+    fn source(&self) -> Option<&dyn Stream> {
+        Some(&*self.source)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::{BatchSpec, BoxStream, Feed, Stream};
+use crate::reql::stream::{BatchSpec, BoxStream, Stream};
 use crate::reql::terms::aggregation::Wanted;
 use crate::reql::value::Val;
 
@@ -61,16 +61,8 @@ impl Stream for Offsets {
         self.source.is_exhausted()
     }
 
-    fn is_array(&self) -> bool {
-        self.source.is_array()
-    }
-
-    fn is_infinite(&self) -> bool {
-        self.source.is_infinite()
-    }
-
-    fn feed(&self) -> Option<Feed> {
-        self.source.feed()
+    fn source(&self) -> Option<&dyn Stream> {
+        Some(&*self.source)
     }
 }
 
