@@ -298,9 +298,10 @@ pub const CURSORS_PER_CONNECTION: usize = 131_072;
 /// one that does not read its answers makes the server hold no more than these.
 pub const POOL_QUERIES_PER_CONNECTION: usize = 16;
 
-/// Evaluations beside each other on the pool, of all connections. They may wait for pages, for scripts and for other
-/// servers, so there are more of them than processors; each has a thread.
-pub const POOL_THREADS: usize = 64;
+/// Evaluations beside each other on the pool, of all connections. They may wait for pages, for indexes, for scripts and for
+/// other servers, or go on for minutes, and when none is left everybody else waits for them, down to who wants to look at
+/// `rethinkdb.jobs` and end one. So there are far more than processors. Each has a thread, which is made when it is needed.
+pub const POOL_THREADS: usize = 256;
 
 /// Threads of the runtime beside those of the pool, for what libraries do on threads of their own (name lookups).
 pub const OTHER_BLOCKING_THREADS: usize = 32;

@@ -15,6 +15,8 @@ const DEPTH: usize = 10_000;
 const LARGE: u32 = 130 << 20;
 /// Queries sent before any answer is read.
 const AT_ONCE: u64 = 2_000;
+/// Connections with a query that does not end.
+const ENDLESS: usize = 100;
 /// Queries of the client that never reads; each answer is about 600 kB, so all of them are 600 MB.
 const UNREAD: u64 = 1_000;
 /// `r.range(90000).coerceTo('array')`
@@ -132,6 +134,26 @@ pub(super) fn many_queries(ground: &Ground) -> Result<String, AttackError> {
 /// Streams without end, all open together.
 pub(super) fn many_streams(ground: &Ground) -> Result<String, AttackError> {
     all_answered(ground, b"[1,[173,[]],{\"max_batch_rows\":4}]")
+}
+
+/// Queries that compute for hours, a connection each. Whoever comes after them must be able to look at the table of jobs.
+pub(super) fn endless_queries(ground: &Ground) -> Result<String, AttackError> {
+    let open = || Connection::open(ground.address, "admin", "");
+    let mut busy = Vec::new();
+    for _ in 0..ENDLESS {
+        let mut connection = open()?;
+        connection
+            .send(1, br"[1,[145,[[38,[[173,[1e14]],[69,[[2,[1]],[24,[[10,[1]],1]]]]]]]],{}]")?;
+        busy.push(connection);
+    }
+    let began = Instant::now();
+    let mut stranger = open()?;
+    stranger.send(1, br#"[1,[43,[[15,[[14,["rethinkdb"]],"jobs"]]]],{}]"#)?;
+    let answer = stranger.answer_to(1)?;
+    if kind(&answer).is_none_or(|kind| kind >= FIRST_ERROR) {
+        return Err(AttackError::Misbehaved("the table of jobs cannot be read".into()));
+    }
+    Ok(format!("{} of them, a stranger waited {:?}", busy.len(), began.elapsed()))
 }
 
 /// A client that asks for long answers and reads none of them.
