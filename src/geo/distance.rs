@@ -5,11 +5,10 @@
 
 use std::f64::consts::PI;
 
-use geographiclib_rs::{DirectGeodesic, Geodesic, InverseGeodesic};
-
 use crate::datum::{Datum, DatumError, number_to_text};
 
 use super::effort::{Effort, GeoError};
+use super::geodesic::Geodesic;
 use super::geojson::{Shape, kind_of, point_of};
 use super::vector::LonLat;
 
@@ -108,8 +107,7 @@ pub fn distance(
     if nearest == from {
         return Ok(0.0);
     }
-    let (from, to) = (from.position(), nearest.position());
-    Ok(on.geodesic().inverse(from.lat, from.lon, to.lat, to.lon))
+    Ok(on.geodesic().distance(from.position(), nearest.position()))
 }
 
 /// Fails unless a circle may have this radius, in meters: less than a quarter of the way around the poles.
@@ -136,8 +134,7 @@ pub fn circle(center: LonLat, radius: f64, corners: usize, on: &Ellipsoid) -> Ve
     let mut positions = Vec::with_capacity(corners + 1);
     for i in 0..corners {
         let azimuth = -180.0 + (360.0 / corners as f64 * i as f64);
-        let (lat, lon): (f64, f64) = geodesic.direct(center.lat, center.lon, azimuth, radius);
-        positions.push(LonLat { lon, lat });
+        positions.push(geodesic.point(center, azimuth, radius));
     }
     positions.extend(positions.first().copied());
     positions

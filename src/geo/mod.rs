@@ -9,6 +9,7 @@ mod cover;
 mod distance;
 mod edge;
 mod effort;
+mod geodesic;
 mod geojson;
 mod line;
 mod orientation;
