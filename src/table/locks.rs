@@ -1,8 +1,12 @@
 //! Locks of documents: a fixed number of them, over which the keys of a table are spread by hash.
 //! Knows keys; must not know what is done under a lock.
+//!
+//! They are locks that come to everyone in turn when they are held for long: a write of many documents takes most of
+//! them, and the next one would otherwise take them again before whoever waits for one has woken up.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::PrimaryKey;
 use crate::limits::KEY_LOCKS;
@@ -26,17 +30,17 @@ impl KeyLocks {
     /// other. A lock guards no data of its own, so one whose holder panicked is as good as new.
     pub(super) fn lock(&self, keys: &[PrimaryKey]) -> KeyGuard<'_> {
         if let Some(lock) = self.only_lock_of(keys) {
-            return KeyGuard::One(take(lock));
+            return KeyGuard::One(lock.lock());
         }
-        KeyGuard::Some(self.locks_of(keys).map(take).collect())
+        KeyGuard::Some(self.locks_of(keys).map(Mutex::lock).collect())
     }
 
     /// As [`KeyLocks::lock`], but gives up when one of them is held: whoever holds it may be waiting for the disk.
     pub(super) fn try_lock(&self, keys: &[PrimaryKey]) -> Option<KeyGuard<'_>> {
         if let Some(lock) = self.only_lock_of(keys) {
-            return try_take(lock).map(KeyGuard::One);
+            return lock.try_lock().map(KeyGuard::One);
         }
-        self.locks_of(keys).map(try_take).collect::<Option<_>>().map(KeyGuard::Some)
+        self.locks_of(keys).map(Mutex::try_lock).collect::<Option<_>>().map(KeyGuard::Some)
     }
 
     fn only_lock_of(&self, keys: &[PrimaryKey]) -> Option<&Mutex<()>> {
@@ -57,7 +61,7 @@ impl KeyLocks {
     /// Returns once everyone has let go who holds a lock now.
     pub(super) fn wait_for_holders(&self) {
         for lock in &self.locks {
-            drop(lock.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(lock.lock());
         }
     }
 
@@ -66,17 +70,5 @@ impl KeyLocks {
         key.hash(&mut hasher);
         // The remainder is below a small number of locks.
         (hasher.finish() % self.locks.len() as u64) as usize
-    }
-}
-
-fn take(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn try_take(lock: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
-    match lock.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
     }
 }
