@@ -74,6 +74,12 @@ impl Blocks {
         Self(blocks)
     }
 
+    /// So many blocks from one on.
+    pub(super) fn run(first: u64, length: u64) -> Self {
+        let blocks = u64::MAX.checked_shr(64_u32.saturating_sub(length as u32)).unwrap_or(0);
+        Self(blocks.checked_shl(first as u32).unwrap_or(0))
+    }
+
     pub(super) fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }

@@ -31,7 +31,7 @@ pub(crate) use self::space::{Epoch, ExtentRecord, META};
 use super::StorageError;
 use super::disk::{Disk, DiskFile};
 use super::encoding::{BLOCK, checksum};
-use crate::limits::CHECKPOINT_SYNC_BYTES;
+use crate::limits::{CHECKPOINT_SYNC_BYTES, PUNCHED_RANGES};
 
 const FILE: &str = "slab.data";
 const NEW_FILE: &str = "slab.data.new";
@@ -195,7 +195,7 @@ impl Slab {
         self.space().lend()
     }
 
-    /// Takes back lent extents, to which nobody writes any more. [`Slab::reclaim`] makes them free.
+    /// Takes back lent extents, to which nobody writes any more.
     pub(crate) fn take_back(&self, extents: Vec<u64>) {
         self.space().take_back(extents);
     }
@@ -223,30 +223,55 @@ impl Slab {
         adopted.map_err(|problem| StorageError::corrupt(FILE, problem))
     }
 
-    /// Makes free what may be overwritten by now, and gives back to the file system what is free. Returns the first
-    /// grains of slots that were made free: nobody reads what is there. Must not run beside the writing of a
-    /// checkpoint, which could take such a slot again.
+    /// Makes free what may be overwritten by now. Returns the first grains of the slots: nobody reads what is there. Must
+    /// not run beside the writing of a checkpoint, which could take such a slot again.
     pub(crate) fn reclaim(&self) -> Result<Vec<u64>, StorageError> {
-        let (freed, grains) = self.space().reclaim();
-        let give_back = || {
-            for extent in &freed {
-                self.file.punch_hole(extent * EXTENT, EXTENT)?;
+        let grains = self.space().reclaim();
+        self.cut()?;
+        Ok(grains)
+    }
+
+    /// Gives back to the file system the room of what is free, until there is nothing left or `goes_on` is false: a file
+    /// system may take milliseconds for each range. Must not run beside the writing of a checkpoint, which takes slots.
+    pub(crate) fn give_back(&self, goes_on: &dyn Fn() -> bool) -> Result<(), StorageError> {
+        let extents = self.space().take_roomy(PUNCHED_RANGES);
+        let ranges: Vec<_> = extents.iter().map(|number| (number * EXTENT, EXTENT)).collect();
+        let given = self.punch(&ranges, goes_on)?;
+        let (empty, roomy) = extents.split_at(given);
+        self.space().put_back(empty, roomy);
+        let surplus = self.space().surplus();
+        let given = self.punch(&surplus, goes_on)?;
+        self.space().keep(surplus.get(given..).unwrap_or_default());
+        self.cut()
+    }
+
+    /// Gives back ranges of the file, and returns how many of them.
+    fn punch(
+        &self,
+        ranges: &[(u64, u64)],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<usize, StorageError> {
+        for (done, (offset, length)) in ranges.iter().enumerate() {
+            if !goes_on() {
+                return Ok(done);
             }
-            // Slots of these are taken by checkpoints alone, none of which is being written.
-            let surplus = self.space().surplus();
-            for (offset, length) in surplus {
-                self.file.punch_hole(offset, length)?;
-            }
-            // The lock is held until the file has been cut, since a load may take an extent there.
-            let mut space = self.space();
-            space.make_extents_free(freed);
-            let end = space.end();
-            if self.file.length()? > end * EXTENT {
-                self.file.set_length(end * EXTENT)?;
-            }
-            Ok(grains)
+            let punched = self.file.punch_hole(*offset, *length);
+            punched.map_err(|error| StorageError::io(FILE, error))?;
+        }
+        Ok(ranges.len())
+    }
+
+    /// Cuts the file behind the last extent that somebody has.
+    fn cut(&self) -> Result<(), StorageError> {
+        // The lock is held until the file has been cut, since a load may take an extent there.
+        let mut space = self.space();
+        space.cut();
+        let length = space.end() * EXTENT;
+        let cut = || match self.file.length()? > length {
+            true => self.file.set_length(length),
+            false => Ok(()),
         };
-        give_back().map_err(|error| StorageError::io(FILE, error))
+        cut().map_err(|error| StorageError::io(FILE, error))
     }
 
     /// The length that the file has with the extents in use.

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Weak;
 
-use super::class::{Blocks, Class, EXTENT_GRAINS, GRAIN, SPARE_BLOCK, Slots};
+use super::class::{Blocks, Class, EXTENT, EXTENT_GRAINS, GRAIN, SPARE_BLOCK, Slots};
 use super::reference::Reference;
 use crate::limits::{PUNCHED_RANGES, SPARE_BYTES_MIN, SPARE_PART};
 
@@ -26,8 +26,11 @@ pub(super) struct Space {
     extents: BTreeMap<u64, Extent>,
     /// Extents below [`Space::end`] that nobody has.
     free: BTreeSet<u64>,
-    /// Extents that are being filled by loads, or were and wait for the checkpoint that has them.
-    lent: BTreeSet<u64>,
+    /// Those of them that may take room on the disk.
+    roomy: BTreeSet<u64>,
+    /// Extents that are being filled by loads, or were and wait for the checkpoint that has them; and whether they may
+    /// have taken room before.
+    lent: BTreeMap<u64, bool>,
     /// The first extent behind all others.
     end: u64,
     owners: HashMap<u64, Owner>,
@@ -37,8 +40,6 @@ pub(super) struct Space {
     released: Vec<(u64, u16)>,
     /// What earlier checkpoints do without, from the oldest on.
     waiting: VecDeque<Freed>,
-    /// Extents that were lent and came back, until their room on the disk has been given back.
-    returned: Vec<u64>,
     /// Whether [`Space::surplus`] has left something for the next time.
     has_surplus: bool,
 }
@@ -124,8 +125,12 @@ impl Space {
         let number = match open {
             Some(number) => *number,
             None => {
-                let number = self.free_extent();
-                self.put(number, Extent::new(tree, class)).ok()?;
+                let (number, is_roomy) = self.free_extent();
+                let mut extent = Extent::new(tree, class);
+                if is_roomy {
+                    extent.holes = Blocks::default();
+                }
+                self.put(number, extent).ok()?;
                 number
             }
         };
@@ -201,25 +206,42 @@ impl Space {
 
     /// An extent that nobody has, to be filled as a whole.
     pub(super) fn lend(&mut self) -> u64 {
-        let number = self.returned.pop().unwrap_or_else(|| self.free_extent());
-        self.lent.insert(number);
+        let (number, is_roomy) = self.free_extent();
+        self.lent.insert(number, is_roomy);
         number
     }
 
-    /// Takes back what was lent. It is free once [`Space::reclaim`] has returned it.
+    /// Takes back what was lent.
     pub(super) fn take_back(&mut self, extents: Vec<u64>) {
-        for number in &extents {
-            self.lent.remove(number);
+        for number in extents {
+            self.lent.remove(&number);
+            self.free.insert(number);
+            self.roomy.insert(number);
         }
-        self.returned.extend(extents);
     }
 
-    /// Makes extents free that [`Space::reclaim`] has returned.
-    pub(super) fn make_extents_free(&mut self, extents: Vec<u64>) {
-        self.free.extend(extents);
+    /// Does without the extents at the end that nobody has.
+    pub(super) fn cut(&mut self) {
         while self.end > 1 && self.free.remove(&(self.end - 1)) {
             self.end -= 1;
+            self.roomy.remove(&self.end);
         }
+    }
+
+    /// Takes out so many free extents that may take room, so that it can be given back.
+    pub(super) fn take_roomy(&mut self, most: usize) -> Vec<u64> {
+        let extents: Vec<_> = self.roomy.iter().rev().take(most).copied().collect();
+        for number in &extents {
+            self.roomy.remove(number);
+            self.free.remove(number);
+        }
+        extents
+    }
+
+    /// Makes those extents free again, of which some still take room.
+    pub(super) fn put_back(&mut self, empty: &[u64], roomy: &[u64]) {
+        self.free.extend(empty.iter().chain(roomy));
+        self.roomy.extend(roomy);
     }
 
     /// Lends an extent of the log, which lies before `ends`. The error names the broken rule.
@@ -240,26 +262,27 @@ impl Space {
         if !self.free.remove(&number) {
             return Err(format!("extent {number} of a load has another owner (rule 14)"));
         }
-        self.lent.insert(number);
+        self.roomy.remove(&number);
+        self.lent.insert(number, true);
         Ok(())
     }
 
     /// Puts in an extent that was lent, as the checkpoint being written is to have it.
     pub(super) fn adopt(&mut self, number: u64, record: &ExtentRecord) -> Result<(), String> {
         let mut extent = Extent::from_record(number, record)?;
-        // It was free, and was written as far as it is used.
-        extent.holes = Blocks::ALL.without(Blocks::of(extent.class, extent.live));
-        if !self.lent.remove(&number) {
+        let Some(was_roomy) = self.lent.remove(&number) else {
             return Err(format!("extent {number} of a load was not lent to it (rule 14)"));
+        };
+        if !was_roomy {
+            // It was written as far as it is used.
+            extent.holes = Blocks::ALL.without(Blocks::of(extent.class, extent.live));
         }
         self.changed.insert(number);
         self.put(number, extent)
     }
 
-    /// Makes free what may be overwritten by now, and returns the extents that nobody has any more, which are to be
-    /// given back, and the first grains of the slots.
-    pub(super) fn reclaim(&mut self) -> (Vec<u64>, Vec<u64>) {
-        let mut freed = std::mem::take(&mut self.returned);
+    /// Makes free what may be overwritten by now, and returns the first grains of the slots.
+    pub(super) fn reclaim(&mut self) -> Vec<u64> {
         let mut grains = Vec::new();
         while let Some((epoch, _)) = self.waiting.front()
             && epoch.strong_count() == 0
@@ -269,16 +292,17 @@ impl Space {
                 let class = self.extents.get(&number).map(|extent| extent.class);
                 grains.extend(class.map(|class| class.first_grain(number, slot)));
                 if self.make_free(number, slot) {
-                    freed.push(number);
+                    self.free.insert(number);
+                    self.roomy.insert(number);
                 }
             }
         }
-        (freed, grains)
+        grains
     }
 
-    /// Whether slots wait for somebody who may read them, extents came back, or there is more to give back than was.
+    /// Whether slots wait for somebody who may read them, or there may be something to give back.
     pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty() || !self.returned.is_empty() || self.has_surplus
+        !self.waiting.is_empty() || !self.roomy.is_empty() || self.has_surplus
     }
 
     /// What is to be given back of extents that are partly used, as offsets and lengths in bytes: nothing as long as
@@ -304,7 +328,7 @@ impl Space {
                 break;
             }
             let blocks = extent.spare();
-            let start = number * EXTENT_GRAINS * GRAIN;
+            let start = number * EXTENT;
             let range = |(first, length)| (start + first * SPARE_BLOCK, length * SPARE_BLOCK);
             ranges.extend(blocks.runs().into_iter().map(range));
             extent.holes = extent.holes.with(blocks);
@@ -313,10 +337,23 @@ impl Space {
         ranges
     }
 
-    fn free_extent(&mut self) -> u64 {
+    /// Ranges of [`Space::surplus`] that were not given back after all.
+    pub(super) fn keep(&mut self, ranges: &[(u64, u64)]) {
+        self.has_surplus |= !ranges.is_empty();
+        for (start, length) in ranges {
+            let number = start / EXTENT;
+            let blocks = Blocks::run(start % EXTENT / SPARE_BLOCK, length / SPARE_BLOCK);
+            if let Some(extent) = self.extents.get_mut(&number) {
+                extent.holes = extent.holes.without(blocks);
+            }
+        }
+    }
+
+    /// An extent that nobody has, and whether it may take room.
+    fn free_extent(&mut self) -> (u64, bool) {
         let number = self.free.pop_first().unwrap_or(self.end);
         self.end = self.end.max(number + 1);
-        number
+        (number, self.roomy.remove(&number))
     }
 
     /// Whether nobody has the extent any more without the slot.
@@ -389,6 +426,8 @@ impl Space {
         self.end = self.extents.last_key_value().map_or(1, |(last, _)| last + 1);
         let free = (1..self.end).filter(|number| !self.extents.contains_key(number));
         self.free = free.collect();
+        // Whoever made them free may have been killed before it gave back their room.
+        self.roomy = self.free.clone();
         self.changed.clear();
     }
 

@@ -1,5 +1,6 @@
 //! The data file: slots are reused, but never while anyone may still read them; damage is told with its place.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ fn slots_are_reused_but_never_under_a_reader() {
         commit(&slab, checkpoint, &sealed);
         drop(sealed);
         slab.reclaim().unwrap();
+        slab.give_back(&|| true).unwrap();
         for (_, seen) in readers.iter().rev().take(1) {
             for (_, reference, image) in seen.values() {
                 assert_eq!(slab.read(*reference).unwrap(), image, "overwritten under a reader");
@@ -87,6 +89,54 @@ fn slots_are_reused_but_never_under_a_reader() {
     drop(epoch);
     slab.reclaim().unwrap();
     assert_eq!(disk.bytes(FILE).len() as u64, EXTENT, "space comes back, of {longest} bytes");
+}
+
+/// Giving back room may be slow, and stops when there is something else to do. What is free can be used in between.
+#[test]
+fn room_is_given_back_as_long_as_nothing_else_is_to_be_done() {
+    let disk = FaultyDisk::new(1);
+    let slab = new_slab(&disk);
+    let image = vec![7; EXTENT as usize];
+    let released: Vec<_> = (0..40).map(|_| slab.store(1, &image).unwrap()).collect();
+    slab.store(2, &image).unwrap();
+    released.into_iter().for_each(|reference| slab.release(reference).unwrap());
+    commit(&slab, 2, &Arc::default());
+    assert_eq!(slab.reclaim().unwrap().len(), 40);
+    let empty = || {
+        let bytes = disk.bytes(FILE);
+        let extents = bytes.chunks(EXTENT as usize).skip(1);
+        extents.filter(|extent| extent.iter().all(|byte| *byte == 0)).count()
+    };
+    assert_eq!(empty(), 0);
+    let looks = Cell::new(0);
+    let ten_times = || looks.replace(looks.get() + 1) < 10;
+    slab.give_back(&ten_times).unwrap();
+    assert_eq!(empty(), 10);
+    assert!(slab.has_waiting(), "there is more");
+    let stored: Vec<_> = (0..5).map(|_| slab.store(3, &image).unwrap()).collect();
+    slab.give_back(&|| true).unwrap();
+    assert_eq!(empty(), 35);
+    assert!(!slab.has_waiting());
+    assert!(stored.iter().all(|reference| slab.read(*reference).unwrap() == image));
+}
+
+/// The same for what lies between slots in use.
+#[test]
+fn surplus_that_was_not_given_back_stays_surplus() {
+    let disk = FaultyDisk::new(1);
+    let slab = new_slab(&disk);
+    let image = vec![7; 16 * 1024];
+    let stored: Vec<_> = (0..1_600).map(|_| slab.store(1, &image).unwrap()).collect();
+    let released: Vec<_> = stored.iter().enumerate().filter(|(at, _)| at % 16 != 0).collect();
+    released.into_iter().for_each(|(_, reference)| slab.release(*reference).unwrap());
+    commit(&slab, 2, &Arc::default());
+    slab.reclaim().unwrap();
+    let taken = || disk.bytes(FILE).iter().filter(|byte| **byte == 7).count();
+    let before = taken();
+    slab.give_back(&|| false).unwrap();
+    assert_eq!(taken(), before);
+    slab.give_back(&|| true).unwrap();
+    assert!(taken() < before / 8, "{} of {before}", taken());
 }
 
 #[test]

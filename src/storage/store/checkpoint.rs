@@ -133,28 +133,45 @@ impl Shared {
         written
     }
 
-    /// Waits while changes take more memory than they may. To be called with no lock held.
+    /// Waits while changes take more memory than they may, behind those who have waited longer. To be called with no
+    /// lock held.
     pub(super) fn wait_for_room(&self) -> Result<(), StorageError> {
         self.log.wait_for_room()?;
-        if !self.is_full() {
+        if !self.is_full() && !self.is_waited() {
             return Ok(());
         }
         if !self.has_threads() {
             return self.checkpoint();
         }
         let mut wanted = self.wanted();
-        while self.is_full() {
-            self.log.check()?;
-            wanted.checkpoint = true;
-            self.wake.notify_one();
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let outcome = loop {
+            let checked = self.log.check();
+            if checked.is_err() || (self.served.load(Ordering::Relaxed) == turn && !self.is_full())
+            {
+                break checked;
+            }
+            if self.is_full() {
+                wanted.checkpoint = true;
+                self.wake.notify_one();
+            }
             wanted = self.done.wait(wanted).unwrap_or_else(PoisonError::into_inner);
-        }
-        Ok(())
+        };
+        // After an error everyone leaves, in whatever order.
+        self.served.fetch_add(1, Ordering::Relaxed);
+        self.done.notify_all();
+        outcome
     }
 
     /// Whether changes may take more memory, and the log more commits.
     pub(super) fn has_room(&self) -> bool {
-        self.log.has_room() && !self.is_full()
+        self.log.has_room() && !self.is_full() && !self.is_waited()
+    }
+
+    /// Whether somebody waits for room. Otherwise those with small changes would take it from those with large ones, and
+    /// who is always quick from who is not.
+    fn is_waited(&self) -> bool {
+        self.turns.load(Ordering::Relaxed) != self.served.load(Ordering::Relaxed)
     }
 
     fn is_full(&self) -> bool {
@@ -243,16 +260,18 @@ impl Shared {
         }
     }
 
-    /// Makes free what could not be made free by the checkpoint that did without it.
+    /// Makes free what could not be made free by the checkpoint that did without it, and gives back what is free, as
+    /// long as nothing else is to be done.
     fn tidy(&self) -> Result<(), StorageError> {
         let _last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         self.log.check()?;
-        let reclaimed = self.pages.reclaim();
-        if let Err(error) = &reclaimed {
+        let is_idle = || !self.stops.load(Ordering::Acquire) && !self.wanted().checkpoint;
+        let tidied = self.pages.reclaim().and_then(|()| self.pages.slab.give_back(&is_idle));
+        if let Err(error) = &tidied {
             self.log.poison(&error.to_string());
         }
         self.tidy_later();
-        reclaimed
+        tidied
     }
 
     /// Looks again soon when there is something left that a snapshot holds.
@@ -338,7 +357,11 @@ impl Shared {
         self.log.cut(sequence)?;
         self.settle(&frozen.view);
         drop(frozen);
+        self.relieve(usize::MAX);
         self.pages.reclaim()?;
+        if !self.has_threads() {
+            slab.give_back(&|| true)?;
+        }
         self.tidy_later();
         Ok(())
     }

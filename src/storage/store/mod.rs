@@ -111,6 +111,9 @@ struct Shared {
     counters: Counters,
     /// A checkpoint is wanted, or the thread is to end.
     wanted: Mutex<Wanted>,
+    /// Those who have had to wait for room so far, and those of them who have not any more. Changed under `wanted`.
+    turns: AtomicU64,
+    served: AtomicU64,
     wake: Condvar,
     /// A checkpoint has ended.
     done: Condvar,

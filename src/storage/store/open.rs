@@ -68,12 +68,15 @@ impl SlabEngine {
             checkpoints: Mutex::new(checkpoints),
             counters: Counters::default(),
             wanted: Mutex::default(),
+            turns: AtomicU64::new(0),
+            served: AtomicU64::new(0),
             wake: Condvar::new(),
             done: Condvar::new(),
             stops: AtomicBool::new(false),
             _lock: lock,
         });
         let thread = if shared.has_threads() { Some(start_thread(&shared)?) } else { None };
+        shared.tidy_later();
         Ok(Self { shared, thread: Mutex::new(thread), recovered })
     }
 }
