@@ -24,6 +24,7 @@ mod numbers;
 mod open;
 mod pages;
 mod replay;
+mod room;
 mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::JoinHandle;
 
-use super::checkpoint::{Checkpoints, MEMORY_PARTS, MetaEntry};
+use super::checkpoint::{Checkpoints, MetaEntry};
 use super::numbers::Counters;
 use super::pages::Pages;
 use super::replay::Replay;
+use super::room::page_bytes;
 use super::{OpenTree, Shared, SlabEngine, SlabOptions, State, View};
 use crate::storage::batch::key_of;
 use crate::storage::btree::{Part, Tree};
@@ -21,9 +22,6 @@ use crate::storage::wal::{Log, LogEnd, LogOptions, has_segments, replay};
 use crate::storage::{CommitSequence, ReadMode, StorageError, TreeId};
 
 const LOCK: &str = "slab.lock";
-
-/// Parts of the memory that pages may take.
-const PAGE_PARTS: usize = 5;
 
 /// A store as its newest checkpoint left it, and what the log has made of that since.
 pub(super) struct Loaded {
@@ -79,11 +77,6 @@ impl SlabEngine {
         shared.tidy_later();
         Ok(Self { shared, thread: Mutex::new(thread), recovered })
     }
-}
-
-/// What pages may take of the engine's memory.
-pub(super) fn page_bytes(cache_bytes: usize) -> usize {
-    cache_bytes / MEMORY_PARTS * PAGE_PARTS
 }
 
 /// Keeps other processes away.

@@ -1,0 +1,115 @@
+//! Room in memory: how much changes may take, when that calls for a checkpoint, and who waits for it.
+//! Must not know how a checkpoint is written.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use super::Shared;
+use crate::limits::LOG_WAIT_FACTOR;
+use crate::storage::StorageError;
+
+/// Parts of the memory of a store: a checkpoint begins when changes take one of these, and a writer waits when they
+/// take three, those of the checkpoint that is being written included. Pages have the other five.
+const MEMORY_PARTS: usize = 8;
+const BEGIN_PARTS: usize = 1;
+const WAIT_PARTS: usize = 3;
+const PAGE_PARTS: usize = 5;
+
+/// What pages may take of the engine's memory.
+pub(super) fn page_bytes(cache_bytes: usize) -> usize {
+    cache_bytes / MEMORY_PARTS * PAGE_PARTS
+}
+
+impl Shared {
+    /// Waits while changes take more memory than they may, behind those who have waited longer. To be called with no
+    /// lock held.
+    pub(super) fn wait_for_room(&self) -> Result<(), StorageError> {
+        self.log.wait_for_room()?;
+        if !self.is_full() && !self.is_waited() {
+            return Ok(());
+        }
+        if !self.has_threads() {
+            return self.checkpoint();
+        }
+        let mut wanted = self.wanted();
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let outcome = loop {
+            let checked = self.log.check();
+            if checked.is_err() || (self.served.load(Ordering::Relaxed) == turn && !self.is_full())
+            {
+                break checked;
+            }
+            if self.is_full() {
+                wanted.checkpoint = true;
+                self.wake.notify_one();
+            }
+            wanted = self.done.wait(wanted).unwrap_or_else(PoisonError::into_inner);
+        };
+        // After an error everyone leaves, in whatever order.
+        self.served.fetch_add(1, Ordering::Relaxed);
+        self.done.notify_all();
+        outcome
+    }
+
+    /// Whether changes may take more memory, and the log more commits.
+    pub(super) fn has_room(&self) -> bool {
+        self.log.has_room() && !self.is_full() && !self.is_waited()
+    }
+
+    /// Whether somebody waits for room. Otherwise those with small changes would take it from those with large ones, and
+    /// who is always quick from who is not.
+    fn is_waited(&self) -> bool {
+        self.turns.load(Ordering::Relaxed) != self.served.load(Ordering::Relaxed)
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.cache_bytes() / MEMORY_PARTS * WAIT_PARTS;
+        let state = self.read_state();
+        let logged = state.logged / LOG_WAIT_FACTOR;
+        let is_full =
+            state.dirty + state.frozen > most || logged > self.options.checkpoint_log_bytes;
+        !state.closed && is_full
+    }
+
+    pub(super) fn cache_bytes(&self) -> usize {
+        self.cache_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes what pages and changes may take. Pages above it go at once, changes with the next checkpoint.
+    pub(super) fn set_cache_bytes(&self, bytes: usize) {
+        self.cache_bytes.store(bytes, Ordering::Relaxed);
+        self.pages.resize_cache(page_bytes(bytes));
+        self.want_checkpoint_if_due();
+        // Whoever waits for room may have it now.
+        let _wanted = self.wanted();
+        self.done.notify_all();
+    }
+
+    pub(super) fn want_checkpoint_if_due(&self) {
+        let is_due = {
+            let state = self.read_state();
+            state.dirty > self.cache_bytes() / MEMORY_PARTS * BEGIN_PARTS
+                || state.logged > self.options.checkpoint_log_bytes
+        };
+        if !is_due {
+            return;
+        }
+        if self.has_threads() {
+            self.wanted().checkpoint = true;
+            self.wake.notify_one();
+        } else {
+            // The batch has been applied. What comes after it is told of the error by the log.
+            drop(self.checkpoint());
+        }
+    }
+
+    /// So many bytes of a checkpoint have been written and are not in memory any more.
+    pub(super) fn relieve(&self, bytes: usize) {
+        {
+            let mut state = self.write_state();
+            state.frozen = state.frozen.saturating_sub(bytes);
+        }
+        let _wanted = self.wanted();
+        self.done.notify_all();
+    }
+}
