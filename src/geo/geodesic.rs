@@ -1,5 +1,6 @@
 //! How far it is from one point of an ellipsoid to another, and what point is so far away, after C. F. F. Karney, Algorithms for geodesics,
-//! J. Geodesy 87, 43–55 (2013), with the series to the sixth order.
+//! J. Geodesy 87, 43–55 (2013), with the series to the sixth order, and its companion GeographicLib (MIT licence). Why not the
+//! library: `docs/decisions/0011-geodesics-of-our-own.md`.
 //!
 //! Knows positions, not shapes. The order of the operations and the form of each formula is that of the first
 //! implementations, because distances are promised to the last digit: later ones round otherwise by some nanometers.
