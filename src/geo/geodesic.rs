@@ -7,6 +7,7 @@
 
 use std::f64::consts::PI;
 
+use super::series::{a1, a2, c1, c1_reverted, c2, polynomial};
 use super::vector::LonLat;
 
 /// A step of Newton's is no longer believed after so many, and bisection ends after so many.
@@ -461,10 +462,6 @@ fn expansion(k2: f64) -> f64 {
     k2 / (2.0 * (1.0 + (1.0 + k2).sqrt()) + k2)
 }
 
-fn polynomial(coefficients: &[f64], x: f64) -> f64 {
-    coefficients.iter().rev().fold(0.0, |sum, coefficient| x * sum + coefficient)
-}
-
 /// The sum of the coefficients' parts of the sines of the even multiples of an angle, by Clenshaw's way.
 fn sine_series(angle: Angle, coefficients: &[f64]) -> f64 {
     let Angle { sin, cos } = angle;
@@ -474,66 +471,6 @@ fn sine_series(angle: Angle, coefficients: &[f64]) -> f64 {
         (last, before) = (factor * last - before + coefficient, last);
     }
     2.0 * sin * cos * last
-}
-
-fn a1(epsilon: f64) -> f64 {
-    let square = square(epsilon);
-    let sum = square * (square * (square + 4.0) + 64.0) / 256.0;
-    (sum + epsilon) / (1.0 - epsilon)
-}
-
-fn a2(epsilon: f64) -> f64 {
-    let square = square(epsilon);
-    let sum = square * (square * (25.0 * square + 36.0) + 64.0) / 256.0;
-    sum * (1.0 - epsilon) - epsilon
-}
-
-fn c1(epsilon: f64) -> [f64; 6] {
-    let square = square(epsilon);
-    let d = powers(epsilon);
-    [
-        d[0] * ((6.0 - square) * square - 16.0) / 32.0,
-        d[1] * ((64.0 - 9.0 * square) * square - 128.0) / 2048.0,
-        d[2] * (9.0 * square - 16.0) / 768.0,
-        d[3] * (3.0 * square - 5.0) / 512.0,
-        -7.0 * d[4] / 1280.0,
-        -7.0 * d[5] / 2048.0,
-    ]
-}
-
-fn c1_reverted(epsilon: f64) -> [f64; 6] {
-    let square = square(epsilon);
-    let d = powers(epsilon);
-    [
-        d[0] * (square * (205.0 * square - 432.0) + 768.0) / 1536.0,
-        d[1] * (square * (4005.0 * square - 4736.0) + 3840.0) / 12288.0,
-        d[2] * (116.0 - 225.0 * square) / 384.0,
-        d[3] * (2695.0 - 7173.0 * square) / 7680.0,
-        3467.0 * d[4] / 7680.0,
-        38081.0 * d[5] / 61440.0,
-    ]
-}
-
-fn c2(epsilon: f64) -> [f64; 6] {
-    let square = square(epsilon);
-    let d = powers(epsilon);
-    [
-        d[0] * (square * (square + 2.0) + 16.0) / 32.0,
-        d[1] * (square * (35.0 * square + 64.0) + 384.0) / 2048.0,
-        d[2] * (15.0 * square + 80.0) / 768.0,
-        d[3] * (7.0 * square + 35.0) / 512.0,
-        63.0 * d[4] / 1280.0,
-        77.0 * d[5] / 2048.0,
-    ]
-}
-
-/// The first six powers.
-fn powers(x: f64) -> [f64; 6] {
-    let mut power = 1.0;
-    [(); 6].map(|()| {
-        power *= x;
-        power
-    })
 }
 
 /// The positive root of k^4 + 2 k^3 - (x^2 + y^2 - 1) k^2 - 2 y^2 k - y^2.

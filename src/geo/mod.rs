@@ -16,6 +16,7 @@ mod orientation;
 mod polygon;
 mod relation;
 mod ring;
+mod series;
 mod vector;
 
 pub use cover::{Cell, cover, cover_around};
