@@ -23,8 +23,12 @@ pub fn safe_integer(value: f64) -> Option<i64> {
 pub(super) fn integer(value: f64) -> Result<i64, DatumError> {
     match safe_integer(value) {
         Some(integer) => Ok(integer),
-        None if value.abs() > MAX_SAFE_INTEGER => Err(DatumError::logic(format!(
+        None if value > MAX_SAFE_INTEGER => Err(DatumError::logic(format!(
             "Number not an integer (>2^53): {}",
+            number_to_text(value)
+        ))),
+        None if value < -MAX_SAFE_INTEGER => Err(DatumError::logic(format!(
+            "Number not an integer (<-2^53): {}",
             number_to_text(value)
         ))),
         None => Err(DatumError::logic(format!("Number not an integer: {}", number_to_text(value)))),

@@ -13,7 +13,7 @@ use crate::datum::Datum;
 
 use super::error::{Error, NodeId};
 use super::eval::{Call, Facts, Node, Op};
-use super::function::FuncNode;
+use super::function::{FuncNode, binds_implicit};
 use super::scope::VarId;
 use super::spec::{Cost, Determinism, Effect, TermSpec};
 use super::{glance, literal, terms, top};
@@ -207,8 +207,12 @@ impl<'c> Compiler<'c> {
                 match kind {
                     TermType::Func => self.func(args, &optargs, id, place),
                     TermType::Var => self.var(&args, id),
+                    TermType::ImplicitVar if !args.is_empty() || !optargs.is_empty() => {
+                        let message = "Expected no arguments or optional arguments on implicit variable term.";
+                        Err(Error::logic(message).at(id))
+                    }
                     TermType::ImplicitVar => self.implicit_var(id),
-                    TermType::Now => {
+                    TermType::Now if args.is_empty() => {
                         // Checked like any term; what it gives is known already.
                         self.call(kind, args, optargs, id, place)?;
                         let facts = Facts { determinism: Determinism::OneQuery, ..Facts::LITERAL };
@@ -361,9 +365,18 @@ impl<'c> Compiler<'c> {
         Ok(Node { id, op: Op::Var(name), facts: Facts::LITERAL })
     }
 
+    /// `r.row` is the parameter of the one function around it that has a single one. Of several it could be either's.
     fn implicit_var(&mut self, id: NodeId) -> Compiled<Node> {
-        let Some(owner) = self.functions.iter().rposition(|f| f.params.len() == 1) else {
-            return Err(Error::logic("r.row is not defined in this context.").at(id));
+        let mut owners = (0..).zip(&self.functions).filter(|(_, f)| binds_implicit(&f.params));
+        let owner = match (owners.next(), owners.next()) {
+            (None, _) => {
+                return Err(Error::logic("r.row is not defined in this context.").at(id));
+            }
+            (Some(_), Some(_)) => {
+                let message = "Cannot use r.row in nested queries.  Use functions instead.";
+                return Err(Error::logic(message).at(id));
+            }
+            (Some((owner, _)), None) => owner,
         };
         for function in self.functions.iter_mut().skip(owner + 1) {
             function.captures_implicit = true;

@@ -102,6 +102,11 @@ impl Node {
         matches!(&self.op, Op::Call(call) if call.spec.term == TermType::Table)
     }
 
+    /// Whether it is `r.args`.
+    pub fn is_args(&self) -> bool {
+        matches!(&self.op, Op::Call(call) if call.spec.is_args())
+    }
+
     /// Whether it is written out: no variable in it, nothing that can fail or differ from time to time.
     pub fn is_written_out(&self) -> bool {
         match &self.op {
@@ -262,6 +267,11 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The arguments as they were written, `r.args` among them.
+    pub fn written(&self) -> &'a [Node] {
+        &self.call.args
+    }
+
     /// Evaluates an argument.
     pub fn arg(&self, i: usize) -> Result<Val> {
         if i == 0
@@ -413,8 +423,7 @@ impl Detached {
 fn splice<'a>(call: &'a Call, env: &'a Env, scope: &'a Scope<'a>) -> Result<Vec<Slot<'a>>> {
     let mut slots = Vec::new();
     for node in &call.args {
-        let is_args = matches!(&node.op, Op::Call(inner) if inner.spec.is_args());
-        if is_args {
+        if node.is_args() {
             let value = node.eval(env, scope)?.into_datum(env)?;
             slots.extend(value.as_array()?.iter().cloned().map(Slot::Value));
         } else {

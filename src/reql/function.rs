@@ -27,10 +27,16 @@ pub struct FuncNode {
 }
 
 impl FuncNode {
-    /// Whether its parameter is also `r.row`: it has just one.
+    /// Whether its parameter is also `r.row`.
     pub fn binds_implicit(&self) -> bool {
-        self.params.len() == 1
+        binds_implicit(&self.params)
     }
+}
+
+/// Whether the parameter of a function with these is also `r.row`: it has just one, and a driver gave it its number. Those
+/// that RethinkDB makes itself have numbers below zero.
+pub fn binds_implicit(params: &[VarId]) -> bool {
+    matches!(params, [name] if *name >= 0)
 }
 
 /// What a plain value stands for where a function is asked for.

@@ -23,6 +23,15 @@ pub struct Grouped {
 }
 
 impl Grouped {
+    /// What a function makes of each group's value.
+    pub fn map(self, env: &Env, mut each: impl FnMut(Datum) -> Result<Val>) -> Result<Grouped> {
+        let mut out = Grouped::default();
+        for (group, value) in self.groups {
+            out.groups.insert(group, each(value)?.into_datum(env)?);
+        }
+        Ok(out)
+    }
+
     /// The wire's form: `{"$reql_type$": "GROUPED_DATA", "data": [[group, value], ...]}`.
     pub fn into_wire(self) -> Datum {
         let pairs = self.groups.into_iter().map(|(group, value)| Datum::array(vec![group, value]));
@@ -205,22 +214,40 @@ pub(super) enum Applied {
     NotGrouped(Val),
 }
 
-/// Applies the term to each group when its first argument is grouped.
+/// Applies the term to each group when its first argument is grouped. The value of a group blames the term itself for a
+/// wrong type, as in RethinkDB: no term of the query gave that one value.
 pub(super) fn apply(args: &Args<'_>, first: Val) -> Result<Applied> {
-    let at = first.at;
-    let grouped = match first.kind {
-        ValKind::Grouped(grouped) => grouped,
-        ValKind::GroupedStream(stream) if args.spec().grouping == Grouping::Each => {
-            stream.gather(args.env)?
+    let first = match first.kind {
+        ValKind::GroupedStream(_) if args.spec().grouping != Grouping::Each => {
+            return Ok(Applied::NotGrouped(first));
         }
-        kind => return Ok(Applied::NotGrouped(Val { kind, at })),
+        _ => first,
     };
-    let mut out = Grouped::default();
-    for (group, value) in grouped.groups {
-        let value = args.with_first(Val::datum(value, at))?.eval_term()?.into_datum(args.env)?;
-        out.groups.insert(group, value);
+    match gathered(args.env, first)? {
+        Gathered::Groups(grouped) => {
+            let at = args.node.id;
+            let each = |value| args.with_first(Val::datum(value, at))?.eval_term();
+            Ok(Applied::Done(Val::new(ValKind::Grouped(grouped.map(args.env, each)?), at)))
+        }
+        Gathered::NotGrouped(first) => Ok(Applied::NotGrouped(first)),
     }
-    Ok(Applied::Done(Val::new(ValKind::Grouped(out), args.node.id)))
+}
+
+/// A result, told apart by whether it is grouped.
+pub enum Gathered {
+    /// The values by group; what was a grouped stream is read to its end.
+    Groups(Grouped),
+    /// Anything else.
+    NotGrouped(Val),
+}
+
+/// Gathers the groups of a grouped result.
+pub fn gathered(env: &Env, val: Val) -> Result<Gathered> {
+    match val.kind {
+        ValKind::Grouped(grouped) => Ok(Gathered::Groups(grouped)),
+        ValKind::GroupedStream(stream) => Ok(Gathered::Groups(stream.gather(env)?)),
+        kind => Ok(Gathered::NotGrouped(Val { kind, at: val.at })),
+    }
 }
 
 /// Reads a sequence to its end with an accumulator, or each group of a grouped stream with one of its own. If the result

@@ -10,22 +10,19 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::{Args, Node};
 use crate::reql::scope::Scope;
-use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
 pub static ROWS: &[&TermSpec] = &[&MAKE_ARRAY, &ARGS];
 
 /// `[a, b, ...]`
-static MAKE_ARRAY: TermSpec = TermSpec {
-    grouping: Grouping::Whole,
-    ..TermSpec::pure(
-        TermType::MakeArray,
-        "MAKE_ARRAY",
-        Chapter::Internal,
-        Arity::at_least(0),
-        make_array,
-    )
-};
+static MAKE_ARRAY: TermSpec = TermSpec::pure(
+    TermType::MakeArray,
+    "MAKE_ARRAY",
+    Chapter::Internal,
+    Arity::at_least(0),
+    make_array,
+);
 
 fn make_array(args: &Args<'_>) -> Result<Val> {
     let mut values = Vec::with_capacity(args.len());
@@ -37,10 +34,8 @@ fn make_array(args: &Args<'_>) -> Result<Val> {
 }
 
 /// `r.args(array)`: the term around it takes the array's elements as arguments.
-static ARGS: TermSpec = TermSpec {
-    grouping: Grouping::Whole,
-    ..TermSpec::pure(TermType::Args, "ARGS", Chapter::ControlStructures, Arity::exactly(1), args)
-};
+static ARGS: TermSpec =
+    TermSpec::pure(TermType::Args, "ARGS", Chapter::ControlStructures, Arity::exactly(1), args);
 
 fn args(args: &Args<'_>) -> Result<Val> {
     let array = args.datum(0)?;

@@ -9,7 +9,9 @@ use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
-use crate::reql::stream::{BatchSpec, BoxStream, Budget, Stream, check_finite, for_each_batch};
+use crate::reql::stream::{
+    BatchSpec, BoxStream, Budget, Origin, Stream, check_finite, for_each_batch, no_origin,
+};
 use crate::reql::value::Val;
 
 use super::DepthWatch;
@@ -30,7 +32,7 @@ fn fold(args: &Args<'_>) -> Result<Val> {
     check_arity(&step, 2, "accumulator")?;
     let emit = emitter(args, "emit", 3)?;
     let final_emit = emitter(args, "final_emit", 1)?;
-    if emit.is_some() || final_emit.is_some() {
+    if let Some(emit) = emit {
         let source = stream;
         let value = Some(base);
         let (at, watch) = (args.node.id, DepthWatch::default());
@@ -48,7 +50,11 @@ fn fold(args: &Args<'_>) -> Result<Val> {
         }
         Ok(())
     })?;
-    args.value(value)
+    // Without `emit` there is no stream: what `final_emit` gives is the answer as it is.
+    match final_emit {
+        Some(emit) => args.value(emit.call_datum(args.env, &[value])?),
+        None => args.value(value),
+    }
 }
 
 fn emitter(args: &Args<'_>, option: &'static str, arity: usize) -> Result<Option<Func>> {
@@ -76,7 +82,7 @@ struct Fold {
     value: Option<Datum>,
     watch: DepthWatch,
     step: Func,
-    emit: Option<Func>,
+    emit: Func,
     final_emit: Option<Func>,
     at: NodeId,
 }
@@ -100,11 +106,9 @@ impl Fold {
                 let Some(value) = self.value.take() else { break };
                 let next = self.step.call_datum(env, &[value.clone(), row.clone()])?;
                 self.watch.step(&next)?;
-                if let Some(emit) = &self.emit {
-                    for row in emitted(env, emit, &[value, row, next.clone()])? {
-                        budget.take(&row);
-                        out.push(row);
-                    }
+                for row in emitted(env, &self.emit, &[value, row, next.clone()])? {
+                    budget.take(&row);
+                    out.push(row);
                 }
                 self.value = Some(next);
             }
@@ -133,6 +137,11 @@ impl Stream for Fold {
 
     fn source(&self) -> Option<&dyn Stream> {
         Some(&*self.source)
+    }
+
+    /// What a step gives depends on all before it, which no change of a document can tell.
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        Err(no_origin(true))
     }
 }
 

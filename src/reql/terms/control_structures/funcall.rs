@@ -2,11 +2,13 @@
 
 use photondb_protocol::numbers::TermType;
 
+use crate::datum::Datum;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::function::Shortcut;
+use crate::reql::grouped::{Gathered, gathered};
 use crate::reql::spec::{Arity, Chapter, TermSpec};
-use crate::reql::value::Val;
+use crate::reql::value::{Val, ValKind};
 
 pub static FUNCALL: TermSpec = TermSpec::pure(
     TermType::Funcall,
@@ -16,20 +18,30 @@ pub static FUNCALL: TermSpec = TermSpec::pure(
     funcall,
 );
 
-/// On the wire the function comes first, before its arguments.
+/// On the wire the function comes first, before its arguments. The first of these may be grouped: the function is then
+/// called for each group.
 fn funcall(args: &Args<'_>) -> Result<Val> {
     let func = args.func(0, Shortcut::Constant)?;
-    let mut vals = Vec::with_capacity(args.len().saturating_sub(1));
-    for i in 1..args.len() {
-        vals.push(args.arg(i)?);
+    if args.len() < 2 {
+        return func.call(args.env, &[]);
     }
-    // Of several results that are no values RethinkDB blames the last.
-    let mut values = Vec::with_capacity(vals.len());
-    for val in vals.into_iter().rev() {
-        values.push(val.into_datum(args.env)?);
+    let first = args.arg(1)?;
+    let mut values = Vec::with_capacity(args.len() - 1);
+    values.push(Datum::Null);
+    // The others must be values; whether the first is one RethinkDB looks at last.
+    for i in 2..args.len() {
+        values.push(args.datum(i)?);
     }
-    values.reverse();
-    func.call(args.env, &values)
+    let mut call = |first: Datum| {
+        if let Some(place) = values.first_mut() {
+            *place = first;
+        }
+        func.call(args.env, &values)
+    };
+    match gathered(args.env, first)? {
+        Gathered::Groups(grouped) => args.val(ValKind::Grouped(grouped.map(args.env, call)?)),
+        Gathered::NotGrouped(first) => call(first.into_datum(args.env)?),
+    }
 }
 
 #[cfg(test)]

@@ -52,11 +52,11 @@ pub static EPOCH_TIME: TermSpec = TermSpec::pure(
     |args| args.value(time_datum(args.number(0)?, "+00:00")?),
 );
 
-/// `r.now()`. The compiler puts the query's one time in its place; the row is what is known of the term otherwise.
+/// `r.now()`. The compiler puts the query's one time in its place, unless `r.args` may give the term arguments.
 pub static NOW: TermSpec = TermSpec {
     determinism: Determinism::No,
-    ..TermSpec::pure(TermType::Now, "NOW", Chapter::DatesAndTimes, Arity::exactly(0), |_| {
-        Err(Error::internal("NOW is evaluated by the compiler."))
+    ..TermSpec::pure(TermType::Now, "NOW", Chapter::DatesAndTimes, Arity::exactly(0), |args| {
+        args.value(args.env.program.now().clone())
     })
 };
 

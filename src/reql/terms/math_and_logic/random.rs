@@ -28,7 +28,7 @@ fn random(args: &Args<'_>) -> Result<Val> {
             1 => (0.0, args.number(0)?),
             _ => (args.number(0)?, args.number(1)?),
         };
-        return args.number_value(lower + (upper - lower) * random::unit());
+        return args.number_value(between(lower, upper, random::unit()));
     }
     let (lower, upper) = match args.len() {
         0 => {
@@ -46,6 +46,16 @@ fn random(args: &Args<'_>) -> Result<Val> {
     // Bounds are at most 2^53 in magnitude, so that neither the difference nor the sum can overflow.
     let offset = random::below(lower.abs_diff(upper));
     args.number_value((lower + offset as i64) as f64)
+}
+
+/// The number at a share of the way from one bound to the other. Where their difference is more than a double holds, it is
+/// made of shares of both.
+fn between(lower: f64, upper: f64, share: f64) -> f64 {
+    let width = upper - lower;
+    if width.is_finite() {
+        return lower + width * share;
+    }
+    lower * (1.0 - share) + upper * share
 }
 
 fn bound(args: &Args<'_>, i: usize, name: &str) -> Result<i64> {

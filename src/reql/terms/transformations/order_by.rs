@@ -45,6 +45,7 @@ fn direction(args: &Args<'_>) -> Result<Val> {
 
 fn order_by(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;
+    refuse_args(args.written().iter())?;
     let mut order = Vec::with_capacity(args.len().saturating_sub(1));
     for i in 1..args.len() {
         let func = args.func(i, Shortcut::GetField)?;
@@ -117,6 +118,15 @@ enum Ordered {
     Table(TableVal),
     Selection(Selection),
     Stream(BoxStream),
+}
+
+/// Refuses `r.args` among what rows are ordered by, as RethinkDB does: which of its elements is descending could not be told.
+pub fn refuse_args<'a>(mut written: impl Iterator<Item = &'a Node>) -> Result<()> {
+    if written.any(Node::is_args) {
+        let message = "r.args is not supported in an order_by or union command yet.";
+        return Err(Error::logic(message));
+    }
+    Ok(())
 }
 
 /// Whether the argument is written as `r.desc(...)`.

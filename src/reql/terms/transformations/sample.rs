@@ -31,6 +31,8 @@ fn sample(args: &Args<'_>) -> Result<Val> {
     let count = usize::try_from(count).map_err(|_| {
         Error::logic(format!("Number of items to sample must be non-negative, got `{count}`."))
     })?;
+    // The number itself is judged, however few elements there are.
+    args.env.check_array_size(count)?;
     let at = first.at;
     let (table, stream) = match Rows::of(first, args.env)? {
         Rows::Selection(selection) => (Some(selection.table), selection.stream),
@@ -41,7 +43,7 @@ fn sample(args: &Args<'_>) -> Result<Val> {
     let mut reservoir = Reservoir::new(count);
     for_each_batch(stream, args.env, &BatchSpec::TERMINAL.in_turn(), |rows| {
         rows.into_iter().for_each(|row| reservoir.offer(row));
-        args.env.check_array_size(reservoir.rows.len())
+        Ok(())
     })?;
     let sampled = Datum::array(reservoir.rows);
     match (table, sampled) {

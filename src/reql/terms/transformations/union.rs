@@ -10,7 +10,7 @@ use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{BoxStream, Merge, Union};
 use crate::reql::value::Val;
 
-use super::order_by::is_descending;
+use super::order_by::{is_descending, refuse_args};
 
 pub static UNION: TermSpec = TermSpec {
     options: &["interleave"],
@@ -43,9 +43,13 @@ fn interleaving(args: &Args<'_>, node: &Node) -> Result<Vec<SortKey>> {
     match &node.op {
         Op::Datum(crate::datum::Datum::Bool(_)) => Ok(Vec::new()),
         Op::Call(call) if call.spec.term == TermType::MakeArray => {
+            refuse_args(call.args.iter())?;
             call.args.iter().map(|node| sort_key(args, node)).collect()
         }
-        _ => Ok(vec![sort_key(args, node)?]),
+        _ => {
+            refuse_args(std::iter::once(node))?;
+            Ok(vec![sort_key(args, node)?])
+        }
     }
 }
 
