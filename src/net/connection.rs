@@ -92,7 +92,7 @@ where
     Ok(())
 }
 
-/// Plays the handshake; none when the client left before its end.
+/// Plays the handshake, each message in a write of its own; none when the client left before its end.
 async fn shake_hands<S>(
     stream: &mut S,
     input: &mut BytesMut,
@@ -105,14 +105,19 @@ where
     let mut handshake = Handshake::new(doors.server_version.as_str(), nonce);
     let mut output = Vec::new();
     loop {
-        if stream.read_buf(input).await? == 0 {
-            return Ok(None);
-        }
         let progress = handshake.feed(input, doors.users.as_ref(), &mut output);
-        stream.write_all(&output).await?;
-        output.clear();
+        if !output.is_empty() {
+            stream.write_all(&output).await?;
+            stream.flush().await?;
+            output.clear();
+        }
         match progress {
-            Progress::NeedMore => {}
+            Progress::NeedMore => {
+                if stream.read_buf(input).await? == 0 {
+                    return Ok(None);
+                }
+            }
+            Progress::Answered => {}
             Progress::Ready(client) => return Ok(Some(client)),
             Progress::Refused(error) => return Err(error.into()),
         }

@@ -9,8 +9,12 @@ use photondb_protocol::handshake::NONCE_SIZE;
 
 use crate::auth::Users;
 use crate::limits;
-use crate::session::{SERVER_VERSION, Service};
+use crate::session::Service;
 use crate::shutdown::Shutdown;
+
+/// What the server calls itself in the handshake. RethinkDB says `2.4.4` there; what clients of every driver can read
+/// is bounded by [`NONCE_SIZE`]: the greeting must stay shorter than the message that follows it.
+pub const GREETING_VERSION: &str = "2.4.4-photondb";
 
 /// What all connections share.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl Doors {
             service,
             users,
             shutdown,
-            server_version: SERVER_VERSION.to_owned(),
+            server_version: GREETING_VERSION.to_owned(),
             places: Arc::new(Semaphore::new(places)),
             random: SystemRandom::new(),
         })

@@ -19,7 +19,6 @@ mod service;
 mod sync_tests;
 
 pub use crate::reql::running::Client;
-pub use crate::reql::system::SERVER_VERSION;
 pub use ask::{AskBounds, AskError, Asked, ask};
 pub use pool::{Pool, step_aside};
 pub use queries::Session;

@@ -114,7 +114,7 @@ fn answer(
                 _ => return Err(error(3, "Expected a string for `authentication_method`.")),
             }
             let (login, first) = Login::begin(authentication()?, nonce, users)?;
-            Ok((first, Step::Next(State::Last(Box::new(login)))))
+            Ok((first, Step::Answered(State::Last(Box::new(login)))))
         }
         State::Last(login) => {
             let (user, last) = login.finish(authentication()?)?;

@@ -11,8 +11,10 @@ use bytes::{Buf, BytesMut};
 use crate::numbers::Version;
 use scram::UserLookup;
 
-/// Bytes of randomness that the server adds to a client's nonce.
-pub const NONCE_SIZE: usize = 18;
+/// Bytes of randomness that the server adds to a client's nonce. As many as make every answer to a login longer than
+/// the greeting before it, even to a client without a nonce of its own: `rethinkdbdash` looks for the end of the
+/// second message only behind the length of the first when both arrive together.
+pub const NONCE_SIZE: usize = 24;
 
 /// The handshake of one connection.
 #[derive(Debug)]
@@ -27,6 +29,9 @@ pub struct Handshake {
 pub enum Progress {
     /// Nothing more can be done with what has arrived.
     NeedMore,
+    /// The output holds one message and more follow: send it, then feed again with what is left of the input. Each
+    /// message leaves in a write of its own, as RethinkDB's do.
+    Answered,
     /// Done. What is left of the input are frames.
     Ready(Client),
     /// The connection is to be closed once the output is sent. Further input is ignored.
@@ -63,7 +68,10 @@ enum State {
 /// What one step of a handshake comes to.
 enum Step<S> {
     NeedMore(S),
+    /// Nothing was said.
     Next(S),
+    /// One message was said.
+    Answered(S),
     Ready(Client),
 }
 
@@ -73,8 +81,9 @@ impl Handshake {
         Handshake { server_version: server_version.into(), nonce, state: State::Version }
     }
 
-    /// Takes what it needs from the input and appends what is to be sent to the output. To be called again with
-    /// more input until the progress is something other than [`Progress::NeedMore`].
+    /// Takes what it needs from the input and appends what is to be sent, at most one message, to the output. To be
+    /// called again until the progress is [`Progress::Ready`] or [`Progress::Refused`]: after [`Progress::NeedMore`]
+    /// with more input, after [`Progress::Answered`] at once.
     ///
     /// It never waits with more than [`crate::limits::HANDSHAKE_INPUT_MAX`] bytes of input left.
     pub fn feed(
@@ -94,6 +103,10 @@ impl Handshake {
             };
             match step {
                 Ok(Step::Next(state)) => self.state = state,
+                Ok(Step::Answered(state)) => {
+                    self.state = state;
+                    return Progress::Answered;
+                }
                 Ok(Step::NeedMore(state)) => {
                     self.state = state;
                     return Progress::NeedMore;
@@ -120,7 +133,7 @@ impl Handshake {
             }
             Some(Version::V1_0) => {
                 current::hello(&self.server_version, output);
-                Ok(Step::Next(State::Current(current::State::First)))
+                Ok(Step::Answered(State::Current(current::State::First)))
             }
             Some(Version::V0_1 | Version::V0_2) => Err(legacy::refuse(
                 "The PROTOBUF client protocol is no longer supported".to_owned(),
@@ -141,6 +154,7 @@ impl<S> Step<S> {
         match self {
             Step::NeedMore(state) => Step::NeedMore(change(state)),
             Step::Next(state) => Step::Next(change(state)),
+            Step::Answered(state) => Step::Answered(change(state)),
             Step::Ready(client) => Step::Ready(client),
         }
     }

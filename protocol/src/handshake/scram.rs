@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc() {
-        // Its server nonce is no base64 of 18 bytes, so the login is built by hand.
+        // Its server nonce is no base64 of 24 bytes, so the login is built by hand.
         let nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let first = format!("r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
         let login = Login {

@@ -43,7 +43,7 @@ fn play(input: &[u8], piece: usize) -> (String, Progress, Vec<u8>) {
     let mut pieces = input.chunks(piece);
     for piece in pieces.by_ref() {
         buffer.extend_from_slice(piece);
-        progress = handshake.feed(&mut buffer, &Users, &mut output);
+        progress = feed(&mut handshake, &mut buffer, &mut output);
         if progress != Progress::NeedMore {
             break;
         }
@@ -51,6 +51,16 @@ fn play(input: &[u8], piece: usize) -> (String, Progress, Vec<u8>) {
     }
     let left = pieces.fold(buffer.to_vec(), |left, piece| [&left, piece].concat());
     (String::from_utf8(output).unwrap(), progress, left)
+}
+
+/// Feeds until more input is needed or the handshake ends.
+fn feed(handshake: &mut Handshake, input: &mut BytesMut, output: &mut Vec<u8>) -> Progress {
+    loop {
+        match handshake.feed(input, &Users, output) {
+            Progress::Answered => {}
+            progress => return progress,
+        }
+    }
 }
 
 fn number(number: u32) -> [u8; 4] {
@@ -200,6 +210,26 @@ fn the_longest_message_of_v1_0() {
 #[test]
 fn the_hello_goes_out_before_anything_else_arrives() {
     assert_eq!(play(&current(&[]), 4), (HELLO.to_owned(), Progress::NeedMore, vec![]));
+}
+
+/// All of a client's messages arrive at once, and yet each answer is given out alone.
+#[test]
+fn each_feed_gives_one_message() {
+    let messages = [&first("n,,n=admin,r=abc"), &last("admin", "", 1)];
+    let mut input = BytesMut::from(&current(&messages.map(String::as_str))[..]);
+    let mut handshake = Handshake::new("rethinkdb 2.4.4", NONCE);
+    let user = "admin".to_owned();
+    for expected in [
+        Progress::Answered,
+        Progress::Answered,
+        Progress::Ready(Client { user, version: Version::V1_0 }),
+    ] {
+        let mut output = Vec::new();
+        assert_eq!(handshake.feed(&mut input, &Users, &mut output), expected);
+        assert_eq!(output.iter().filter(|&&byte| byte == 0).count(), 1);
+        assert_eq!(output.last(), Some(&0));
+    }
+    assert!(input.is_empty());
 }
 
 #[test]

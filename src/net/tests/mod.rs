@@ -1,6 +1,7 @@
 //! Clients of every kind against a real server on ports of its own.
 
 mod client;
+mod greeting;
 mod hostile;
 mod protocol;
 mod quic;

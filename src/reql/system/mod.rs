@@ -37,7 +37,7 @@ use super::selection::TableRef;
 use super::terms::catalog_error;
 
 pub use db_config::row as database_row;
-pub use server::{SERVER_VERSION, ServerFacts};
+pub use server::ServerFacts;
 pub use stats::ServerNumbers;
 pub use table_config::row as table_row;
 pub use table_status::row as status_row;

@@ -40,10 +40,9 @@ pub struct ServerFacts {
     pub numbers: Arc<dyn ServerNumbers>,
 }
 
-/// What the server calls itself. Drivers and tools look for RethinkDB's name and a version they know: those that dump and
-/// restore read it in `server_status` and refuse any other.
-pub const SERVER_VERSION: &str =
-    concat!("rethinkdb 2.4.4 (photondb ", env!("CARGO_PKG_VERSION"), ")");
+/// What the server calls itself in its status. Tools that dump and restore read it there, and refuse any name but
+/// RethinkDB's and any version they do not know.
+const SERVER_VERSION: &str = concat!("rethinkdb 2.4.4 (photondb ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Where the system says what the machine is called.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
