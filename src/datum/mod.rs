@@ -7,6 +7,7 @@
 mod binary;
 pub mod edit;
 mod error;
+mod grisu;
 mod iso8601;
 mod json;
 mod number;

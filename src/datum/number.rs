@@ -1,10 +1,11 @@
 //! Numbers: which are integers, and the two ways RethinkDB prints them.
 //!
-//! In JSON an integer up to 2^53 prints without a point and everything else as the shortest digits that read back,
+//! In JSON an integer up to 2^53 prints without a point and everything else as digits that read back (`grisu.rs`),
 //! laid out as rapidjson lays them out (`1e21` and up with an exponent, `123.0` below). In messages a number prints
 //! like C's `%.20g`.
 
 use super::DatumError;
+use super::grisu::Digits;
 
 /// 2^53: every integer up to here is a double of its own.
 pub const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_992.0;
@@ -74,14 +75,13 @@ fn write_integer(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
-/// The shortest digits that read back, in rapidjson's layout.
+/// Digits that read back, in rapidjson's layout.
 fn write_shortest(value: f64, out: &mut Vec<u8>) {
-    let scientific = format!("{:e}", value.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    let written = Digits::of(value.abs());
+    let digits = written.text();
     let count = digits.len() as i32;
     // The decimal point sits after this many digits.
-    let point = exponent.parse::<i32>().unwrap_or(0) + 1;
+    let point = count + written.exponent;
     if value.is_sign_negative() {
         out.push(b'-');
     }
