@@ -294,7 +294,7 @@ fn milliseconds(seconds: f64) -> f64 {
 fn micros(seconds: f64) -> i128 {
     let whole = seconds as i64;
     let fraction = seconds * 1e6 - whole.wrapping_mul(1_000_000) as f64;
-    i128::from(whole) * MICROS + i128::from(fraction as i64)
+    i128::from(whole) * MICROS + i128::from(fraction.round() as i64)
 }
 
 struct Civil {
