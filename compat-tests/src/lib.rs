@@ -9,6 +9,7 @@ pub mod harness;
 pub mod kill_loop;
 pub mod model;
 pub mod player;
+pub mod properties;
 pub mod random;
 pub mod script;
 pub mod wire;

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! `x` is the answer of RethinkDB 2.4.4: `t`, `r`, and for errors `e` and `b`. `{"$any$": 1}` in it stands for a
-//! value that differs from run to run. `bag`: the rows may come in any order. `anyrow`: the recorded error belongs
+//! value that differs from run to run, of which `properties` says what holds. `bag`: the rows may come in any order. `anyrow`: the recorded error belongs
 //! to whichever row of an unordered table came first, so only its kind is compared. A step without `x` prepares.
 
 use std::fs;

@@ -73,6 +73,8 @@ enum FuncKind {
 pub trait NativeFunc: std::fmt::Debug + Send + Sync {
     /// Calls it.
     fn call(&self, env: &Env, args: &[Datum]) -> Result<Datum>;
+    /// The function as text, for people.
+    fn source(&self) -> String;
 }
 
 impl Func {
@@ -176,7 +178,7 @@ impl Func {
             FuncKind::GetField(datum) | FuncKind::Pluck(datum) => {
                 format!("function (captures = [(no implicit)]) (args = [row]) {}", datum.to_json())
             }
-            FuncKind::Native(native) => format!("{native:?}"),
+            FuncKind::Native(native) => native.source(),
         }
     }
 

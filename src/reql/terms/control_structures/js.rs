@@ -57,6 +57,10 @@ impl NativeFunc for Script {
             Outcome::Function => Err(Error::internal("A script's function gave a function.")),
         }
     }
+
+    fn source(&self) -> String {
+        format!("javascript timeout={}ms, source={}", self.timeout, self.source)
+    }
 }
 
 impl Script {

@@ -221,11 +221,13 @@ impl ChangeStream {
         })
     }
 
-    /// What the feed tells of a document.
+    /// What the feed tells of a document. One that became null is told of as one that is not there.
     fn told(&self, env: &Env, document: Option<&Document>) -> Result<Option<Datum>> {
         let value = document.map(Document::value);
         match (&self.origin, value) {
-            (Some(origin), Some(value)) => origin.row(env, value),
+            (Some(origin), Some(value)) => {
+                Ok(origin.row(env, value)?.filter(|row| !matches!(row, Datum::Null)))
+            }
             (_, value) => Ok(value),
         }
     }

@@ -37,6 +37,8 @@ pub struct Summary {
     unchanged: u64,
     first_error: Option<String>,
     generated_keys: Vec<Datum>,
+    /// How many more keys were made than are listed.
+    unlisted_keys: usize,
     changes: Vec<Datum>,
     truncated: bool,
 }
@@ -54,6 +56,7 @@ impl Summary {
             unchanged: 0,
             first_error: None,
             generated_keys: Vec::new(),
+            unlisted_keys: 0,
             changes: Vec::new(),
             truncated: false,
         }
@@ -91,7 +94,7 @@ impl Summary {
         if self.generated_keys.len() < env.array_limit() {
             self.generated_keys.push(key);
         } else {
-            self.truncated = true;
+            self.unlisted_keys += 1;
         }
     }
 
@@ -142,16 +145,26 @@ impl Summary {
         if let Some(error) = self.first_error {
             field("first_error", error.into());
         }
-        if !self.generated_keys.is_empty() {
+        let mut warnings: Vec<Datum> = Vec::new();
+        if self.truncated {
+            let limit = env.array_limit();
+            warnings.push(format!("Too many changes, array truncated to {limit}.").into());
+        }
+        let listed = self.generated_keys.len();
+        if self.unlisted_keys > 0 {
+            let made = listed + self.unlisted_keys;
+            let warning = format!("Too many generated keys ({made}), array truncated to {listed}.");
+            warnings.push(warning.into());
+        }
+        if listed > 0 {
             field("generated_keys", Datum::array(self.generated_keys));
         }
         field("inserted", count(self.inserted));
         field("replaced", count(self.replaced));
         field("skipped", count(self.skipped));
         field("unchanged", count(self.unchanged));
-        if self.truncated {
-            let warning = format!("Too many changes, array truncated to {}.", env.array_limit());
-            field("warnings", Datum::array(vec![warning.into()]));
+        if !warnings.is_empty() {
+            field("warnings", Datum::array(warnings));
         }
         Datum::Object(answer.build())
     }
