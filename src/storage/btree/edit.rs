@@ -3,12 +3,17 @@
 //!
 //! A node that others can see is copied before it is changed, and so is the path to it. A node that only this version
 //! of the tree has is changed where it is.
+//!
+//! Every node that an edit leaves behind has an image, whatever later edits do. A node into which something was put is
+//! cut until each piece fits without its common prefix, since the next key may do away with that prefix. Two nodes are
+//! joined only if both together fit in the same sense. A deletion leaves an image that is no longer than the one before:
+//! it can only make the common prefix longer.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::encode::{INNER_MAX, LEAF_MAX, common};
+use super::encode::{HEAD, INNER_MAX, LEAF_MAX, NODE_HEADER, common};
 use super::inner::{Child, Inner};
 use super::link::Link;
 use super::long::LongValue;
@@ -168,6 +173,7 @@ impl Tree {
         value: Bytes,
     ) -> Result<(), StorageError> {
         let entry = Entry::new(key, value, edit.are_parts);
+        check_fits(&entry)?;
         edit.grown += entry.weight().cast_signed();
         if let Value::Long(long) = &entry.value
             && !edit.are_parts
@@ -181,13 +187,20 @@ impl Tree {
             self.count = 1;
             return Ok(());
         };
-        let (level, is_new, split) = put(edit, self.name, root, None, entry)?;
+        let (mut level, is_new, mut pieces) = put(edit, self.name, root, None, entry)?;
         self.count += u64::from(is_new);
-        if let Some(right) = split {
-            let mut inner = Inner::new(level + 1, 2, self.count - right.count, root.clone());
-            inner.push(&right.low, right.count, right.link);
+        // Usually no turn at all or one; each one makes many fewer pieces than it was given.
+        while !pieces.is_empty() {
+            level = level.checked_add(1).ok_or_else(wrong_node)?;
+            let behind: u64 = pieces.iter().map(|piece| piece.count).sum();
+            let children = 1 + pieces.len();
+            let mut inner = Inner::new(level, children, self.count - behind, root.clone());
+            for piece in pieces {
+                inner.push(&piece.low, piece.count, piece.link);
+            }
             inner.order();
-            let node = Node::new(Body::Inner(Box::new(inner)));
+            let mut node = Node::new(Body::Inner(Box::new(inner)));
+            pieces = cut(&mut node, false, edit.epoch);
             *root = Link::memory(Fresh::new(node, edit.epoch));
         }
         Ok(())
@@ -225,15 +238,26 @@ fn only_child(link: &Link) -> Option<Link> {
     }
 }
 
-/// Sets a key beneath a link: the level of the node there, whether the key is new, and the right half of the node if
-/// it had to be cut.
+/// Whether a leaf with nothing else in it has an image. Whatever is put is short enough for that, since the lengths of
+/// keys are bounded and long values are kept elsewhere: checked here, where a batch can still be refused.
+fn check_fits(entry: &Entry) -> Result<(), StorageError> {
+    let rest = NODE_HEADER + HEAD + entry.bytes() - entry.key.len();
+    let (length, limit) = (entry.key.len(), usize::from(u16::MAX).saturating_sub(rest));
+    if length > limit {
+        return Err(StorageError::KeyTooLong { length, limit });
+    }
+    Ok(())
+}
+
+/// Sets a key beneath a link: the level of the node there, whether the key is new, and what was cut off from the right
+/// of the node.
 fn put(
     edit: &mut Edit<'_>,
     tree: u64,
     link: &mut Link,
     level: Option<u8>,
     entry: Entry,
-) -> Result<(u8, bool, Option<Child>), StorageError> {
+) -> Result<(u8, bool, Vec<Child>), StorageError> {
     let node = edit.writable(tree, link, level)?;
     let mut at_end = false;
     let is_new = match &mut node.body {
@@ -257,13 +281,14 @@ fn put(
             let at = inner.child_of(&entry.key);
             let below = Some(inner.level().saturating_sub(1));
             let link = inner.link_mut(at).ok_or_else(wrong_node)?;
-            let (_, is_new, split) = put(edit, tree, link, below, entry)?;
+            let (_, is_new, pieces) = put(edit, tree, link, below, entry)?;
             if is_new {
                 inner.add(at, 1);
             }
-            if let Some(right) = split {
-                at_end = at + 1 == inner.len();
-                inner.insert_half(at + 1, right);
+            at_end = !pieces.is_empty() && at + 1 == inner.len();
+            // From the last one on: each of them was a part of the child before it until then.
+            for piece in pieces.into_iter().rev() {
+                inner.insert_half(at + 1, piece);
             }
             is_new
         }
@@ -271,25 +296,43 @@ fn put(
     Ok((node.level(), is_new, cut(node, at_end, edit.epoch)))
 }
 
-/// Cuts a node that is too large and returns its right half. Keys that come in order leave full nodes behind them.
-fn cut(node: &mut Node, at_end: bool, epoch: u64) -> Option<Child> {
-    let (low, count, body) = match &mut node.body {
+/// Cuts a node until every piece fits without its common prefix, and returns the pieces behind the first, which stays
+/// in the node. Keys that come in order leave full nodes behind them.
+fn cut(node: &mut Node, at_end: bool, epoch: u64) -> Vec<Child> {
+    let mut pieces = Vec::new();
+    let Some(right) = halve(node, at_end) else { return pieces };
+    let mut behind = vec![right];
+    while let Some(right) = halve(node, false) {
+        behind.push(right);
+    }
+    while let Some((low, mut piece)) = behind.pop() {
+        while let Some(right) = halve(&mut piece, false) {
+            behind.push(right);
+        }
+        let count = piece.count();
+        pieces.push(Child { low, count, link: Link::memory(Fresh::new(piece, epoch)) });
+    }
+    pieces
+}
+
+/// Cuts a node that is too large in two: the right half, and the low key that tells it from the left one.
+fn halve(node: &mut Node, at_end: bool) -> Option<(Bytes, Node)> {
+    let (low, body) = match &mut node.body {
         Body::Leaf(leaf) if leaf.bytes > LEAF_MAX && leaf.entries.len() > 1 => {
             let at = middle(leaf.entries.iter().map(Entry::bytes), leaf.bytes, at_end);
             let right = leaf.entries.split_off(at);
             let low = separator(&leaf.entries.last()?.key, &right.first()?.key);
             **leaf = Leaf::new(std::mem::take(&mut leaf.entries), leaf.kept);
-            (low, right.len() as u64, Body::leaf(Leaf::new(right, 0)))
+            (low, Body::leaf(Leaf::new(right, 0)))
         }
         Body::Inner(inner) if inner.image_bytes() > INNER_MAX && inner.len() > INNER_CHILDREN => {
             let bytes = (0..inner.len()).map(|at| inner.child_bytes(at));
             let (low, right) = inner.split_off(middle(bytes, inner.image_bytes(), at_end));
-            (low, right.count(), Body::Inner(Box::new(right)))
+            (low, Body::Inner(Box::new(right)))
         }
         Body::Leaf(_) | Body::Inner(_) | Body::Image(_) => return None,
     };
-    let right = Fresh::new(Node::new(body), epoch);
-    Some(Child { low, count, link: Link::memory(right) })
+    Some((low, Node::new(body)))
 }
 
 /// Where to cut so that both sides have something, and about the same number of bytes.
@@ -347,7 +390,8 @@ fn delete(
     }
 }
 
-/// Joins a child that was changed with a neighbour, when it is small and both together are not large.
+/// Joins a child that was changed with a neighbour, when it is small and both together are not large, each without its
+/// common prefix: they may have none in common.
 fn join(
     edit: &mut Edit<'_>,
     tree: u64,

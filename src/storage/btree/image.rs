@@ -109,6 +109,11 @@ impl LeafImage {
         self.bytes.len()
     }
 
+    /// Bytes that the image would have at most if its keys had no common prefix.
+    pub(super) fn most_bytes(&self) -> usize {
+        self.bytes.len() + HEAD + self.prefix().len() * self.len().saturating_sub(1)
+    }
+
     pub(super) fn weight(&self) -> usize {
         shared(self.bytes.len())
     }

@@ -99,10 +99,10 @@ impl Node {
         }
     }
 
-    /// What its image would have at most.
+    /// What its image would have at most, with any common prefix or none.
     pub(super) fn image_bytes(&self) -> usize {
         match &self.body {
-            Body::Image(image) => image.bytes(),
+            Body::Image(image) => image.most_bytes(),
             Body::Leaf(leaf) => leaf.bytes,
             Body::Inner(inner) => inner.image_bytes(),
         }

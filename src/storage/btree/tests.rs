@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Edit, Held, Page, Part, Place, Replaced, Sink, Source, Tree, decode, read_long_value};
+use super::{
+    Edit, Held, Page, Part, Place, Replaced, Sink, Source, Tree, TreeBuilder, decode,
+    read_long_value,
+};
 use crate::storage::disk::MemoryDisk;
 use crate::storage::slab::{Epoch, Reference, Slab, Superblock, create};
 use crate::storage::{KeyRange, ReadMode, StorageError};
@@ -109,6 +112,8 @@ fn slots(store: &Store, tree: &Tree) -> BTreeSet<(u64, u64)> {
 
 /// A tree that is changed at random, and what it must be.
 struct Changing {
+    /// Makes keys.
+    key: fn(&mut Random) -> Vec<u8>,
     random: Random,
     store: Store,
     tree: Tree,
@@ -121,16 +126,27 @@ struct Changing {
 }
 
 impl Changing {
+    fn new(key: fn(&mut Random) -> Vec<u8>) -> Self {
+        Self {
+            key,
+            random: Random::from_environment(),
+            store: new_store(),
+            tree: Tree::new(7),
+            model: BTreeMap::new(),
+            replaced: Vec::new(),
+            epoch: 1,
+            holder: Arc::new(Epoch),
+            checkpoints: 0,
+        }
+    }
+
     /// Up to so many operations in one change, of a hundred of which so many put something.
     fn change(&mut self, most: u64, puts: u64) {
         let mut edit = Edit::new(&self.store, self.epoch);
         let mut next = self.tree.clone();
         let random = &mut self.random;
         for _ in 0..random.below(most) {
-            let mut key = random.below(3_000).to_string().into_bytes();
-            if random.once_in(40) {
-                key.resize(key.len() + random.below(2_000) as usize, b'x');
-            }
+            let key = (self.key)(random);
             if random.below(100) < puts {
                 let length = match random.below(100) {
                     0 => 4_090 + random.below(20),
@@ -188,23 +204,88 @@ impl Changing {
     }
 }
 
+/// Short keys, and a few that are as long as may be.
+fn any_key(random: &mut Random) -> Vec<u8> {
+    let mut key = random.below(3_000).to_string().into_bytes();
+    if random.once_in(40) {
+        key.resize(key.len() + random.below(2_000) as usize, b'x');
+    }
+    key
+}
+
+/// Keys that share a kilobyte, as those of an index on long texts do, and a few that share little with them.
+fn key_with_a_long_prefix(random: &mut Random) -> Vec<u8> {
+    let shared = match random.below(60) {
+        0 => random.below(1_024),
+        _ => 1_024,
+    };
+    let mut key = vec![b'p'; shared as usize];
+    key.extend(random.below(3_000).to_string().into_bytes());
+    key
+}
+
 #[test]
 fn a_tree_equals_an_ordered_map_through_checkpoints() {
-    let mut changing = Changing {
-        random: Random::from_environment(),
-        store: new_store(),
-        tree: Tree::new(7),
-        model: BTreeMap::new(),
-        replaced: Vec::new(),
-        epoch: 1,
-        holder: Arc::new(Epoch),
-        checkpoints: 0,
-    };
+    equals_an_ordered_map(any_key, 240);
+}
+
+#[test]
+fn a_tree_of_keys_with_long_prefixes_equals_an_ordered_map_through_checkpoints() {
+    equals_an_ordered_map(key_with_a_long_prefix, 90);
+}
+
+/// Puts a key before those that share a kilobyte: the first leaf had a small image before.
+fn put_what_breaks_the_prefix(store: &Store, tree: &mut Tree, key: &[u8]) {
+    let mut edit = Edit::new(store, 90);
+    tree.put(&mut edit, Bytes::copy_from_slice(key), Bytes::from_static(b"v")).unwrap();
+    tree.store(store).expect("every node has an image");
+    *tree = tree.settle();
+    tree.verify(store, &mut |_| Ok(())).unwrap();
+}
+
+fn long_key(number: u64) -> Bytes {
+    Bytes::from([&[b'p'; 1_024][..], &number.to_be_bytes()].concat())
+}
+
+#[test]
+fn leaves_joined_by_deletions_can_be_stored_when_their_common_prefix_goes() {
+    let store = new_store();
+    let mut tree = Tree::new(7);
+    let mut edit = Edit::new(&store, 1);
+    for number in 0..4_000 {
+        tree.put(&mut edit, long_key(number), Bytes::from_static(b"value")).unwrap();
+    }
+    // A leaf with a few entries left joins the one before it, whose image is small.
+    for number in (0..4_000).filter(|number| number % 8 > 0) {
+        tree.store(&store).unwrap();
+        tree = tree.settle();
+        tree.delete(&mut Edit::new(&store, 2 + number), &long_key(number)).unwrap();
+    }
+    put_what_breaks_the_prefix(&store, &mut tree, b"a");
+}
+
+#[test]
+fn a_loaded_leaf_can_be_stored_when_its_common_prefix_goes() {
+    let store = new_store();
+    let mut builder = TreeBuilder::new(7);
+    for number in 0..4_000 {
+        builder
+            .push(&long_key(number * 2), b"v", &mut |image: &[u8]| store.0.store(7, image))
+            .unwrap();
+    }
+    let (root, count) = builder.finish(&mut |image: &[u8]| store.0.store(7, image)).unwrap();
+    let mut tree = Tree::stored(7, root, count);
+    put_what_breaks_the_prefix(&store, &mut tree, b"a");
+    put_what_breaks_the_prefix(&store, &mut tree, &[b'p'; 9]);
+}
+
+fn equals_an_ordered_map(key: fn(&mut Random) -> Vec<u8>, rounds: u32) {
+    let mut changing = Changing::new(key);
     type Kept = (Arc<Epoch>, Tree, BTreeMap<Vec<u8>, Bytes>);
     let mut kept: Vec<Kept> = Vec::new();
-    for round in 0..240_u32 {
+    for round in 0..rounds {
         // Grows for a third of the rounds, then shrinks, then hovers.
-        let puts = [85, 20, 50][(round / 80) as usize];
+        let puts = [85, 20, 50][(round * 3 / rounds) as usize];
         for _ in 0..changing.random.below(6) {
             changing.change(60, puts);
         }
