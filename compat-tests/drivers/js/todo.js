@@ -2,22 +2,14 @@
 // The same story is told in ../python/todo.py. Run it with PHOTONDB_PORT set to the driver port of a server.
 
 const r = require('rethinkdb');
-const { check, fails, summary } = require('./check');
+const { check, fails, server, step, tell, written } = require('./check');
+const { LIST } = require('./tasks');
 
-const server = { host: '127.0.0.1', port: Number(process.env.PHOTONDB_PORT || 28015) };
-const written = (counts) => ({ deleted: 0, errors: 0, inserted: 0, replaced: 0, skipped: 0, unchanged: 0, ...counts });
 const all = (query, conn) => query.run(conn).then((rows) => rows.toArray());
 
 const db = r.db('todo_js');
 const tasks = db.table('tasks');
 const people = db.table('people');
-const LIST = [
-  { id: 'bread', title: 'Buy bread', list: 'home', owner: 'ana', priority: 2, minutes: 15, tags: ['shop'], done: false },
-  { id: 'lamp', title: 'Mend the lamp', list: 'home', owner: 'ben', priority: 1, minutes: 40, tags: ['tools'], done: true },
-  { id: 'milk', title: 'Buy milk', list: 'home', owner: 'ana', priority: 3, minutes: 10, tags: ['shop', 'soon'], done: false },
-  { id: 'report', title: 'Write the report', list: 'office', owner: 'ben', priority: 3, minutes: 120, tags: [], done: false },
-  { id: 'taxes', title: 'File the taxes', list: 'office', owner: 'eva', priority: 1, minutes: 90, tags: ['soon'], done: false },
-];
 
 async function createTables(conn) {
   const about = await conn.server();
@@ -172,21 +164,10 @@ async function dropTables(conn) {
   check('and a database with the rest', [dropped.dbs_dropped, dropped.tables_dropped], [1, 2]);
 }
 
-async function main() {
-  const conn = await r.connect(server);
-  const other = await r.connect(server);
-  await createTables(conn);
-  await write(conn);
-  await read(conn);
-  await values(conn);
-  await cursors(conn);
-  await parallel(conn);
-  await feeds(conn, other);
-  await errors(conn);
-  await dropTables(conn);
-  await conn.close();
-  await other.close();
-}
-
-main().catch((error) => check('the story is told to its end', error.stack, undefined))
-  .finally(() => process.exit(summary() ? 0 : 1));
+tell(async () => {
+  const [conn, other] = await step('connect', () => Promise.all([r.connect(server), r.connect(server)]));
+  for (const part of [createTables, write, read, values, cursors, parallel, feeds, errors, dropTables]) {
+    await step(part.name, () => part(conn, other));
+  }
+  await step('close', () => Promise.all([conn.close(), other.close()]));
+});

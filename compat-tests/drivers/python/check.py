@@ -1,4 +1,12 @@
-"""Numbered checks: `check` compares an answer with what it must be, `fails` expects an error of a class."""
+"""Numbered checks: `check` compares an answer with what it must be, `fails` expects an error of a class, `step` runs
+one part of a story within a time, `tell` all of it."""
+
+import os
+import signal
+import sys
+import traceback
+
+PATIENCE_SECONDS = 60
 
 passed = 0
 failed = 0
@@ -24,6 +32,34 @@ def fails(what, error_class, message, ask):
         report(good, what, "got %s: %s" % (type(error).__name__, error.message))
     except Exception as error:
         report(False, what, "got %s: %s" % (type(error).__name__, error))
+
+
+def step(name, work):
+    """A part that does not end in time fails loudly: it ends the program and names itself."""
+    def late(_signal, _frame):
+        report(False, name + " ends", "no end after %d s" % PATIENCE_SECONDS)
+        summary()
+        sys.stdout.flush()
+        os._exit(1)
+
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(PATIENCE_SECONDS)
+    try:
+        return work()
+    except Exception:
+        report(False, name + " ends", traceback.format_exc())
+        raise
+    finally:
+        signal.alarm(0)
+
+
+def tell(story):
+    """Tells a story to its end, whatever happens on the way, and ends the program by what it came to."""
+    try:
+        story()
+    except Exception:
+        pass  # the step has reported it
+    sys.exit(0 if summary() else 1)
 
 
 def summary():

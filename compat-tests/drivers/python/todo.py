@@ -6,13 +6,11 @@ The same story is told in ../js/todo.js. Run it with PHOTONDB_PORT set to the dr
 import asyncio
 import datetime
 import os
-import sys
-import traceback
 
 from rethinkdb import RethinkDB
 from rethinkdb import errors as e
 
-from check import check, fails, summary
+from check import check, fails, step, tell
 
 r = RethinkDB()
 SERVER = {"host": "127.0.0.1", "port": int(os.environ.get("PHOTONDB_PORT", "28015"))}
@@ -196,23 +194,14 @@ def drop_tables(conn):
 
 
 def main():
-    conn = r.connect(**SERVER)
-    other = r.connect(**SERVER)
-    create_tables(conn)
-    write(conn)
-    read(conn)
-    values(conn)
-    cursors(conn)
-    asyncio.run(parallel())
-    feeds(conn, other)
-    errors(conn)
-    drop_tables(conn)
-    conn.close()
-    other.close()
+    conn, other = step("connect", lambda: (r.connect(**SERVER), r.connect(**SERVER)))
+    for part in [create_tables, write, read, values, cursors]:
+        step(part.__name__, lambda: part(conn))
+    step("parallel", lambda: asyncio.run(parallel()))
+    step("feeds", lambda: feeds(conn, other))
+    for part in [errors, drop_tables]:
+        step(part.__name__, lambda: part(conn))
+    step("close", lambda: (conn.close(), other.close()))
 
 
-try:
-    main()
-except Exception:
-    check("the story is told to its end", traceback.format_exc(), None)
-sys.exit(0 if summary() else 1)
+tell(main)
