@@ -15,7 +15,7 @@ use super::error::{Error, NodeId};
 use super::eval::{Call, Facts, Node, Op};
 use super::function::{FuncNode, binds_implicit};
 use super::scope::VarId;
-use super::spec::{Cost, Determinism, Effect, TermSpec};
+use super::spec::{Cost, Effect, TermSpec, Varies};
 use super::{glance, literal, terms, top};
 
 /// A compiled query.
@@ -215,7 +215,7 @@ impl<'c> Compiler<'c> {
                     TermType::Now if args.is_empty() => {
                         // Checked like any term; what it gives is known already.
                         self.call(kind, args, optargs, id, place)?;
-                        let facts = Facts { determinism: Determinism::OneQuery, ..Facts::LITERAL };
+                        let facts = Facts { varies: Varies::BY_TIME, ..Facts::LITERAL };
                         Ok(Node { facts, ..literal_node(self.now.clone()) })
                     }
                     TermType::MakeObj => self.object(optargs, id, place),
@@ -262,13 +262,14 @@ impl<'c> Compiler<'c> {
             let name = terms::name_without_row(kind);
             return Err(Error::logic(format!("{name} is not supported by this server yet.")).at(id));
         };
-        let mut facts =
-            Facts { determinism: spec.determinism, effect: spec.effect, cost: spec.cost };
+        let has_argument = args.first().is_some_and(|raw| !is_args(raw));
+        let varies = Varies::of(spec.determinism, has_argument);
+        let mut facts = Facts { varies, effect: spec.effect, cost: spec.cost };
         let mut compiled_args = Vec::with_capacity(args.len());
         let mut splices = false;
         for (i, raw) in args.into_iter().enumerate() {
             let child = self.child(id, Frame::Position(i as u32));
-            splices |= matches!(raw, RawTerm::Term { kind: TermType::Args, .. });
+            splices |= is_args(&raw) && spec.evaluates_later != Some(i);
             let node = self.term(raw, child, place.within(spec, i == 0))?;
             let mut node_facts = node.facts;
             if i == 0 && spec.takes_table_whole && node.is_table() {
@@ -428,6 +429,11 @@ fn check_place(kind: TermType, place: Place) -> Compiled<()> {
         ));
     }
     Ok(())
+}
+
+/// Whether it is `r.args`.
+fn is_args(raw: &RawTerm<'_>) -> bool {
+    matches!(raw, RawTerm::Term { kind: TermType::Args, .. })
 }
 
 /// The parameters of a function: a literal array of numbers.

@@ -75,6 +75,8 @@ pub struct Env {
     memory: MemoryMeter,
     /// Whether `r.literal` may stand where evaluation is.
     literals_legal: Cell<bool>,
+    /// Whether what is evaluated is not the query's own, so that its options do not hold.
+    is_foreign: Cell<bool>,
     trace: Option<RefCell<Trace>>,
     /// Whether the query has had an effect: it must not be started over any more.
     wrote: Cell<bool>,
@@ -102,6 +104,7 @@ impl Env {
             checks: Cell::new(0),
             memory: MemoryMeter::default(),
             literals_legal: Cell::new(false),
+            is_foreign: Cell::new(false),
             trace: None,
             wrote: Cell::new(false),
             hard_commit: Cell::new(None),
@@ -208,6 +211,14 @@ impl Env {
         result
     }
 
+    /// Runs an evaluation that knows nothing of the options of the query: of a function that belongs to a table.
+    pub fn without_options<T>(&self, eval: impl FnOnce() -> T) -> T {
+        let before = self.is_foreign.replace(true);
+        let result = eval();
+        self.is_foreign.set(before);
+        result
+    }
+
     /// Whether a literal may stand where evaluation is.
     pub fn literals_legal(&self) -> bool {
         self.literals_legal.get()
@@ -230,7 +241,7 @@ impl Env {
 
     /// How long an array may become.
     pub fn array_limit(&self) -> usize {
-        self.array_limit
+        if self.is_foreign.get() { limits::ARRAY_LIMIT } else { self.array_limit }
     }
 
     /// How many rows the query wants of a batch.
@@ -240,13 +251,13 @@ impl Env {
 
     /// Fails when an array of so many elements is over the limit.
     pub fn check_array_size(&self, len: usize) -> Result<()> {
-        if len <= self.array_limit {
+        if len <= self.array_limit() {
             return Ok(());
         }
         Err(Error::resource_limit(format!(
             "Array over size limit `{}`.  To raise the number of allowed elements, modify the `array_limit` option to \
              `.run` (not available in the Data Explorer), or use an index.",
-            self.array_limit
+            self.array_limit()
         )))
     }
 
@@ -324,8 +335,8 @@ impl Env {
     /// A global optional argument, evaluated.
     pub fn global_optarg(&self, name: &str) -> Result<Option<Val>> {
         match self.program.global(name) {
-            Some(node) => node.eval(self, &Scope::EMPTY).map(Some),
-            None => Ok(None),
+            Some(node) if !self.is_foreign.get() => node.eval(self, &Scope::EMPTY).map(Some),
+            _ => Ok(None),
         }
     }
 

@@ -11,7 +11,7 @@ use super::env::Env;
 use super::error::{Error, NodeId, Result};
 use super::function::{Func, FuncNode, Shortcut};
 use super::scope::{Captured, Scope, VarId};
-use super::spec::{Cost, Determinism, Effect, Grouping, TermSpec};
+use super::spec::{Cost, Effect, Grouping, TermSpec, Varies};
 use super::stream::{BoxStream, collect_array};
 use super::value::{Val, ValKind};
 use super::{glance, grouped};
@@ -27,11 +27,11 @@ pub struct Node {
     pub facts: Facts,
 }
 
-/// What is known of a tree before it runs: of each property, the worst of its terms.
+/// What is known of a tree before it runs: of effect and cost, the worst of its terms.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
-    /// Whether it gives the same answer each time.
-    pub determinism: Determinism,
+    /// In which ways its answer may vary.
+    pub varies: Varies,
     /// What it does to the world.
     pub effect: Effect,
     /// Where it may run.
@@ -41,13 +41,13 @@ pub struct Facts {
 impl Facts {
     /// A literal's.
     pub const LITERAL: Facts =
-        Facts { determinism: Determinism::Always, effect: Effect::None, cost: Cost::Light };
+        Facts { varies: Varies::NEVER, effect: Effect::None, cost: Cost::Light };
 
     /// The worse of both.
     #[must_use]
     pub fn join(self, other: Facts) -> Facts {
         Facts {
-            determinism: self.determinism.max(other.determinism),
+            varies: self.varies.join(other.varies),
             effect: self.effect.max(other.effect),
             cost: self.cost.max(other.cost),
         }
@@ -158,13 +158,12 @@ impl Node {
     }
 
     fn call(&self, call: &Call, env: &Env, scope: &Scope<'_>, literals_legal: bool) -> Result<Val> {
-        let mut args = Args::new(self, call, env, scope)?;
-        args.literals_legal = literals_legal;
+        let args = Args::new(self, call, env, scope, literals_legal)?;
         if call.spec.grouping != Grouping::Whole && !args.is_empty() {
-            let first = args.arg(0)?;
+            let first = args.arg_where_it_stands(0)?;
             match grouped::apply(&args, first)? {
                 grouped::Applied::Done(val) => return Ok(val),
-                grouped::Applied::NotGrouped(first) => args.first = RefCell::new(Some(first)),
+                grouped::Applied::NotGrouped(first) => *args.first.borrow_mut() = Some(first),
             }
         }
         (call.spec.eval)(&args)
@@ -190,14 +189,27 @@ pub struct Args<'a> {
 
 enum Slot<'a> {
     Node(&'a Node),
-    Value(Datum),
+    /// An element of an array that `r.args` holds; the array varies so.
+    Value(Datum, Varies),
 }
 
 impl<'a> Args<'a> {
-    fn new(node: &'a Node, call: &'a Call, env: &'a Env, scope: &'a Scope<'a>) -> Result<Self> {
-        let spliced = if call.splices { Some(splice(call, env, scope)?) } else { None };
+    fn new(
+        node: &'a Node,
+        call: &'a Call,
+        env: &'a Env,
+        scope: &'a Scope<'a>,
+        literals_legal: bool,
+    ) -> Result<Self> {
+        let spliced = match call.splices {
+            true if literals_legal || call.spec.takes_literals => {
+                Some(env.with_literals(|| splice(call, env, scope))?)
+            }
+            true => Some(splice(call, env, scope)?),
+            false => None,
+        };
         let first = RefCell::new(None);
-        let args = Args { env, scope, node, call, first, spliced, literals_legal: false };
+        let args = Args { env, scope, node, call, first, spliced, literals_legal };
         if args.spliced.is_some() && !call.spec.arity.allows(args.len()) {
             return Err(Error::logic(call.spec.arity.complaint(args.len())));
         }
@@ -206,7 +218,7 @@ impl<'a> Args<'a> {
 
     /// The same term with another first argument, for one group of many.
     pub(super) fn with_first(&self, first: Val) -> Result<Args<'a>> {
-        let args = Args::new(self.node, self.call, self.env, self.scope)?;
+        let args = Args::new(self.node, self.call, self.env, self.scope, self.literals_legal)?;
         *args.first.borrow_mut() = Some(first);
         Ok(args)
     }
@@ -229,6 +241,12 @@ impl<'a> Args<'a> {
     /// Whether the term stands where `r.literal` is legal.
     pub fn literals_legal(&self) -> bool {
         self.literals_legal
+    }
+
+    /// Evaluates an argument in which `r.literal` may stand where the term itself may be one: what an array is made of,
+    /// and the first argument of each term that can be applied to groups.
+    pub fn arg_where_it_stands(&self, i: usize) -> Result<Val> {
+        if self.literals_legal { self.arg_with_literals(i) } else { self.arg(i) }
     }
 
     /// Evaluates an argument in which `r.literal` may stand.
@@ -262,7 +280,7 @@ impl<'a> Args<'a> {
             None => self.call.args.get(i),
             Some(slots) => match slots.get(i)? {
                 Slot::Node(node) => Some(node),
-                Slot::Value(_) => None,
+                Slot::Value(..) => None,
             },
         }
     }
@@ -270,6 +288,19 @@ impl<'a> Args<'a> {
     /// The arguments as they were written, `r.args` among them.
     pub fn written(&self) -> &'a [Node] {
         &self.call.args
+    }
+
+    /// In which ways an argument may vary. `r.args` hides nothing.
+    pub fn varies(&self, i: usize) -> Varies {
+        let written = match &self.spliced {
+            None => self.call.args.get(i),
+            Some(slots) => match slots.get(i) {
+                Some(Slot::Node(node)) => Some(*node),
+                Some(Slot::Value(_, varies)) => return *varies,
+                None => None,
+            },
+        };
+        written.map_or(Varies::NEVER, |node| node.facts.varies)
     }
 
     /// Evaluates an argument.
@@ -284,7 +315,7 @@ impl<'a> Args<'a> {
             None => self.call.args.get(i).ok_or_else(missing)?.eval(self.env, self.scope),
             Some(slots) => match slots.get(i).ok_or_else(missing)? {
                 Slot::Node(node) => node.eval(self.env, self.scope),
-                Slot::Value(value) => Ok(Val::datum(value.clone(), self.node.id)),
+                Slot::Value(value, _) => Ok(Val::datum(value.clone(), self.node.id)),
             },
         }
     }
@@ -394,12 +425,12 @@ impl Detached {
         self.node.id
     }
 
-    /// Whether the same first argument gives the same answer.
-    pub fn determinism(&self) -> Determinism {
-        let Op::Call(call) = &self.node.op else { return Determinism::No };
+    /// In which ways the answer for the same first argument may vary.
+    pub fn varies(&self) -> Varies {
+        let Op::Call(call) = &self.node.op else { return Varies::NEVER };
         let others = call.args.iter().skip(1).chain(call.optargs.iter().map(|(_, node)| node));
-        let terms = others.map(|node| node.facts.determinism);
-        terms.fold(call.spec.determinism, Determinism::max)
+        others
+            .fold(Varies::of(call.spec.determinism, true), |all, node| all.join(node.facts.varies))
     }
 
     /// Evaluates `eval` on the term's arguments, of which the first is this value.
@@ -413,7 +444,7 @@ impl Detached {
             return Err(Error::internal("Only a term with arguments can be detached."));
         };
         let scope = Scope::call(&[], &[], &self.captured, false);
-        let args = Args::new(&self.node, call, env, &scope)?;
+        let args = Args::new(&self.node, call, env, &scope, false)?;
         *args.first.borrow_mut() = Some(Val::datum(first.clone(), self.node.id));
         eval(&args)
     }
@@ -425,7 +456,9 @@ fn splice<'a>(call: &'a Call, env: &'a Env, scope: &'a Scope<'a>) -> Result<Vec<
     for node in &call.args {
         if node.is_args() {
             let value = node.eval(env, scope)?.into_datum(env)?;
-            slots.extend(value.as_array()?.iter().cloned().map(Slot::Value));
+            let varies = node.facts.varies;
+            let elements = value.as_array()?.iter().cloned();
+            slots.extend(elements.map(|element| Slot::Value(element, varies)));
         } else {
             slots.push(Slot::Node(node));
         }

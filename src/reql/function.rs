@@ -8,7 +8,7 @@ use super::env::Env;
 use super::error::{Error, NodeId, Result};
 use super::eval::{Node, Op};
 use super::scope::{Captured, Scope, VarId};
-use super::spec::Determinism;
+use super::spec::{Determinism, Varies};
 use super::value::Val;
 
 /// A compiled function.
@@ -155,14 +155,12 @@ impl Func {
         }
     }
 
-    /// Whether the same arguments give the same answer.
-    pub fn determinism(&self) -> Determinism {
+    /// In which ways the answer for the same arguments may vary.
+    pub fn varies(&self) -> Varies {
         match &self.kind {
-            FuncKind::Reql { node, .. } => node.body.facts.determinism,
-            FuncKind::Constant(_) | FuncKind::GetField(_) | FuncKind::Pluck(_) => {
-                Determinism::Always
-            }
-            FuncKind::Native(_) => Determinism::No,
+            FuncKind::Reql { node, .. } => node.body.facts.varies,
+            FuncKind::Constant(_) | FuncKind::GetField(_) | FuncKind::Pluck(_) => Varies::NEVER,
+            FuncKind::Native(_) => Varies::of(Determinism::No, true),
         }
     }
 

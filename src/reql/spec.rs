@@ -31,6 +31,10 @@ pub struct TermSpec {
     pub cost: Cost,
     /// Whether a table as first argument is taken whole, not read (`get`, `insert`): it then costs nothing.
     pub takes_table_whole: bool,
+    /// The argument that is evaluated later than the others, for each row: `r.args` there is not spliced before.
+    pub evaluates_later: Option<usize>,
+    /// Whether `r.literal` may stand in its arguments, also where `r.args` holds them.
+    pub takes_literals: bool,
     /// Whether writes are refused in its arguments after the first (`Cannot nest writes or meta ops ...`).
     pub forbids_writes: bool,
     /// How much of it is built.
@@ -45,8 +49,8 @@ impl TermSpec {
         self.term == TermType::Args
     }
 
-    /// As [`TermSpec::pure`], for a term that reads or changes tables or the catalog: never the same answer for sure, and
-    /// a table as its first argument is taken whole.
+    /// As [`TermSpec::pure`], for a term that reads or changes a table: the table as its first argument is taken whole.
+    /// It is the table that makes the answer vary, not the term.
     pub const fn on_tables(
         effect: Effect,
         term: TermType,
@@ -57,9 +61,23 @@ impl TermSpec {
     ) -> TermSpec {
         TermSpec {
             effect,
-            determinism: Determinism::No,
             takes_table_whole: true,
             ..TermSpec::pure(term, name, chapter, arity, eval)
+        }
+    }
+
+    /// As [`TermSpec::on_tables`], for a term that reads or changes the catalog or the server: its answer varies anyhow.
+    pub const fn on_catalog(
+        effect: Effect,
+        term: TermType,
+        name: &'static str,
+        chapter: Chapter,
+        arity: Arity,
+        eval: fn(&Args<'_>) -> Result<Val>,
+    ) -> TermSpec {
+        TermSpec {
+            determinism: Determinism::No,
+            ..TermSpec::on_tables(effect, term, name, chapter, arity, eval)
         }
     }
 
@@ -82,6 +100,8 @@ impl TermSpec {
             grouping: Grouping::Each,
             cost: Cost::Light,
             takes_table_whole: false,
+            evaluates_later: None,
+            takes_literals: false,
             forbids_writes: false,
             status: Status::Complete,
             eval,
@@ -178,17 +198,68 @@ pub enum Effect {
     Meta,
 }
 
-/// Whether a term gives the same answer each time. The worst of a tree counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Whether a term gives the same answer each time, its arguments apart. Of a tree, [`Varies`] says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Determinism {
     /// Always.
     Always,
+    /// When it has an argument, and it is written out: `r.args` may hold none (`uuid`).
+    WithArgument,
     /// Within one query (`r.now()`).
     OneQuery,
     /// On one server (floating point of geometry may differ between machines).
     SingleServer,
     /// Never: random, tables, scripts.
     No,
+}
+
+/// In which ways the answer of a tree may vary from one evaluation to the next: those of all its terms together. They are
+/// properties, not degrees: what varies with the time does not vary with the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Varies(u8);
+
+impl Varies {
+    /// In none: the same arguments give the same answer.
+    pub const NEVER: Varies = Varies(0);
+    /// In any: random, tables, scripts.
+    const ANYHOW: Varies = Varies(1);
+    /// From machine to machine.
+    const BY_MACHINE: Varies = Varies(2);
+    /// From query to query, with `r.now()`.
+    pub const BY_TIME: Varies = Varies(4);
+
+    /// What a term adds to its arguments'. `has_argument` says whether it has one that is not `r.args`.
+    pub fn of(determinism: Determinism, has_argument: bool) -> Varies {
+        match determinism {
+            Determinism::WithArgument if has_argument => Varies::NEVER,
+            Determinism::Always => Varies::NEVER,
+            Determinism::OneQuery => Varies::BY_TIME,
+            Determinism::SingleServer => Varies::BY_MACHINE,
+            Determinism::WithArgument | Determinism::No => Varies::ANYHOW,
+        }
+    }
+
+    /// In the ways of both.
+    #[must_use]
+    pub const fn join(self, other: Varies) -> Varies {
+        Varies(self.0 | other.0)
+    }
+
+    /// Whether each evaluation on this server gives the same answer within one query: enough for what is evaluated
+    /// just here, such as an order or the filter of a feed.
+    pub const fn is_fixed_here(self) -> bool {
+        self.0 & Varies::ANYHOW.0 == 0
+    }
+
+    /// Whether each server gives the same answer within one query: enough for a write, which every replica repeats.
+    pub const fn is_fixed_in_query(self) -> bool {
+        self.0 & !Varies::BY_TIME.0 == 0
+    }
+
+    /// Whether it gives the same answer always and everywhere: enough for what is kept, such as an index.
+    pub const fn is_fixed(self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// What happens when the first argument is grouped.

@@ -11,7 +11,6 @@ use super::compile::Program;
 use super::eval::{Facts, Op};
 use super::function::{Func, FuncNode};
 use super::scope::Scope;
-use super::spec::Determinism;
 
 /// A function that was kept as its term, compiled.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ impl StoredFunction {
 
     /// Whether it gives the same answer for the same arguments, always.
     pub fn is_deterministic(&self) -> bool {
-        self.facts.determinism == Determinism::Always
+        self.facts.varies.is_fixed()
     }
 
     /// How many arguments it takes.

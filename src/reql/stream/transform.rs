@@ -9,7 +9,7 @@ use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::grouped::GroupedStream;
 use crate::reql::selection::Selection;
-use crate::reql::spec::Determinism;
+use crate::reql::spec::Varies;
 use crate::reql::value::{Val, ValKind};
 
 use super::{BatchSpec, BoxStream, Budget, Origin, Stream, Turns, no_origin};
@@ -129,9 +129,9 @@ impl Stream for Transformed {
 }
 
 /// Refuses a function or a term that a changefeed would have to trust; `at` is to blame.
-pub fn undetermined(determinism: Determinism, at: NodeId) -> Option<Error> {
+pub fn undetermined(varies: Varies, at: NodeId) -> Option<Error> {
     let message = "Cannot call `changes` after a non-deterministic function.";
-    (determinism == Determinism::No).then(|| Error::logic(message).at(at))
+    (!varies.is_fixed_here()).then(|| Error::logic(message).at(at))
 }
 
 /// The first argument of a term that transforms rows.

@@ -27,7 +27,7 @@ static MAKE_ARRAY: TermSpec = TermSpec::pure(
 fn make_array(args: &Args<'_>) -> Result<Val> {
     let mut values = Vec::with_capacity(args.len());
     for i in 0..args.len() {
-        values.push(args.datum(i)?);
+        values.push(args.arg_where_it_stands(i)?.into_datum(args.env)?);
         args.env.check_array_size(values.len())?;
     }
     args.value(values)
@@ -38,7 +38,7 @@ static ARGS: TermSpec =
     TermSpec::pure(TermType::Args, "ARGS", Chapter::ControlStructures, Arity::exactly(1), args);
 
 fn args(args: &Args<'_>) -> Result<Val> {
-    let array = args.datum(0)?;
+    let array = args.arg_where_it_stands(0)?.into_datum(args.env)?;
     array.as_array()?;
     args.value(array)
 }

@@ -64,6 +64,7 @@ fn line(row: &TermSpec) -> String {
     let options: Vec<_> = row.options.iter().map(|option| format!("`{option}`")).collect();
     let determinism = match row.determinism {
         Determinism::Always => "yes",
+        Determinism::WithArgument => "with an argument",
         Determinism::OneQuery => "within a query",
         Determinism::SingleServer => "on one machine",
         Determinism::No => "no",

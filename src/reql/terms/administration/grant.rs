@@ -14,7 +14,7 @@ use crate::reql::system::permissions::{
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 
-pub static GRANT: TermSpec = TermSpec::on_tables(
+pub static GRANT: TermSpec = TermSpec::on_catalog(
     Effect::Meta,
     TermType::Grant,
     "GRANT",

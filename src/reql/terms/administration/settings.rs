@@ -17,7 +17,7 @@ use crate::reql::value::{Val, ValKind};
 use crate::storage::KeyRange;
 use crate::table::PrimaryKey;
 
-pub static CONFIG: TermSpec = TermSpec::on_tables(
+pub static CONFIG: TermSpec = TermSpec::on_catalog(
     Effect::Read,
     TermType::Config,
     "CONFIG",
@@ -25,7 +25,7 @@ pub static CONFIG: TermSpec = TermSpec::on_tables(
     Arity::exactly(1),
     config,
 );
-pub static STATUS: TermSpec = TermSpec::on_tables(
+pub static STATUS: TermSpec = TermSpec::on_catalog(
     Effect::Read,
     TermType::Status,
     "STATUS",
@@ -33,7 +33,7 @@ pub static STATUS: TermSpec = TermSpec::on_tables(
     Arity::exactly(1),
     status,
 );
-pub static REBALANCE: TermSpec = TermSpec::on_tables(
+pub static REBALANCE: TermSpec = TermSpec::on_catalog(
     Effect::Meta,
     TermType::Rebalance,
     "REBALANCE",
@@ -50,7 +50,7 @@ pub static RECONFIGURE: TermSpec = TermSpec {
         "replicas",
         "shards",
     ],
-    ..TermSpec::on_tables(
+    ..TermSpec::on_catalog(
         Effect::Meta,
         TermType::Reconfigure,
         "RECONFIGURE",

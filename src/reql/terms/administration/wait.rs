@@ -12,7 +12,7 @@ use crate::reql::value::{Val, ValKind};
 
 pub static WAIT: TermSpec = TermSpec {
     options: &["wait_for", "timeout"],
-    ..TermSpec::on_tables(
+    ..TermSpec::on_catalog(
         Effect::Read,
         TermType::Wait,
         "WAIT",

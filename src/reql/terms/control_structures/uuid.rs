@@ -13,7 +13,7 @@ use crate::reql::value::Val;
 const NAMESPACE: Uuid = Uuid::from_u128(0x91461c99_f89d_49d2_af96_d8e2e14e9b58);
 
 pub static UUID: TermSpec = TermSpec {
-    determinism: Determinism::No,
+    determinism: Determinism::WithArgument,
     ..TermSpec::pure(TermType::Uuid, "UUID", Chapter::ControlStructures, Arity::between(0, 1), uuid)
 };
 

@@ -10,7 +10,7 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{ErrorKind, Result};
 use crate::reql::eval::{Args, Detached};
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Effect, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
 use crate::reql::stream::{BatchSpec, BoxStream, Rows, Transform, next_rows};
 use crate::reql::value::{Val, ValKind};
 
@@ -28,9 +28,9 @@ pub static DIFFERENCE: TermSpec = TermSpec {
 
 fn difference(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;
-    let constant = args.arg_node(1).is_none_or(|node| {
-        node.facts.determinism == Determinism::Always && node.facts.effect == Effect::None
-    });
+    let constant = args
+        .arg_node(1)
+        .is_none_or(|node| node.facts.varies.is_fixed() && node.facts.effect == Effect::None);
     let keep = NotIn { detached: args.detach(), constant, seen: OnceCell::new() };
     Rows::of(first, args.env)?.sift(args, Box::new(keep))
 }

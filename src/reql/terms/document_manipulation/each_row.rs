@@ -189,7 +189,7 @@ impl fmt::Debug for EachRow {
 
 impl Transform for EachRow {
     fn feed_problem(&self) -> Option<Error> {
-        undetermined(self.detached.determinism(), self.detached.id())
+        undetermined(self.detached.varies(), self.detached.id())
     }
 
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {

@@ -16,6 +16,7 @@ use super::each_row::{OPTIONS, Prepared, RowTerm, Rows};
 pub static MERGE: TermSpec = TermSpec {
     options: OPTIONS,
     grouping: Grouping::Stream,
+    takes_literals: true,
     ..TermSpec::pure(
         TermType::Merge,
         "MERGE",

@@ -37,7 +37,7 @@ pub static GET_NEAREST: TermSpec = TermSpec {
 const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<Val>) -> TermSpec {
     TermSpec {
         effect: Effect::Read,
-        determinism: Determinism::No,
+        determinism: Determinism::SingleServer,
         takes_table_whole: true,
         ..TermSpec::pure(term, name, Chapter::Geospatial, Arity::exactly(2), eval)
     }

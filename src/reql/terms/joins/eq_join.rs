@@ -14,7 +14,7 @@ use crate::reql::error::{Error, ErrorKind, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::{Selection, TableIndex, TableRef};
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Effect, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns, no_origin,
 };
@@ -29,7 +29,6 @@ pub static EQ_JOIN: TermSpec = TermSpec {
     grouping: Grouping::Stream,
     cost: Cost::Heavy,
     effect: Effect::Read,
-    determinism: Determinism::No,
     forbids_writes: true,
     options: &["index", "ordered"],
     ..TermSpec::pure(TermType::EqJoin, "EQ_JOIN", Chapter::Joins, Arity::exactly(3), eq_join)

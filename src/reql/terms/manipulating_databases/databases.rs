@@ -11,7 +11,7 @@ use crate::reql::system::database_row;
 use crate::reql::terms::catalog_error;
 use crate::reql::value::Val;
 
-pub static DB_CREATE: TermSpec = TermSpec::on_tables(
+pub static DB_CREATE: TermSpec = TermSpec::on_catalog(
     Effect::Meta,
     TermType::DbCreate,
     "DB_CREATE",
@@ -19,7 +19,7 @@ pub static DB_CREATE: TermSpec = TermSpec::on_tables(
     Arity::exactly(1),
     db_create,
 );
-pub static DB_DROP: TermSpec = TermSpec::on_tables(
+pub static DB_DROP: TermSpec = TermSpec::on_catalog(
     Effect::Meta,
     TermType::DbDrop,
     "DB_DROP",
@@ -27,7 +27,7 @@ pub static DB_DROP: TermSpec = TermSpec::on_tables(
     Arity::exactly(1),
     db_drop,
 );
-pub static DB_LIST: TermSpec = TermSpec::on_tables(
+pub static DB_LIST: TermSpec = TermSpec::on_catalog(
     Effect::Read,
     TermType::DbList,
     "DB_LIST",

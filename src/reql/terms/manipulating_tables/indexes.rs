@@ -14,7 +14,7 @@ use crate::reql::eval::Args;
 use crate::reql::function::Shortcut;
 use crate::reql::index_function::{field_function, is_index_function};
 use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 
@@ -107,7 +107,7 @@ fn given_definition(args: &Args<'_>) -> Result<IndexDefinition> {
         return shown_before(bytes).map_err(|error| error.at(val.at));
     }
     let func = val.into_func(Shortcut::None, args.env)?;
-    if func.determinism() != Determinism::Always {
+    if !func.varies().is_fixed() {
         let message =
             "Could not prove function deterministic.  Index functions must be deterministic.";
         return Err(Error::logic(message).at(func.at));

@@ -27,7 +27,7 @@ pub static TABLE_CREATE: TermSpec = TermSpec {
         "nonvoting_replica_tags",
         "primary_replica_tag",
     ],
-    ..TermSpec::on_tables(
+    ..TermSpec::on_catalog(
         Effect::Meta,
         TermType::TableCreate,
         "TABLE_CREATE",
@@ -36,7 +36,7 @@ pub static TABLE_CREATE: TermSpec = TermSpec {
         table_create,
     )
 };
-pub static TABLE_DROP: TermSpec = TermSpec::on_tables(
+pub static TABLE_DROP: TermSpec = TermSpec::on_catalog(
     Effect::Meta,
     TermType::TableDrop,
     "TABLE_DROP",
@@ -44,7 +44,7 @@ pub static TABLE_DROP: TermSpec = TermSpec::on_tables(
     Arity::between(1, 2),
     table_drop,
 );
-pub static TABLE_LIST: TermSpec = TermSpec::on_tables(
+pub static TABLE_LIST: TermSpec = TermSpec::on_catalog(
     Effect::Read,
     TermType::TableList,
     "TABLE_LIST",

@@ -7,7 +7,7 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
 use super::get_all::named_index;
@@ -16,7 +16,6 @@ const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<V
     TermSpec {
         options: &["left_bound", "right_bound", "index"],
         effect: Effect::Read,
-        determinism: Determinism::No,
         ..TermSpec::pure(term, name, Chapter::SelectingData, Arity::exactly(3), eval)
     }
 }

@@ -47,7 +47,7 @@ impl Transform for Filter {
     }
 
     fn feed_problem(&self) -> Option<Error> {
-        undetermined(self.predicate.func.determinism(), self.predicate.func.at)
+        undetermined(self.predicate.func.varies(), self.predicate.func.at)
     }
 
     fn apply_all(&self, env: &Env, mut rows: Vec<Datum>) -> Result<Vec<Datum>> {

@@ -72,7 +72,7 @@ impl Transform for Map {
     }
 
     fn feed_problem(&self) -> Option<Error> {
-        undetermined(self.func.determinism(), self.func.at)
+        undetermined(self.func.varies(), self.func.at)
     }
 
     fn apply_all(&self, env: &Env, mut rows: Vec<Datum>) -> Result<Vec<Datum>> {

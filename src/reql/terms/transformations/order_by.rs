@@ -10,10 +10,10 @@ use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::{Args, Node, Op};
-use crate::reql::function::Shortcut;
+use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::{Selection, TableIndex, TableVal};
 use crate::reql::sort::{FirstRows, SortKey, sort_rows};
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
 use crate::reql::stream::{
     ArrayStream, BatchSpec, BoxStream, IndexRow, SortedGroups, check_finite, for_each_batch,
 };
@@ -43,16 +43,21 @@ fn direction(args: &Args<'_>) -> Result<Val> {
     args.arg(0)
 }
 
+/// Refuses an order that may differ from one comparison to the next.
+pub(super) fn check_order(func: &Func) -> Result<()> {
+    if func.varies().is_fixed_here() {
+        return Ok(());
+    }
+    Err(Error::logic("Sorting by a non-deterministic function is not supported."))
+}
+
 fn order_by(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;
     refuse_args(args.written().iter())?;
     let mut order = Vec::with_capacity(args.len().saturating_sub(1));
     for i in 1..args.len() {
         let func = args.func(i, Shortcut::GetField)?;
-        if func.determinism() == Determinism::No {
-            let message = "Sorting by a non-deterministic function is not supported.";
-            return Err(Error::logic(message));
-        }
+        check_order(&func)?;
         order.push(SortKey { func, descending: args.arg_node(i).is_some_and(is_descending) });
     }
     let at = first.at;

@@ -20,8 +20,11 @@ pub static SLICE: TermSpec = TermSpec {
     )
 };
 
-pub static SKIP: TermSpec =
-    TermSpec::pure(TermType::Skip, "SKIP", Chapter::Transformations, Arity::exactly(2), skip);
+/// RethinkDB makes a slice of it that ends with the last element, so it knows the other bound.
+pub static SKIP: TermSpec = TermSpec {
+    options: &["left_bound"],
+    ..TermSpec::pure(TermType::Skip, "SKIP", Chapter::Transformations, Arity::exactly(2), skip)
+};
 
 pub static LIMIT: TermSpec =
     TermSpec::pure(TermType::Limit, "LIMIT", Chapter::Transformations, Arity::exactly(2), limit);
@@ -37,8 +40,9 @@ fn limit(args: &Args<'_>) -> Result<Val> {
 
 fn skip(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;
+    let from_open = is_open(args, "left_bound", false)?;
     let from = args.integer(1)?;
-    Part { from, from_open: false, to: -1, to_open: false }.of(args, first)
+    Part { from, from_open, to: -1, to_open: false }.of(args, first)
 }
 
 fn slice(args: &Args<'_>) -> Result<Val> {

@@ -10,7 +10,7 @@ use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{BoxStream, Merge, Union};
 use crate::reql::value::Val;
 
-use super::order_by::{is_descending, refuse_args};
+use super::order_by::{check_order, is_descending, refuse_args};
 
 pub static UNION: TermSpec = TermSpec {
     options: &["interleave"],
@@ -55,6 +55,7 @@ fn interleaving(args: &Args<'_>, node: &Node) -> Result<Vec<SortKey>> {
 
 fn sort_key(args: &Args<'_>, node: &Node) -> Result<SortKey> {
     let func = node.eval(args.env, args.scope)?.into_func(Shortcut::GetField, args.env)?;
+    check_order(&func)?;
     Ok(SortKey { func, descending: is_descending(node) })
 }
 

@@ -13,26 +13,44 @@ use crate::reql::value::{Val, ValKind};
 use crate::storage::Durability;
 use crate::table::{Decision, Document, PrimaryKey, WriteError};
 
-use super::options::{ReturnChanges, durability};
+use super::options::WriteOptions;
 use super::replacement;
 use super::summary::{Fate, Summary};
 use super::write_hooks::Hook;
 
 /// What a write makes of a document: given the number of the key and the document (null when it is not there), the
-/// document that shall stand there (null to remove it). `None` leaves it and counts it as skipped.
-pub type Replacer<'a> = &'a dyn Fn(usize, &Datum) -> Result<Option<Datum>>;
+/// document that shall stand there (null to remove it).
+pub type Replacer<'a> = &'a dyn Fn(usize, &Datum) -> Result<Datum>;
+
+/// How documents are replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacing {
+    /// The options of the term.
+    pub options: WriteOptions,
+    /// Whether the documents are made by a function that replicas cannot repeat. RethinkDB then calls it apart and inserts
+    /// what it gave: that can be no null, and what fails there is counted without being a change.
+    pub apart: bool,
+}
 
 /// Applies a replacer to a selection: a document, some documents or a whole table.
-pub fn write_selection(args: &Args<'_>, target: Val, replacer: Replacer<'_>) -> Result<Val> {
-    let mut summary = Summary::new(ReturnChanges::read(args)?);
+pub fn write_selection(
+    args: &Args<'_>,
+    target: Val,
+    replacing: Replacing,
+    replacer: Replacer<'_>,
+) -> Result<Val> {
+    let mut summary = Summary::new(replacing.options.return_changes);
     let env = args.env;
     match target.kind {
         ValKind::SingleSelection(SingleSelection { table, key, .. }) => {
-            Writer::of(args, table)?.write(&[key], replacer, &mut summary)?;
+            Writer::of(args, table, replacing)?.write(&[key], replacer, &mut summary)?;
         }
-        ValKind::Selection(selection) => write_stream(args, selection, replacer, &mut summary)?,
+        ValKind::Selection(selection) => {
+            write_stream(args, selection, replacing, replacer, &mut summary)?;
+        }
         ValKind::Table(table) => {
-            write_stream(args, table.into_selection(env)?, replacer, &mut summary)?;
+            let selection = table.into_selection(env)?;
+            write_stream(args, selection, replacing, replacer, &mut summary)?;
         }
         _ => return Err(target.type_error("SELECTION")),
     }
@@ -42,10 +60,11 @@ pub fn write_selection(args: &Args<'_>, target: Val, replacer: Replacer<'_>) -> 
 fn write_stream(
     args: &Args<'_>,
     mut selection: Selection,
+    replacing: Replacing,
     replacer: Replacer<'_>,
     summary: &mut Summary,
 ) -> Result<()> {
-    let writer = Writer::of(args, selection.table)?;
+    let writer = Writer::of(args, selection.table, replacing)?;
     let primary_key = writer.table.table.primary_key().clone();
     while !selection.stream.is_exhausted() {
         let mut keys = Vec::new();
@@ -64,14 +83,25 @@ pub struct Writer<'a> {
     pub table: TableRef,
     durability: Durability,
     hook: Option<Hook>,
+    apart: bool,
 }
+
+/// What a write would put in the place of a document.
+enum Made {
+    New(Datum),
+    /// It could not be made, apart from the table.
+    Failed(Error),
+}
+
+type Maker<'a> = &'a dyn Fn(usize, &Datum) -> Result<Made>;
 
 impl<'a> Writer<'a> {
     /// By the options of a write term.
-    pub fn of(args: &Args<'a>, table: TableRef) -> Result<Writer<'a>> {
-        let durability = durability(args, &table)?;
-        let hook = Hook::of(args, &table)?;
-        Ok(Writer { env: args.env, table, durability, hook })
+    pub fn of(args: &Args<'a>, table: TableRef, replacing: Replacing) -> Result<Writer<'a>> {
+        let Replacing { options, apart } = replacing;
+        let durability = options.durability.unwrap_or(table.entry.config.durability);
+        let hook = if options.ignore_hook { None } else { Hook::of(args, &table)? };
+        Ok(Writer { env: args.env, table, durability, hook, apart })
     }
 
     /// Replaces the documents under these keys and counts what became of them.
@@ -92,18 +122,39 @@ impl<'a> Writer<'a> {
         replacer: Replacer<'_>,
         summary: &mut Summary,
     ) -> Result<()> {
+        let make = |at: usize, old: &Datum| self.make(keys, at, old, replacer);
         if self.table.is_system() {
-            return self.write_system(keys, generated, replacer, summary);
+            return self.write_system(keys, generated, &make, summary);
         }
-        let Some(hook) = &self.hook else {
-            return write_keys(self.env, &self.table, keys, self.durability, replacer, summary);
+        write_keys(self.env, &self.table, keys, self.durability, &make, summary)
+    }
+
+    /// The document that shall stand under a key: what the term makes, and the hook of it.
+    fn make(
+        &self,
+        keys: &[PrimaryKey],
+        at: usize,
+        old: &Datum,
+        replacer: Replacer<'_>,
+    ) -> Result<Made> {
+        let made = replacer(at, old);
+        let new = if self.apart {
+            let key = keys.get(at).ok_or_else(|| Error::internal("A key without a number."))?;
+            let primary_key = self.table.table.primary_key();
+            let checked = made.and_then(|new| {
+                replacement::check_made_apart(primary_key, key, old, &new).map(|()| new)
+            });
+            match checked {
+                Err(error) if !must_end_the_query(&error) => return Ok(Made::Failed(error)),
+                checked => checked?,
+            }
+        } else {
+            made?
         };
-        let hooked = |at: usize, old: &Datum| match replacer(at, old)? {
-            Some(new) => hook.apply(self.env, old, new).map(Some),
-            // Also what is skipped is shown to the hook, as nothing that stays nothing.
-            None => hook.apply(self.env, old, Datum::Null).map(|_| None),
-        };
-        write_keys(self.env, &self.table, keys, self.durability, &hooked, summary)
+        match &self.hook {
+            Some(hook) if !self.table.is_system() => hook.apply(self.env, old, new).map(Made::New),
+            _ => Ok(Made::New(new)),
+        }
     }
 
     /// Rows of a system table stand for the server itself.
@@ -111,7 +162,7 @@ impl<'a> Writer<'a> {
         &self,
         keys: &[PrimaryKey],
         generated: &[bool],
-        replacer: Replacer<'_>,
+        make: Maker<'_>,
         summary: &mut Summary,
     ) -> Result<()> {
         let reader = self.env.reader(&self.table)?;
@@ -128,7 +179,7 @@ impl<'a> Writer<'a> {
                 system::row(self.env, &self.table, key)?
             };
             let is_generated = generated.get(at).copied().unwrap_or(false);
-            let (fate, new) = match self.change_system(at, key, is_generated, &old, replacer) {
+            let (fate, new) = match self.change_system(at, key, is_generated, &old, make) {
                 Ok((fate, new)) => (fate, new),
                 Err(error) if must_end_the_query(&error) => return Err(error),
                 Err(error) => (Fate::Failed(error), old.clone()),
@@ -146,9 +197,12 @@ impl<'a> Writer<'a> {
         key: &PrimaryKey,
         is_generated: bool,
         old: &Datum,
-        replacer: Replacer<'_>,
+        make: Maker<'_>,
     ) -> Result<(Fate, Datum)> {
-        let Some(new) = replacer(at, old)? else { return Ok((Fate::Skipped, Datum::Null)) };
+        let new = match make(at, old)? {
+            Made::New(new) => new,
+            Made::Failed(error) => return Ok((Fate::Unmade(error), old.clone())),
+        };
         replacement::check(self.table.table.primary_key(), key, old, &new)?;
         // What the row becomes may differ from what was asked for.
         let new =
@@ -170,7 +224,7 @@ fn write_keys(
     table: &TableRef,
     keys: &[PrimaryKey],
     durability: Durability,
-    replacer: Replacer<'_>,
+    make: Maker<'_>,
     summary: &mut Summary,
 ) -> Result<()> {
     let primary_key = table.table.primary_key();
@@ -184,7 +238,7 @@ fn write_keys(
             None => Datum::Null,
         };
         let key = keys.get(at).ok_or_else(|| Error::internal("A key without a number."))?;
-        let (outcome, decision) = match replace_one(primary_key, key, at, old, replacer) {
+        let (outcome, decision) = match replace_one(primary_key, key, at, old, make) {
             Ok(decided) => decided,
             Err((error, _)) if must_end_the_query(&error) => return Err(error),
             Err((error, old)) => {
@@ -224,12 +278,12 @@ fn replace_one(
     key: &PrimaryKey,
     at: usize,
     old: Datum,
-    replacer: Replacer<'_>,
+    make: Maker<'_>,
 ) -> Decided {
-    let new = match replacer(at, &old) {
-        Ok(Some(new)) => new,
-        Ok(None) => {
-            let outcome = Outcome { fate: Fate::Skipped, old: Datum::Null, new: Datum::Null };
+    let new = match make(at, &old) {
+        Ok(Made::New(new)) => new,
+        Ok(Made::Failed(error)) => {
+            let outcome = Outcome { fate: Fate::Unmade(error), new: old.clone(), old };
             return Ok((outcome, Decision::Keep));
         }
         Err(error) => return Err((error, old)),

@@ -8,17 +8,17 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::stream::{BatchSpec, next_rows};
 use crate::reql::value::{Val, ValKind};
 use crate::table::PrimaryKey;
 
-use super::apply::Writer;
-use super::options::ReturnChanges;
+use super::apply::{Replacing, Writer};
+use super::options::{ReturnChanges, WriteOptions};
 use super::summary::Summary;
 
 pub static INSERT: TermSpec = TermSpec {
-    options: &["conflict", "durability", "return_changes", "ignore_write_hook"],
+    options: &["conflict", "durability", "return_changes", "return_vals", "ignore_write_hook"],
     forbids_writes: true,
     ..TermSpec::on_tables(
         Effect::Write,
@@ -42,11 +42,15 @@ enum Conflict {
 fn insert(args: &Args<'_>) -> Result<Val> {
     let env = args.env;
     let table = args.arg(0)?.into_table()?;
+    let return_changes = ReturnChanges::read(args)?;
+    let conflict = conflict(args)?;
+    let options = WriteOptions::with_changes(args, return_changes)?;
+    let replacing = Replacing { options, apart: false };
     let mut job = Job {
         env,
-        conflict: conflict(args)?,
-        writer: Writer::of(args, table)?,
-        summary: Summary::new(ReturnChanges::read(args)?),
+        conflict,
+        writer: Writer::of(args, table, replacing)?,
+        summary: Summary::new(return_changes),
     };
     let documents = args.arg(1)?;
     let single = matches!(&documents.kind, ValKind::Datum(Datum::Object(_)));
@@ -74,7 +78,7 @@ fn conflict(args: &Args<'_>) -> Result<Conflict> {
                 "The conflict function passed to `insert` should expect 3 arguments.",
             ));
         }
-        if func.determinism() == Determinism::No {
+        if !func.varies().is_fixed_in_query() {
             return Err(Error::logic(
                 "The conflict function passed to `insert` must be deterministic.",
             ));
@@ -105,6 +109,7 @@ impl Job<'_> {
         let mut keys = Vec::with_capacity(rows.len());
         let mut documents = Vec::with_capacity(rows.len());
         let mut generated = Vec::with_capacity(rows.len());
+        let mut all_placed = true;
         for row in rows {
             match self.place(row) {
                 Ok(placed) => {
@@ -112,7 +117,10 @@ impl Job<'_> {
                     documents.push(placed.document);
                     generated.push(placed.is_generated);
                 }
-                Err(error) => self.summary.add_unplaced(self.env, error),
+                Err(error) => {
+                    self.summary.add_unplaced(self.env, error, all_placed);
+                    all_placed = false;
+                }
             }
         }
         let (env, conflict) = (self.env, &self.conflict);
@@ -120,7 +128,7 @@ impl Job<'_> {
         let replacer = |at: usize, old: &Datum| {
             let new: &Datum =
                 documents.get(at).ok_or_else(|| Error::internal("A row without a number."))?;
-            resolve(env, conflict, &primary_key, old, new).map(Some)
+            resolve(env, conflict, &primary_key, old, new)
         };
         self.writer.insert(&keys, &generated, &replacer, &mut self.summary)
     }

@@ -23,6 +23,8 @@ pub enum Fate {
     Skipped,
     /// It could not be written.
     Failed(Error),
+    /// What was to be written could not be made, apart from the table: no change tells of it.
+    Unmade(Error),
 }
 
 /// Counts the fates of documents.
@@ -69,22 +71,24 @@ impl Summary {
 
     /// Counts a document that was at its place in the table: before and after.
     pub fn add(&mut self, env: &Env, fate: Fate, old: Datum, new: Datum) {
+        let is_change = !matches!(fate, Fate::Unmade(_));
         let changed = matches!(fate, Fate::Inserted | Fate::Replaced | Fate::Deleted);
         let error = self.count(fate);
         let wanted = match self.return_changes {
             ReturnChanges::No => false,
             ReturnChanges::Changed => changed,
-            ReturnChanges::Always => true,
+            ReturnChanges::Always => is_change,
         };
         if wanted {
             self.add_change(env, error, old, new);
         }
     }
 
-    /// Counts a document that has no place in the table, because it has no usable key.
-    pub fn add_unplaced(&mut self, env: &Env, error: Error) {
+    /// Counts a document that has no place in the table, because it has no usable key. As in RethinkDB, only the first
+    /// of those that come together is shown among the changes.
+    pub fn add_unplaced(&mut self, env: &Env, error: Error, is_first: bool) {
         let error = self.count(Fate::Failed(error));
-        if self.wants_changes() {
+        if is_first && self.wants_changes() {
             self.add_change(env, error, Datum::Null, Datum::Null);
         }
     }
@@ -105,7 +109,7 @@ impl Summary {
             Fate::Deleted => self.deleted += 1,
             Fate::Unchanged => self.unchanged += 1,
             Fate::Skipped => self.skipped += 1,
-            Fate::Failed(error) => {
+            Fate::Failed(error) | Fate::Unmade(error) => {
                 self.errors += 1;
                 let message = error.message().to_owned();
                 self.first_error.get_or_insert_with(|| message.clone());

@@ -10,7 +10,7 @@ use crate::reql::value::Val;
 use crate::storage::{Commit, Durability};
 
 pub static SYNC: TermSpec = TermSpec {
-    ..TermSpec::on_tables(
+    ..TermSpec::on_catalog(
         Effect::Write,
         TermType::Sync,
         "SYNC",

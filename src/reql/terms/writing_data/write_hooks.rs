@@ -13,12 +13,12 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::stored_function::StoredFunction;
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 
-pub static SET_WRITE_HOOK: TermSpec = TermSpec::on_tables(
+pub static SET_WRITE_HOOK: TermSpec = TermSpec::on_catalog(
     Effect::Meta,
     TermType::SetWriteHook,
     "SET_WRITE_HOOK",
@@ -26,7 +26,7 @@ pub static SET_WRITE_HOOK: TermSpec = TermSpec::on_tables(
     Arity::exactly(2),
     set_write_hook,
 );
-pub static GET_WRITE_HOOK: TermSpec = TermSpec::on_tables(
+pub static GET_WRITE_HOOK: TermSpec = TermSpec::on_catalog(
     Effect::Read,
     TermType::GetWriteHook,
     "GET_WRITE_HOOK",
@@ -41,6 +41,11 @@ const FUNCTION_MAGIC: &[u8] = b"$reql_write_hook_function$";
 fn set_write_hook(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
     let hook = given_hook(args)?;
+    if table.is_system() {
+        let message =
+            "Database `rethinkdb` is special; you can't set a write hook on the tables in it.";
+        return Err(Error::op_failed(message));
+    }
     let removes = hook.is_none();
     let catalog = &args.env.context.catalog;
     let changed = catalog.set_write_hook(table.table.id(), hook).map_err(|error| match error {
@@ -63,7 +68,7 @@ fn given_hook(args: &Args<'_>) -> Result<Option<WriteHook>> {
         ValKind::Datum(Datum::Binary(bytes)) => return shown_before(bytes).map(Some),
         _ => val.into_func(Shortcut::None, args.env)?,
     };
-    if hook.determinism() != Determinism::Always {
+    if !hook.varies().is_fixed() {
         let message =
             "Could not prove function deterministic.  Write hook functions must be deterministic.";
         return Err(Error::logic(message).at(hook.at));
@@ -124,25 +129,23 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// That of the table, unless it has none or the query asks that it be ignored.
+    /// That of the table, if it has one.
     pub fn of(args: &Args<'_>, table: &TableRef) -> Result<Option<Hook>> {
         let Some(hook) = &table.entry.write_hook else { return Ok(None) };
-        if args.optarg_bool("ignore_write_hook", false)? {
-            return Ok(None);
-        }
         let function = StoredFunction::compile(&hook.function)
             .map_err(|problem| Error::internal(format!("A damaged write hook: {problem}")))?;
         let primary_key = table.table.primary_key().clone();
         Ok(Some(Hook { func: function.func(), primary_key, now: args.env.program.now().clone() }))
     }
 
-    /// What is to be written instead of `new` where `old` is.
+    /// What is to be written instead of `new` where `old` is. The hook belongs to the table: no option of the query reaches
+    /// it.
     pub fn apply(&self, env: &Env, old: &Datum, new: Datum) -> Result<Datum> {
         let keyed = if matches!(new, Datum::Null) { old } else { &new };
         let key = keyed.get(&self.primary_key).cloned().unwrap_or(Datum::Null);
         let context = [("primary_key", key), ("timestamp", self.now.clone())];
         let arguments = [Datum::object(context), old.clone(), new];
-        let called = self.func.call_datum(env, &arguments);
+        let called = env.without_options(|| self.func.call_datum(env, &arguments));
         let written = called.map_err(|error| error.prefixed("Error in write hook: "))?;
         match (&arguments, &written) {
             ([_, _, Datum::Null], Datum::Null) => Ok(written),
