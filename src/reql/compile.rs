@@ -278,7 +278,7 @@ impl<'c> Compiler<'c> {
             facts = facts.join(node_facts);
             compiled_args.push(node);
         }
-        if !splices && !spec.arity.allows(compiled_args.len()) {
+        if (!splices || spec.is_rewritten) && !spec.arity.allows(compiled_args.len()) {
             return Err(Error::logic(spec.arity.complaint(compiled_args.len())).at(id));
         }
         let mut compiled_optargs: Vec<(&'static str, Node)> = Vec::with_capacity(optargs.len());

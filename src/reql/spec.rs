@@ -31,6 +31,8 @@ pub struct TermSpec {
     pub cost: Cost,
     /// Whether a table as first argument is taken whole, not read (`get`, `insert`): it then costs nothing.
     pub takes_table_whole: bool,
+    /// Whether RethinkDB makes another term of it as it compiles, when `r.args` still counts as one argument.
+    pub is_rewritten: bool,
     /// The argument that is evaluated later than the others, for each row: `r.args` there is not spliced before.
     pub evaluates_later: Option<usize>,
     /// Whether `r.literal` may stand in its arguments, also where `r.args` holds them.
@@ -100,6 +102,7 @@ impl TermSpec {
             grouping: Grouping::Each,
             cost: Cost::Light,
             takes_table_whole: false,
+            is_rewritten: false,
             evaluates_later: None,
             takes_literals: false,
             forbids_writes: false,

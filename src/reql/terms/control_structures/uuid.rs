@@ -41,6 +41,14 @@ mod tests {
     }
 
     #[test]
+    fn others_are_random_by_their_form() {
+        let Outcome::Value(made) = run("[169,[[154,[[2,[]]]]]]") else { panic!("no value") };
+        let uuid = uuid::Uuid::parse_str(made.as_str().unwrap()).unwrap();
+        assert_eq!(uuid.get_version(), Some(uuid::Version::Random));
+        assert_eq!(uuid.get_variant(), uuid::Variant::RFC4122);
+    }
+
+    #[test]
     fn others_differ() {
         let made = || match run("[169,[]]") {
             Outcome::Value(value) => value,

@@ -8,13 +8,16 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
 use crate::reql::env::Env;
-use crate::reql::error::{ErrorKind, Result};
+use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::{Args, Detached};
 use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
-use crate::reql::stream::{BatchSpec, BoxStream, Rows, Transform, next_rows};
+use crate::reql::stream::{BatchSpec, BoxStream, Rows, Transform, next_rows, undetermined};
+use crate::reql::terms::selecting_data::absent_passes;
 use crate::reql::value::{Val, ValKind};
 
 pub static DIFFERENCE: TermSpec = TermSpec {
+    is_rewritten: true,
+    options: &["default"],
     grouping: Grouping::Stream,
     cost: Cost::Heavy,
     ..TermSpec::pure(
@@ -31,13 +34,19 @@ fn difference(args: &Args<'_>) -> Result<Val> {
     let constant = args
         .arg_node(1)
         .is_none_or(|node| node.facts.varies.is_fixed() && node.facts.effect == Effect::None);
-    let keep = NotIn { detached: args.detach(), constant, seen: OnceCell::new() };
+    // It is read where it is needed, and knows nothing of the rows.
+    let absent = args
+        .optarg_node("default")
+        .map(|node| node.eval(args.env, args.scope).and_then(|val| val.truthy(args.env)));
+    let keep = NotIn { detached: args.detach(), absent, constant, seen: OnceCell::new() };
     Rows::of(first, args.env)?.sift(args, Box::new(keep))
 }
 
 /// Keeps what is not in the other sequence.
 struct NotIn {
     detached: Detached,
+    /// Whether a row stays for which something is absent.
+    absent: Option<Result<bool>>,
     /// Whether the other sequence is always the same: then it is evaluated once.
     constant: bool,
     seen: OnceCell<BTreeSet<Datum>>,
@@ -80,11 +89,17 @@ impl Transform for NotIn {
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
         match self.holds(env, &row) {
             Ok(found) => out.extend((!found).then_some(row)),
-            // As in `filter`: a row for which something is absent is dropped.
-            Err(error) if error.kind() == ErrorKind::NonExistence => {}
+            Err(error) if error.kind() == ErrorKind::NonExistence => {
+                let stays = absent_passes(self.absent.as_ref(), error)?;
+                out.extend(stays.then_some(row));
+            }
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    fn feed_problem(&self) -> Option<Error> {
+        undetermined(self.detached.varies(), self.detached.id())
     }
 }
 
@@ -98,6 +113,10 @@ mod tests {
         check("[95,[[2,[1,2,2,3,1]],[2,[2,9]]]]", "[1,3,1]");
         check("[95,[[2,[1]],null]]", "[]");
         check("[95,[[2,[]],5]]", "[]");
+        // It is a filter: what is absent is dropped, unless the option says otherwise.
+        let absent = r#"[95,[[2,[1]],[170,[{},"a"]]]"#;
+        check(&format!("{absent}]"), "[]");
+        check(&format!(r#"{absent},{{"default":true}}]"#), "[1]");
         let message = "Cannot convert NUMBER to SEQUENCE";
         check_error("[95,[[2,[1]],5]]", ErrorKind::Logic, message, "[]");
     }

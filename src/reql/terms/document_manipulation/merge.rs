@@ -131,6 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn literals_stand_in_arrays_and_in_first_arguments() {
+        check(r#"[35,[{"b":{"c":1}},{"b":[2,[[137,[]],1]]}]]"#, r#"{"b":[1]}"#);
+        let deep = r#"{"b":[2,[[2,[{"c":[137,[{}]]}]]]]}"#;
+        check(&format!("[35,[{{}},{deep}]]"), r#"{"b":[[{"c":{}}]]}"#);
+        check(&format!("[35,[{{}},[154,[[2,[{deep}]]]]]]"), r#"{"b":[[{"c":{}}]]}"#);
+        // Whatever can be applied to groups leaves the place to its first argument.
+        let plucked = r#"[33,[{"x":[137,[]],"y":2},"x"]]"#;
+        check(&format!(r#"[35,[{{"x":1}},{plucked}]]"#), "{}");
+        let second = r#"[35,[{},{"b":[143,["x",[137,[1]]]]}]]"#;
+        check_error(second, ErrorKind::Logic, STRAY_LITERAL, r#"[1,"b",1]"#);
+        let branch = r#"[35,[{},{"b":[65,[true,[137,[1]],1]]}]]"#;
+        check_error(branch, ErrorKind::Logic, STRAY_LITERAL, r#"[1,"b",1]"#);
+        let called = r#"[35,[{},{"b":[64,[[69,[[2,[1]],[137,[[10,[1]]]]]],1]]}]]"#;
+        check_error(called, ErrorKind::Logic, STRAY_LITERAL, r#"[1,"b",0,1]"#);
+        let alone = "[35,[{},[154,[[2,[[137,[1]]]]]]]]";
+        check_error(alone, ErrorKind::Logic, STRAY_LITERAL, "[]");
+    }
+
+    #[test]
     fn arguments_are_evaluated_for_each_row() {
         let Outcome::Value(rows) = run("[35,[[2,[{},{}]],{\"id\":[169,[]]}]]") else {
             panic!("merge failed");

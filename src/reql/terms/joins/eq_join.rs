@@ -26,6 +26,7 @@ use crate::table::{Document, IndexRange, PrimaryKey, TableReader};
 use super::pair;
 
 pub static EQ_JOIN: TermSpec = TermSpec {
+    is_rewritten: true,
     grouping: Grouping::Stream,
     cost: Cost::Heavy,
     effect: Effect::Read,

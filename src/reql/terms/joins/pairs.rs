@@ -22,6 +22,7 @@ use crate::reql::value::Val;
 use super::pair;
 
 pub static INNER_JOIN: TermSpec = TermSpec {
+    is_rewritten: true,
     grouping: Grouping::Stream,
     cost: Cost::Heavy,
     forbids_writes: true,
@@ -31,6 +32,7 @@ pub static INNER_JOIN: TermSpec = TermSpec {
 };
 
 pub static OUTER_JOIN: TermSpec = TermSpec {
+    is_rewritten: true,
     grouping: Grouping::Stream,
     cost: Cost::Heavy,
     forbids_writes: true,

@@ -82,11 +82,9 @@ impl Predicate {
     /// Whether the row satisfies it.
     pub fn matches(&self, env: &Env, row: &Datum) -> Result<bool> {
         match self.test(env, row) {
-            Err(error) if error.kind() == ErrorKind::NonExistence => match &self.default {
-                None => Ok(false),
-                Some(Err(instead)) if instead.kind() == ErrorKind::EmptyUser => Err(error),
-                Some(default) => default.clone(),
-            },
+            Err(error) if error.kind() == ErrorKind::NonExistence => {
+                absent_passes(self.default.as_ref(), error)
+            }
             tested => tested,
         }
     }
@@ -100,6 +98,15 @@ impl Predicate {
             }
             _ => Ok(found.truthy()),
         }
+    }
+}
+
+/// Whether a row passes for which something is absent: `default` says it, and `r.error()` there lets the error through.
+pub fn absent_passes(default: Option<&Result<bool>>, error: Error) -> Result<bool> {
+    match default {
+        None => Ok(false),
+        Some(Err(instead)) if instead.kind() == ErrorKind::EmptyUser => Err(error),
+        Some(default) => default.clone(),
     }
 }
 

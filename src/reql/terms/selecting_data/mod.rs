@@ -11,7 +11,7 @@ mod table;
 use crate::reql::spec::TermSpec;
 
 pub use db::default_database;
-pub use filter::Predicate;
+pub use filter::{Predicate, absent_passes};
 pub use get_all::named_index;
 
 pub static ROWS: &[&TermSpec] = &[

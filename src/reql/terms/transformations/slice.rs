@@ -22,6 +22,7 @@ pub static SLICE: TermSpec = TermSpec {
 
 /// RethinkDB makes a slice of it that ends with the last element, so it knows the other bound.
 pub static SKIP: TermSpec = TermSpec {
+    is_rewritten: true,
     options: &["left_bound"],
     ..TermSpec::pure(TermType::Skip, "SKIP", Chapter::Transformations, Arity::exactly(2), skip)
 };
@@ -178,6 +179,13 @@ fn characters(text: &str, from: usize, to: usize) -> &str {
 mod tests {
     use crate::reql::ErrorKind;
     use crate::reql::terms::testing::{check, check_error};
+
+    #[test]
+    fn skip_knows_the_left_bound_of_the_slice_it_is() {
+        check("[70,[[2,[1,2,3]],1],{\"left_bound\":\"open\"}]", "[3]");
+        check("[70,[[2,[1,2,3]],1],{\"left_bound\":\"closed\"}]", "[2,3]");
+        check("[70,[[173,[4]],1],{\"left_bound\":\"open\"}]", "[2,3]");
+    }
 
     #[test]
     fn arrays_strings_and_bytes() {

@@ -104,4 +104,16 @@ mod tests {
             "[]",
         );
     }
+
+    #[test]
+    fn sequences_do_not_merge_by_what_varies() {
+        let by =
+            |term: &str| format!("[44,[[2,[1]],[2,[2]]],{{\"interleave\":[69,[[2,[1]],{term}]]}}]");
+        let message = "Sorting by a non-deterministic function is not supported.";
+        check_error(&by("[169,[]]"), ErrorKind::Logic, message, "[]");
+        check_error(&by("[2,[[151,[]]]]"), ErrorKind::Logic, message, "[]");
+        // What varies from machine to machine does not vary here.
+        check(&by("[160,[[2,[1,2]],[2,[3,4]]]]"), "[1,2]");
+        check(&by("[169,[\"x\"]]"), "[1,2]");
+    }
 }

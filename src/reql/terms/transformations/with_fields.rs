@@ -5,10 +5,12 @@ use photondb_protocol::numbers::TermType;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
-use crate::reql::terms::document_manipulation::{having_fields, plucked};
+use crate::reql::terms::document_manipulation::{OPTIONS, having_fields, plucked};
 use crate::reql::value::Val;
 
 pub static WITH_FIELDS: TermSpec = TermSpec {
+    is_rewritten: true,
+    options: OPTIONS,
     grouping: Grouping::Stream,
     ..TermSpec::pure(
         TermType::WithFields,
@@ -36,5 +38,9 @@ mod tests {
         check(query, "[{\"a\":1},{\"a\":3}]");
         let message = "Cannot perform has_fields on a non-object non-sequence `5`.";
         check_error("[96,[5,\"a\"]]", ErrorKind::Logic, message, "[0]");
+        // RethinkDB makes `has_fields` and `pluck` of it, and leaves them its option.
+        let message = "Cannot perform has_fields on a sequence of sequences.";
+        let query = "[96,[[2,[{\"a\":1}]],\"a\"],{\"_NO_RECURSE_\":true}]";
+        check_error(query, ErrorKind::Logic, message, "[]");
     }
 }

@@ -12,6 +12,7 @@ use super::apply::{Replacing, write_selection};
 use super::options::{OPTIONS, WriteOptions};
 
 pub static DELETE: TermSpec = TermSpec {
+    is_rewritten: true,
     options: OPTIONS,
     effect: Effect::Write,
     forbids_writes: true,

@@ -73,14 +73,15 @@ fn conflict(args: &Args<'_>) -> Result<Conflict> {
     let Some(val) = args.optarg("conflict")? else { return Ok(Conflict::Error) };
     if matches!(val.kind, ValKind::Func(_)) {
         let func = val.into_func(Shortcut::None, args.env)?;
-        if func.arity().is_some_and(|arity| arity != 3) {
-            return Err(Error::logic(
-                "The conflict function passed to `insert` should expect 3 arguments.",
-            ));
-        }
         if !func.varies().is_fixed_in_query() {
             return Err(Error::logic(
                 "The conflict function passed to `insert` must be deterministic.",
+            ));
+        }
+        // A function without parameters takes any number of arguments.
+        if func.arity().is_some_and(|arity| arity != 0 && arity != 3) {
+            return Err(Error::logic(
+                "The conflict function passed to `insert` should expect 3 arguments.",
             ));
         }
         return Ok(Conflict::Resolve(func));

@@ -15,6 +15,8 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod update;
+#[cfg(test)]
+mod update_tests;
 mod write_hooks;
 
 mod write_totals;

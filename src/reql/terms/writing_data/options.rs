@@ -26,18 +26,12 @@ impl ReturnChanges {
             ));
         }
         match args.optarg_datum("return_changes")? {
-            None | Some(Datum::Bool(false)) => Ok(ReturnChanges::No),
-            Some(Datum::Bool(true)) => Ok(ReturnChanges::Changed),
             Some(Datum::String(text)) if &*text == "always" => Ok(ReturnChanges::Always),
-            Some(other) => {
-                let shown = match &other {
-                    Datum::String(text) => text.to_string(),
-                    other => other.print(),
-                };
-                Err(Error::logic(format!(
-                    "Invalid return_changes value `{shown}` (options are `true`, `false`, and `'always'`.)"
-                )))
-            }
+            Some(Datum::String(text)) => Err(Error::logic(format!(
+                "Invalid return_changes value `{text}` (options are `true`, `false`, and `'always'`.)"
+            ))),
+            Some(other) if other.truthy() => Ok(ReturnChanges::Changed),
+            _ => Ok(ReturnChanges::No),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::apply::{Replacing, write_selection};
 use super::options::{OPTIONS, check_function};
 
 pub static UPDATE: TermSpec = TermSpec {
+    is_rewritten: true,
     options: OPTIONS,
     effect: Effect::Write,
     forbids_writes: true,
