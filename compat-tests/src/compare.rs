@@ -18,8 +18,8 @@ const ROW_ERRORS: [u64; 2] = [3_000_000, 3_100_000];
 /// What differs first between the recorded answer of `step` and `got`; `None` when nothing does.
 pub fn difference(step: &Step, got: &Response) -> Option<String> {
     let want = step.want.as_ref()?;
-    let query = step.query.as_ref().map_or("", |query| query.get());
-    let place = Place { query, kind: got.get("t").and_then(Value::as_u64), field: "" };
+    let query = step.describe();
+    let place = Place { query: &query, kind: got.get("t").and_then(Value::as_u64), field: "" };
     if is_any(want) {
         let got = Value::Object(got.clone());
         return (!holds(place, &got)).then(|| "what must hold does not".into());

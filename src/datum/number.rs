@@ -159,4 +159,18 @@ mod tests {
         assert_eq!(number_to_text(0.1), "0.10000000000000000555");
         assert_eq!(number_to_text(-7.25), "-7.25");
     }
+
+    #[test]
+    fn integers_too_low_are_told_from_those_too_high() {
+        let complaint = |value| integer(value).unwrap_err().message;
+        assert_eq!(
+            complaint(-9_007_199_254_740_994.0),
+            "Number not an integer (<-2^53): -9007199254740994"
+        );
+        assert_eq!(
+            complaint(9_007_199_254_740_994.0),
+            "Number not an integer (>2^53): 9007199254740994"
+        );
+        assert_eq!(complaint(-1.5), "Number not an integer: -1.5");
+    }
 }

@@ -400,4 +400,17 @@ mod tests {
             "Invalid date string `+1:00` (got `:` but expected a digit)."
         );
     }
+
+    #[test]
+    fn every_millisecond_shows() {
+        for milliseconds in 0..2_000 {
+            let text = to_iso8601(&at(f64::from(milliseconds) / 1000.0, "+00:00")).unwrap();
+            let fraction = match milliseconds % 1000 {
+                0 => String::new(),
+                part => format!(".{part:03}"),
+            };
+            let seconds = milliseconds / 1000;
+            assert_eq!(text, format!("1970-01-01T00:00:0{seconds}{fraction}+00:00"));
+        }
+    }
 }

@@ -238,3 +238,38 @@ fn check_arity(node: &FuncNode, found: usize) -> Result<()> {
         plural(expected)
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::terms::testing::{check, check_compile_error};
+
+    const NESTED: &str = "Cannot use r.row in nested queries.  Use functions instead.";
+
+    #[test]
+    fn r_row_is_the_parameter_of_the_one_function_that_has_one() {
+        check("[38,[[2,[1]],[69,[[2,[1]],[24,[[13,[]],1]]]]]]", "[2]");
+        // Functions of two or none do not count, nor those with numbers that no driver gives.
+        for params in ["1,2", "", "-1"] {
+            let inner = format!("[64,[[69,[[2,[{params}]],[13,[]]]],7,8]]").replace(
+                ",7,8",
+                match params {
+                    "-1" => ",7",
+                    _ => ",7,8",
+                },
+            );
+            check(&format!("[38,[[2,[5]],[69,[[2,[9]],{inner}]]]]"), "[5]");
+        }
+    }
+
+    #[test]
+    fn r_row_in_nested_functions_is_refused_wherever_it_stands() {
+        let inner = "[38,[[2,[2]],[69,[[2,[2]],[24,[[13,[]],[10,[1]]]]]]]]";
+        let query = format!("[38,[[2,[1]],[69,[[2,[1]],{inner}]]]]");
+        check_compile_error(&query, NESTED, "[1,1,1,1,0]");
+        let query = "[38,[[2,[[2,[1]]]],[69,[[2,[1]],[38,[[13,[]],[69,[[2,[2]],[13,[]]]]]]]]]]";
+        check_compile_error(query, NESTED, "[1,1,1,1]");
+        check_compile_error("[13,[]]", "r.row is not defined in this context.", "[]");
+        let message = "Expected no arguments or optional arguments on implicit variable term.";
+        check_compile_error("[13,[1]]", message, "[]");
+    }
+}

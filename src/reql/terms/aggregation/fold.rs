@@ -194,4 +194,22 @@ mod tests {
             "[]",
         );
     }
+
+    #[test]
+    fn final_emit_alone_gives_the_answer_itself() {
+        let itself = "[69,[[2,[3]],[10,[3]]]]";
+        check(&format!("[187,[[173,[0,10]],0,{SUM}],{{\"final_emit\":{itself}}}]"), "45");
+        check(&format!("[187,[[2,[]],5,{SUM}],{{\"final_emit\":{itself}}}]"), "5");
+    }
+
+    #[test]
+    fn a_fold_that_emits_is_an_eager_stream_to_changes() {
+        let emit = "[69,[[2,[3,4,5]],[2,[[10,[5]]]]]]";
+        check_error(
+            &format!("[152,[[187,[[173,[0,3]],0,{SUM}],{{\"emit\":{emit}}}]]]"),
+            ErrorKind::Logic,
+            "Cannot call `changes` on an eager stream.",
+            "[0]",
+        );
+    }
 }

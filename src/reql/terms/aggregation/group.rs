@@ -223,4 +223,31 @@ mod tests {
         let counted = run_with(many, r#"{"array_limit":4}"#);
         assert!(format!("{counted:?}").contains("Too many groups (> 4)."));
     }
+
+    #[test]
+    fn an_array_whose_first_element_is_grouped_is_made_for_each_group() {
+        let counted = format!("[43,[[144,[[2,[1,2,4]],{PARITY}]]]]");
+        let each = r#"[{"group":0,"reduction":[2,"x"]},{"group":1,"reduction":[1,"x"]}]"#;
+        check(&format!(r#"[150,[[2,[{counted},"x"]]]]"#), each);
+        check(
+            &format!(r#"[154,[[2,[{counted},"x"]]]]"#),
+            r#"{"$reql_type$":"GROUPED_DATA","data":[[0,[2,"x"]],[1,[1,"x"]]]}"#,
+        );
+        check_error(
+            &format!(r#"[2,["x",{counted}]]"#),
+            ErrorKind::Logic,
+            "Expected type DATUM but found GROUPED_DATA:\nVALUE GROUPED_DATA",
+            "[1,0]",
+        );
+    }
+
+    #[test]
+    fn a_value_of_a_group_blames_the_term_that_takes_it() {
+        let rows = r#"[2,[{"a":1,"n":2}]]"#;
+        let sum = format!(r#"[145,[[170,[[144,[{rows},"a"]],"n"]]]]"#);
+        let keys = "Cannot call `keys` on objects of type `NUMBER`.";
+        check_error(&format!("[94,[{sum}]]"), ErrorKind::Logic, keys, "[]");
+        let merge = "Cannot perform merge on a non-object non-sequence `2`.";
+        check_error(&format!(r#"[35,[{sum},{{"x":1}}]]"#), ErrorKind::Logic, merge, "[]");
+    }
 }

@@ -64,4 +64,32 @@ mod tests {
         let query = "[64,[[69,[[2,[1,2]],[24,[[10,[1]],[10,[2]]]]]],{}]]";
         check_error(query, ErrorKind::Logic, message, "[0,1]");
     }
+
+    const GROUPED: &str = r#"[43,[[144,[[2,[{"a":1},{"a":2},{"a":1}]],"a"]]]]"#;
+    const NO_DATUM: &str = "Expected type DATUM but found GROUPED_DATA:\nVALUE GROUPED_DATA";
+
+    #[test]
+    fn a_function_is_called_for_each_group_of_its_first_argument() {
+        let square = "[69,[[2,[1]],[26,[[10,[1]],[10,[1]]]]]]";
+        check(
+            &format!("[150,[[64,[{square},{GROUPED}]]]]"),
+            r#"[{"group":1,"reduction":4},{"group":2,"reduction":1}]"#,
+        );
+        let both = "[69,[[2,[1,2]],[2,[[10,[1]],[10,[2]]]]]]";
+        check(
+            &format!("[150,[[64,[{both},{GROUPED},9]]]]"),
+            r#"[{"group":1,"reduction":[2,9]},{"group":2,"reduction":[1,9]}]"#,
+        );
+        check_error(&format!("[64,[{both},9,{GROUPED}]]"), ErrorKind::Logic, NO_DATUM, "[2,0]");
+    }
+
+    #[test]
+    fn whether_the_first_argument_is_a_value_is_looked_at_last() {
+        let function = "[69,[[2,[1,2,3]],1]]";
+        let message = "Expected type DATUM but found DATABASE:\ndb(\"test\")";
+        let databases = r#"[14,["test"]],[14,["test"]]"#;
+        let query = format!("[64,[{function},{databases},[14,[\"test\"]]]]");
+        check_error(&query, ErrorKind::Logic, message, "[2]");
+        check_error(&format!("[64,[{function},{databases},1]]"), ErrorKind::Logic, message, "[2]");
+    }
 }

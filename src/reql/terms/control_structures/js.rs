@@ -150,4 +150,12 @@ mod tests {
         let text = "JavaScript query `1` timed out after 0.000 seconds.";
         check_error(r#"[11,["1"],{"timeout":-1}]"#, ErrorKind::Logic, text, "[]");
     }
+
+    #[test]
+    fn info_shows_the_script_of_a_function() {
+        check(
+            r#"[79,[[11,["(function(x) { return x })"],{"timeout":1.5}]]]"#,
+            r#"{"type":"FUNCTION","source_code":"javascript timeout=1500ms, source=(function(x) { return x })"}"#,
+        );
+    }
 }

@@ -99,4 +99,11 @@ mod tests {
         let text = "Expected type NUMBER but found NULL.";
         check_error("[101,[null]]", ErrorKind::NonExistence, text, "[0]");
     }
+
+    #[test]
+    fn now_counts_the_arguments_that_r_args_gives() {
+        let message = "Expected 0 arguments but found 1.";
+        check_error("[103,[[154,[[2,[1]]]]]]", ErrorKind::Logic, message, "[]");
+        check("[17,[[103,[[154,[[2,[]]]]]],[103,[]]]]", "true");
+    }
 }

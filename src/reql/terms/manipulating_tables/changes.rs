@@ -205,3 +205,35 @@ fn read_squash(val: Val, env: &Env, is_system: bool) -> Result<bool> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::terms::testing::{Server, check_batch};
+
+    #[test]
+    fn what_becomes_null_is_told_of_as_what_is_not_there() {
+        let server = Server::new();
+        let table = r#"[15,["t"]]"#;
+        server.succeed(r#"[60,["t"]]"#);
+        server.succeed(&format!(r#"[56,[{table},{{"id":1,"v":null}}]]"#));
+        let options = r#"{"include_initial":true,"include_states":true,"include_types":true}"#;
+        let values = format!(r#"[38,[{table},[69,[[2,[1]],[170,[[10,[1]],"v"]]]]]]"#);
+        let mut feed = server.open(&format!("[152,[{values}],{options}]"));
+        // The first answer of a feed is empty.
+        check_batch(&mut feed, "[]");
+        check_batch(
+            &mut feed,
+            r#"[{"state":"initializing","type":"state"},{"state":"ready","type":"state"}]"#,
+        );
+        for (value, row) in [
+            ("5", r#"[{"new_val":5,"old_val":null,"type":"add"}]"#),
+            ("6", r#"[{"new_val":6,"old_val":5,"type":"change"}]"#),
+            ("null", r#"[{"new_val":null,"old_val":6,"type":"remove"}]"#),
+        ] {
+            server.succeed(&format!(r#"[53,[[16,[{table},1]],{{"v":{value}}}]]"#));
+            check_batch(&mut feed, row);
+        }
+        server.succeed(&format!(r#"[54,[[16,[{table},1]]]]"#));
+        check_batch(&mut feed, "[]");
+    }
+}

@@ -97,4 +97,14 @@ mod tests {
         let message = "Expected type NUMBER but found STRING.";
         check_error("[151,[\"a\"]]", ErrorKind::Logic, message, "[0]");
     }
+
+    #[test]
+    fn numbers_between_the_farthest_bounds_are_finite_and_spread() {
+        let far = || number("[151,[-1.7e308,1.7e308],{\"float\":true}]");
+        let drawn: Vec<f64> = (0..100).map(|_| far()).collect();
+        assert!(drawn.iter().all(|number| number.abs() <= 1.7e308));
+        assert!(
+            drawn.iter().any(|number| *number < 0.0) && drawn.iter().any(|number| *number > 0.0)
+        );
+    }
 }

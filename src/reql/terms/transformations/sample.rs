@@ -118,4 +118,12 @@ mod tests {
             "[]",
         );
     }
+
+    #[test]
+    fn the_size_is_judged_however_few_elements_there_are() {
+        let message = "Array over size limit `100000`.  To raise the number of allowed elements, modify the \
+                       `array_limit` option to `.run` (not available in the Data Explorer), or use an index.";
+        check_error("[81,[[2,[1]],100001]]", ErrorKind::ResourceLimit, message, "[]");
+        check("[81,[[2,[1]],100000]]", "[1]");
+    }
 }

@@ -116,4 +116,20 @@ mod tests {
         check(&by("[160,[[2,[1,2]],[2,[3,4]]]]"), "[1,2]");
         check(&by("[169,[\"x\"]]"), "[1,2]");
     }
+
+    #[test]
+    fn orders_take_no_r_args() {
+        let message = "r.args is not supported in an order_by or union command yet.";
+        let rows = r#"[2,[{"x":2},{"x":1}]]"#;
+        let by = r#"[154,[[2,["x"]]]]"#;
+        for query in [
+            format!("[41,[{rows},{by}]]"),
+            format!("[41,[[154,[[2,[{rows}]]]],\"x\"]]"),
+            format!("[44,[{rows}],{{\"interleave\":{by}}}]"),
+            format!("[44,[{rows}],{{\"interleave\":[2,[{by}]]}}]"),
+        ] {
+            check_error(&query, ErrorKind::Logic, message, "[]");
+        }
+        check("[44,[[154,[[2,[[2,[1]],[2,[2]]]]]]]]", "[1,2]");
+    }
 }

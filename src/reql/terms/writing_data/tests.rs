@@ -1,6 +1,6 @@
 //! Tables through their terms: the life of a small table, each answer in full.
 
-use crate::reql::terms::testing::{Server, check_batch};
+use crate::reql::terms::testing::{Outcome, Server, check_batch};
 
 const REPLACED: &str =
     r#"{"deleted":0,"errors":0,"inserted":0,"replaced":1,"skipped":0,"unchanged":0}"#;
@@ -151,4 +151,26 @@ fn a_feed_hears_of_each_change_once() {
     check_batch(&mut table, change);
     check_batch(&mut point, change);
     check_batch(&mut point, "[]");
+}
+
+#[test]
+fn lists_of_made_keys_and_of_changes_are_cut_with_a_warning_each() {
+    let server = with_rows();
+    let five = "[38,[[173,[5]],[69,[[2,[1]],{}]]]]";
+    let answer = |options: &str| {
+        let query = format!("[56,[{TABLE},{five}],{options}]");
+        match server.run_with(&query, r#"{"array_limit":3}"#) {
+            Outcome::Value(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    };
+    let keys = "Too many generated keys (5), array truncated to 3.";
+    let changes = "Too many changes, array truncated to 3.";
+    let plain = answer("{}");
+    assert_eq!(plain["inserted"], 5);
+    assert_eq!(plain["generated_keys"].as_array().map(Vec::len), Some(3));
+    assert_eq!(plain["warnings"], serde_json::json!([keys]));
+    let told = answer(r#"{"return_changes":true}"#);
+    assert_eq!(told["changes"].as_array().map(Vec::len), Some(3));
+    assert_eq!(told["warnings"], serde_json::json!([changes, keys]));
 }
