@@ -13,7 +13,7 @@ use crate::storage::Direction;
 use crate::table::{Index, IndexRange, IndexScan, IndexedDocument, TableReader};
 
 use super::shards::Shards;
-use super::{BatchSpec, Budget, Pick, Stream};
+use super::{BatchSpec, Budget, Origin, Pick, Stream, no_origin};
 
 /// What a row is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +202,10 @@ impl Stream for IndexRows {
             Some(Few::Read(shards)) => shards.is_empty(),
             None => self.next.is_none(),
         }
+    }
+
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        Err(no_origin(false))
     }
 
     fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {

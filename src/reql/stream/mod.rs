@@ -79,8 +79,9 @@ pub trait Stream: Debug + Send {
     }
 
     /// Where its rows come from, and what becomes of them on their way, if a changefeed can tell of it; why not otherwise.
+    /// What is computed from rows together has no changes to tell of.
     fn origin(self: Box<Self>) -> Result<Origin> {
-        Err(no_origin(self.is_array()))
+        Err(no_origin(true))
     }
 
     /// Passes over so many rows; fewer when the stream ends before, or is a changefeed that has no more yet. Returns how

@@ -48,9 +48,9 @@ fn concerns_the_query(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::NotResident | ErrorKind::ResourceLimit)
 }
 
-/// Why a stream has no changes to listen to.
-pub fn no_origin(is_array: bool) -> Error {
-    Error::logic(if is_array {
+/// Why a stream has no changes to listen to: it is eager, or this server cannot do that yet.
+pub fn no_origin(is_eager: bool) -> Error {
+    Error::logic(if is_eager {
         "Cannot call `changes` on an eager stream."
     } else {
         "`changes` on such a stream is not supported by this server yet."

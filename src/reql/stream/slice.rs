@@ -62,7 +62,10 @@ impl Stream for Slice {
 
     fn origin(self: Box<Self>) -> Result<Origin> {
         let mut origin = self.source.origin()?;
-        if self.skip > 0 || self.left.is_none() || origin.limit.is_some() {
+        if self.skip > 0 || self.left.is_none() {
+            return Err(no_origin(true));
+        }
+        if origin.limit.is_some() {
             return Err(no_origin(false));
         }
         origin.limit = self.left;

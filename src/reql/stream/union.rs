@@ -4,7 +4,7 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 
-use super::{BatchSpec, BoxStream, Stream};
+use super::{BatchSpec, BoxStream, Origin, Stream, no_origin};
 
 /// The rows of several streams, none of them a changefeed.
 #[derive(Debug)]
@@ -47,6 +47,14 @@ impl Stream for Union {
 
     fn is_array(&self) -> bool {
         self.streams.iter().all(|stream| stream.is_array())
+    }
+
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        // What one of them has against it is the reason.
+        for stream in self.streams {
+            stream.origin()?;
+        }
+        Err(no_origin(false))
     }
 
     fn is_infinite(&self) -> bool {

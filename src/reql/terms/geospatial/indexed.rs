@@ -16,7 +16,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableRef};
 use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
-use crate::reql::stream::{BatchSpec, Budget, Stream};
+use crate::reql::stream::{BatchSpec, Budget, Origin, Stream, no_origin};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;
 use crate::table::{Document, Index, IndexRange, IndexScan, IndexValue, PrimaryKey, TableReader};
@@ -263,6 +263,10 @@ impl Stream for Intersecting {
 
     fn is_exhausted(&self) -> bool {
         self.next.is_none()
+    }
+
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        Err(no_origin(false))
     }
 }
 

@@ -208,7 +208,7 @@ fn read_squash(val: Val, env: &Env, is_system: bool) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use crate::reql::terms::testing::{Server, check_batch};
+    use crate::reql::terms::testing::{Outcome, Server, check_batch};
 
     #[test]
     fn what_becomes_null_is_told_of_as_what_is_not_there() {
@@ -235,5 +235,33 @@ mod tests {
         }
         server.succeed(&format!(r#"[54,[[16,[{table},1]]]]"#));
         check_batch(&mut feed, "[]");
+    }
+
+    #[test]
+    fn what_is_computed_from_rows_together_is_eager() {
+        let server = Server::new();
+        let table = r#"[15,["t"]]"#;
+        server.succeed(r#"[60,["t"]]"#);
+        server.succeed(&format!(r#"[75,[{table},"v"]]"#));
+        server.succeed(&format!("[140,[{table}]]"));
+        let message = |stream: &str| match server.run_with(&format!("[152,[{stream}]]"), "{}") {
+            Outcome::Error(_, message, _) => message,
+            other => panic!("{stream}: {other:?}"),
+        };
+        let eager = "Cannot call `changes` on an eager stream.";
+        for stream in [
+            format!(r#"[50,[{table},"v",{table}]]"#),
+            format!("[70,[{table},1]]"),
+            format!("[87,[{table},1]]"),
+            format!(r#"[41,[{table},"w"],{{"index":"v"}}]"#),
+            "[173,[]]".to_owned(),
+            format!("[44,[{table},[173,[5]]]]"),
+        ] {
+            assert_eq!(message(&stream), eager, "{stream}");
+        }
+        let later = "`changes` on such a stream is not supported by this server yet.";
+        for stream in [format!("[78,[{table},1]]"), format!("[44,[{table},{table}]]")] {
+            assert_eq!(message(&stream), later, "{stream}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableIndex, TableRef};
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::stream::{
-    BatchSpec, BoxStream, Budget, IndexRow, IndexRows, Pick, Shards, Stream,
+    BatchSpec, BoxStream, Budget, IndexRow, IndexRows, Origin, Pick, Shards, Stream, no_origin,
 };
 use crate::reql::value::{Val, ValKind};
 use crate::table::{Document, IndexRange, PrimaryKey, TableReader};
@@ -186,5 +186,9 @@ impl Stream for DocumentsByKey {
             Rows::Shards(shards) => shards.is_empty(),
             Rows::Many(ahead, _) => ahead.is_none(),
         }
+    }
+
+    fn origin(self: Box<Self>) -> Result<Origin> {
+        Err(no_origin(false))
     }
 }
