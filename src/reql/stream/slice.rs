@@ -2,7 +2,7 @@
 
 use crate::datum::Datum;
 use crate::reql::env::Env;
-use crate::reql::error::Result;
+use crate::reql::error::{NodeId, Result};
 
 use super::{BatchSpec, BoxStream, Feed, Origin, Stream, no_origin};
 
@@ -10,15 +10,17 @@ use super::{BatchSpec, BoxStream, Feed, Origin, Stream, no_origin};
 #[derive(Debug)]
 pub struct Slice {
     source: BoxStream,
+    /// The term that gave the source, to blame where a changefeed is not possible.
+    source_at: NodeId,
     skip: u64,
     /// Rows still to give; `None` for all.
     left: Option<u64>,
 }
 
 impl Slice {
-    /// Skips `skip` rows and gives at most `take`.
-    pub fn new(source: BoxStream, skip: u64, take: Option<u64>) -> Self {
-        Slice { source, skip, left: take }
+    /// Skips `skip` rows of what a term gave, and gives at most `take`.
+    pub fn new(source: BoxStream, source_at: NodeId, skip: u64, take: Option<u64>) -> Self {
+        Slice { source, source_at, skip, left: take }
     }
 }
 
@@ -61,9 +63,10 @@ impl Stream for Slice {
     }
 
     fn origin(self: Box<Self>) -> Result<Origin> {
-        let mut origin = self.source.origin()?;
+        let at = self.source_at;
+        let mut origin = self.source.origin().map_err(|error| error.at(at))?;
         if self.skip > 0 || self.left.is_none() {
-            return Err(no_origin(true));
+            return Err(no_origin(true).at(at));
         }
         if origin.limit.is_some() {
             return Err(no_origin(false));

@@ -264,4 +264,19 @@ mod tests {
             assert_eq!(message(&stream), later, "{stream}");
         }
     }
+
+    #[test]
+    fn a_part_of_an_eager_stream_blames_what_it_is_a_part_of() {
+        let server = Server::new();
+        server.succeed(r#"[60,["t"]]"#);
+        let table = r#"[15,["t"]]"#;
+        for stream in [format!("[70,[{table},1]]"), format!(r#"[71,[[41,[{table},"v"]],2]]"#)] {
+            let outcome = server.run_with(&format!("[152,[{stream}]]"), "{}");
+            let Outcome::Error(_, message, place) = outcome else {
+                panic!("{stream}: {outcome:?}")
+            };
+            assert_eq!(message, "Cannot call `changes` on an eager stream.");
+            assert_eq!(place, "[0,0]", "{stream}");
+        }
+    }
 }

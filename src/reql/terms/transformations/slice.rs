@@ -31,12 +31,14 @@ pub static LIMIT: TermSpec =
     TermSpec::pure(TermType::Limit, "LIMIT", Chapter::Transformations, Arity::exactly(2), limit);
 
 fn limit(args: &Args<'_>) -> Result<Val> {
-    let rows = Rows::of(args.arg(0)?, args.env)?;
+    let first = args.arg(0)?;
+    let at = first.at;
+    let rows = Rows::of(first, args.env)?;
     let count = args.arg(1)?;
     let count = small_integer(count.at, count.integer(args.env)?)?;
     let count = u64::try_from(count)
         .map_err(|_| Error::logic(format!("LIMIT takes a non-negative argument (got {count})")))?;
-    rows.restream(args, |source| Ok(Box::new(Slice::new(source, 0, Some(count)))))
+    rows.restream(args, |source| Ok(Box::new(Slice::new(source, at, 0, Some(count)))))
 }
 
 fn skip(args: &Args<'_>) -> Result<Val> {
@@ -132,6 +134,7 @@ impl Part {
     }
 
     fn of_stream(self, args: &Args<'_>, first: Val) -> Result<Val> {
+        let at = first.at;
         let rows = Rows::of(first, args.env)?;
         let from = u64::try_from(self.from)
             .map_err(|_| Error::logic("Cannot use a negative left index on a stream."))?;
@@ -148,7 +151,7 @@ impl Part {
             }
         };
         let count = to.map(|to| to.saturating_sub(from));
-        rows.restream(args, |source| Ok(Box::new(Slice::new(source, from, count))))
+        rows.restream(args, |source| Ok(Box::new(Slice::new(source, at, from, count))))
     }
 }
 
