@@ -10,7 +10,7 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
 use crate::reql::error::Result;
-use crate::reql::eval::{Args, Node};
+use crate::reql::eval::{Args, Node, Op};
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::value::Val;
@@ -59,13 +59,20 @@ enum Made {
 impl Change<'_, '_> {
     /// What is merged into this document.
     fn of(&self, old: &Datum) -> Result<Datum> {
-        if !self.args.varies(1).is_fixed_here() {
+        if !self.is_fixed() {
             return self.called(&self.make()?, old);
         }
         match self.once.get_or_init(|| self.make()) {
             Ok(made) => self.called(made, old),
             Err(error) => Err(error.clone()),
         }
+    }
+
+    /// Whether the argument's value is the same for all documents. That of a function is, whatever its body does.
+    fn is_fixed(&self) -> bool {
+        let node = self.args.arg_node(1);
+        node.is_some_and(|node| matches!(node.op, Op::Func(_)))
+            || self.args.varies(1).is_fixed_here()
     }
 
     fn make(&self) -> Result<Made> {
