@@ -12,7 +12,7 @@ use super::env::Env;
 use super::error::{Error, NodeId, Result};
 use super::eval::Args;
 use super::spec::Grouping;
-use super::stream::{BatchSpec, BoxStream, Transform, for_each_batch};
+use super::stream::{BatchSpec, BoxStream, Stream, Transform, for_each_batch};
 use super::value::{Val, ValKind};
 
 /// Values by group, in order of the groups.
@@ -90,6 +90,7 @@ impl GroupedStream {
     /// Reads the stream to its end with one accumulator a group. Groups without rows do not appear.
     pub fn aggregate(self, env: &Env, start: &dyn Fn() -> Box<dyn Accumulator>) -> Result<Grouped> {
         let at = self.at;
+        let blamed = blame_of_rows(self.source.as_ref());
         let mut states: BTreeMap<Datum, Box<dyn Accumulator>> = BTreeMap::new();
         let batch = batch_for(&*start());
         self.for_each_batch(env, &batch, |groups| {
@@ -97,14 +98,14 @@ impl GroupedStream {
                 match states.entry(group.detached()) {
                     Entry::Occupied(mut state) => {
                         for row in rows {
-                            state.get_mut().add(env, row)?;
+                            state.get_mut().add(env, row).map_err(blamed)?;
                         }
                     }
                     Entry::Vacant(place) => {
                         let mut state = start();
                         let mut counts = false;
                         for row in rows {
-                            counts |= state.add(env, row)?;
+                            counts |= state.add(env, row).map_err(blamed)?;
                         }
                         if counts {
                             place.insert(state);
@@ -206,6 +207,12 @@ fn check_groups(env: &Env, groups: usize, at: NodeId) -> Result<()> {
     Err(Error::resource_limit(message).at(at))
 }
 
+/// Of a stream that is read where the documents lie, an error of a row blames the whole query: no term is known there.
+fn blame_of_rows(stream: &dyn Stream) -> impl Fn(Error) -> Error + Copy + use<> {
+    let on_shards = stream.is_on_shards();
+    move |error| if on_shards { error.at(NodeId::ROOT) } else { error }
+}
+
 /// What became of a term whose first argument may be grouped.
 pub(super) enum Applied {
     /// It was grouped: this is the answer for all groups.
@@ -266,9 +273,11 @@ pub fn aggregate(
     let at = first.at;
     let mut state = start();
     let batch = batch_for(&*state);
-    for_each_batch(first.into_finite_stream(args.env)?, args.env, &batch, |rows| {
+    let stream = first.into_finite_stream(args.env)?;
+    let blamed = blame_of_rows(stream.as_ref());
+    for_each_batch(stream, args.env, &batch, |rows| {
         for row in rows {
-            state.add(args.env, row)?;
+            state.add(args.env, row).map_err(blamed)?;
         }
         Ok(())
     })?;

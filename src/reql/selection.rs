@@ -11,8 +11,8 @@ use crate::storage::{Direction, KeyRange};
 use crate::table::{IndexRange, PrimaryKey, Table, key_range};
 
 use super::env::Env;
-use super::error::{Error, Result};
-use super::stream::{BoxStream, IndexRow, IndexRows, TableScan};
+use super::error::{Error, NodeId, Result};
+use super::stream::{BoxStream, IndexRow, IndexRows, NoRows, OnFirstRead, TableScan};
 
 /// A database that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +43,17 @@ impl TableRef {
         &self.entry.name
     }
 
-    /// An index by its name, if it can be read.
-    pub fn index(&self, name: &str) -> Result<TableIndex> {
-        if *name == **self.table.primary_key() {
-            return Ok(TableIndex::Primary);
+    /// What a name of an index stands for. Whether there is such an index is found out by whoever reads it.
+    pub fn index_named(&self, name: &Arc<str>) -> TableIndex {
+        if **name == **self.table.primary_key() {
+            TableIndex::Primary
+        } else {
+            TableIndex::Secondary(name.clone())
         }
+    }
+
+    /// A secondary index that is ordered by its values, if it can be read.
+    pub fn ordered_index(&self, name: &str) -> Result<&IndexEntry> {
         let entry = self.index_entry(name)?;
         if entry.definition.geo {
             return Err(Error::logic(format!(
@@ -55,7 +61,7 @@ impl TableRef {
                  index."
             )));
         }
-        Ok(TableIndex::Secondary { name: Arc::from(name), entry: entry.clone() })
+        Ok(entry)
     }
 
     /// A secondary index of any kind by its name, if it is complete.
@@ -106,18 +112,13 @@ impl TableRef {
     }
 }
 
-/// An index of a table.
-#[derive(Clone, Debug)]
+/// An index of a table, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableIndex {
     /// That of the primary key.
     Primary,
-    /// A secondary one that is ordered by its values.
-    Secondary {
-        /// Its name.
-        name: Arc<str>,
-        /// The index.
-        entry: IndexEntry,
-    },
+    /// A secondary one, which is looked up when its rows are read: it may not exist.
+    Secondary(Arc<str>),
 }
 
 impl TableIndex {
@@ -125,7 +126,7 @@ impl TableIndex {
     pub fn name(&self, table: &TableRef) -> Arc<str> {
         match self {
             TableIndex::Primary => table.table.primary_key().clone(),
-            TableIndex::Secondary { name, .. } => name.clone(),
+            TableIndex::Secondary(name) => name.clone(),
         }
     }
 }
@@ -141,12 +142,14 @@ pub struct TableVal {
     pub range: Option<Box<(Bound<Datum>, Bound<Datum>)>>,
     /// What `orderBy` with an index asked for.
     pub order: Option<Direction>,
+    /// The term that gave the table: what cannot be combined with it is blamed on that one, as in RethinkDB.
+    pub at: NodeId,
 }
 
 impl TableVal {
-    /// The whole table.
-    pub fn whole(table: TableRef) -> Self {
-        TableVal { table, index: None, range: None, order: None }
+    /// The whole table, as a term gave it.
+    pub fn whole(table: TableRef, at: NodeId) -> Self {
+        TableVal { table, index: None, range: None, order: None, at }
     }
 
     /// Whether a range or an order was applied.
@@ -159,28 +162,33 @@ impl TableVal {
         self.index.as_ref().unwrap_or(&TableIndex::Primary).name(&self.table)
     }
 
-    /// The same, restricted to a range of an index.
+    /// The same, restricted to a range of an index: that of the order, if none is named.
     pub fn between(
         self,
-        index: TableIndex,
+        index: Option<TableIndex>,
         left: Bound<Datum>,
         right: Bound<Datum>,
     ) -> Result<Self> {
         if self.range.is_some() {
-            return Err(Error::logic("Cannot perform multiple BETWEENs on the same table."));
+            let message = "Cannot perform multiple BETWEENs on the same table.";
+            return Err(Error::logic(message).at(self.at));
         }
-        let name = index.name(&self.table);
-        if self.index.is_some() && self.index_name() != name {
-            return Err(Error::logic(format!(
-                "Cannot call BETWEEN on index `{name}` after ordering on index `{}`.",
-                self.index_name()
-            )));
-        }
+        let index = match (index, &self.index) {
+            (Some(index), Some(order)) if index != *order => {
+                return Err(Error::logic(format!(
+                    "Cannot call BETWEEN on index `{}` after ordering on index `{}`.",
+                    index.name(&self.table),
+                    self.index_name()
+                ))
+                .at(self.at));
+            }
+            (Some(index), _) => index,
+            (None, order) => order.clone().unwrap_or(TableIndex::Primary),
+        };
         let val = TableVal { index: Some(index), range: Some(Box::new((left, right))), ..self };
-        // A bound that can be no key is refused here and not by whoever reads the range.
-        match &val.index {
-            Some(TableIndex::Secondary { .. }) => drop(val.index_range()?),
-            Some(TableIndex::Primary) | None => drop(val.key_range()?),
+        // A bound that can be no primary key is refused here and not by whoever reads the range.
+        if val.index == Some(TableIndex::Primary) {
+            val.key_range()?;
         }
         Ok(val)
     }
@@ -189,16 +197,28 @@ impl TableVal {
     pub fn ordered_by(self, index: TableIndex, direction: Direction) -> Result<Self> {
         if self.order.is_some() {
             let message = "Cannot perform multiple indexed ORDER_BYs on the same table.";
-            return Err(Error::logic(message));
+            return Err(Error::logic(message).at(self.at));
         }
-        let name = index.name(&self.table);
-        if self.index.is_some() && self.index_name() != name {
+        if self.index.as_ref().is_some_and(|range| *range != index) {
             return Err(Error::logic(format!(
-                "Cannot order by index `{name}` after calling BETWEEN on index `{}`.",
+                "Cannot order by index `{}` after calling BETWEEN on index `{}`.",
+                index.name(&self.table),
                 self.index_name()
-            )));
+            ))
+            .at(self.at));
         }
         Ok(TableVal { index: Some(index), order: Some(direction), ..self })
+    }
+
+    /// Whether no value can lie in its range. RethinkDB does not ask an index for such a range.
+    pub fn is_unachievable(&self) -> bool {
+        let Some((left, right)) = self.range.as_deref() else { return false };
+        match (left, right) {
+            (Bound::Included(left), Bound::Included(right)) => left > right,
+            (Bound::Included(left) | Bound::Excluded(left), Bound::Excluded(right))
+            | (Bound::Excluded(left), Bound::Included(right)) => left >= right,
+            (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        }
     }
 
     /// The primary keys it covers, of a range of the primary index.
@@ -222,13 +242,22 @@ impl TableVal {
         self.into_rows(env, IndexRow::Document)
     }
 
-    /// Its documents, or the values of its index, or both. The primary index gives documents alone.
+    /// Its documents, or the values of its index, or both. The primary index gives documents alone. A secondary one is
+    /// looked up with the first row.
     pub fn into_rows(self, env: &Env, row: IndexRow) -> Result<BoxStream> {
-        let Some(TableIndex::Secondary { entry, .. }) = &self.index else {
+        let Some(TableIndex::Secondary(name)) = &self.index else {
             return Ok(Box::new(TableScan::open(env, &self)?));
         };
-        let ranges = vec![self.index_range()?];
-        Ok(Box::new(IndexRows::open(env, &self.table, &entry.index, ranges, self.order, row)?))
+        if self.is_unachievable() {
+            return Ok(Box::new(NoRows));
+        }
+        let name = name.clone();
+        Ok(Box::new(OnFirstRead::new(move |env| {
+            let entry = self.table.ordered_index(&name)?;
+            let ranges = vec![self.index_range()?];
+            let rows = IndexRows::open(env, &self.table, &entry.index, ranges, self.order, row)?;
+            Ok(Box::new(rows))
+        })))
     }
 
     /// Its documents as a selection.

@@ -100,8 +100,9 @@ impl Val {
             ValKind::Table(table) if !table.is_slice() => {
                 Ok(format!("table(\"{}\")", table.table.name()))
             }
-            ValKind::Selection(selection) => {
-                Ok(format!("SELECTION ON table({})", selection.table.name()))
+            ValKind::Table(TableVal { table, .. })
+            | ValKind::Selection(Selection { table, .. }) => {
+                Ok(format!("SELECTION ON table({})", table.name()))
             }
             ValKind::SingleSelection(single) => {
                 Ok(format!("SINGLE_SELECTION ON table({})", single.table.name()))

@@ -41,13 +41,14 @@ pub trait IndexKind: Send + Sync + fmt::Debug {
     fn entries(&self, value: &Datum, entries: &mut Vec<IndexValue>);
 }
 
-/// The kind that is ordered by its values. Null, objects and whatever else cannot be a key are left out.
+/// The kind that is ordered by its values. Null, objects, minval, maxval and whatever else cannot be a key are
+/// left out.
 #[derive(Debug, Clone, Copy)]
 pub struct Ordered;
 
 impl IndexKind for Ordered {
     fn entries(&self, value: &Datum, entries: &mut Vec<IndexValue>) {
-        entries.extend(IndexValue::encode(value).ok());
+        entries.extend(IndexValue::of_document(value));
     }
 }
 

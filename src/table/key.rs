@@ -13,8 +13,10 @@
 //! ```
 //!
 //! The letters order the types as ReQL orders them; nothing else can be a key. Far behind in the arrays of a secondary
-//! index, where RethinkDB does not look any more, null is 'C', and the form ends with 'O' where something else comes. What a key may be, how long it may be
-//! and what is said when it is not are RethinkDB's, whose numbers take more room: lengths are counted as it counts.
+//! index, where RethinkDB does not look any more, null is 'C', and the form ends with 'O' where something else comes. A
+//! string in such an array may hold 00, written as 00 FF: what comes behind the 00 after an element is always less. What
+//! a key may be, how long it may be and what is said when it is not are RethinkDB's, whose numbers take more room: lengths
+//! are counted as it counts.
 
 use std::fmt;
 use std::ops::Bound;
@@ -111,12 +113,23 @@ fn bound(value: Bound<&Datum>) -> Result<Bound<Bytes>, DatumError> {
 
 /// The first bytes of a value's form, and whether there would be more than `most`; or why it can be no key of an index.
 /// Elements of arrays so far behind that RethinkDB does not look at them may be anything.
-pub(super) fn encode_secondary(value: &Datum, most: usize) -> Result<(Vec<u8>, bool), DatumError> {
+pub(super) fn encode_secondary(value: &Datum, most: usize) -> Result<Secondary, DatumError> {
     let mut key = Encoder::new(most + 1);
+    key.place = Place::Secondary;
     key.value(value, Place::Secondary)?;
     let is_cut = key.ends_early || key.bytes.len() > most;
     key.bytes.truncate(most);
-    Ok((key.bytes, is_cut))
+    Ok(Secondary { bytes: key.bytes, is_cut, has_ends: key.has_ends })
+}
+
+/// The form of a value in a secondary index.
+pub(super) struct Secondary {
+    /// Its first bytes.
+    pub(super) bytes: Vec<u8>,
+    /// Whether there would be more.
+    pub(super) is_cut: bool,
+    /// Whether minval or maxval is in it: it may bound a range then, but no document has it.
+    pub(super) has_ends: bool,
 }
 
 /// Takes a value's form from the beginning of some bytes.
@@ -191,11 +204,16 @@ struct Encoder {
     most: usize,
     /// Something came that has no form.
     ends_early: bool,
+    /// Minval or maxval came.
+    has_ends: bool,
+    /// What all of it is to be.
+    place: Place,
 }
 
 impl Encoder {
     fn new(most: usize) -> Self {
-        Self { bytes: Vec::with_capacity(16), extra: 0, most, ends_early: false }
+        let bytes = Vec::with_capacity(16);
+        Self { bytes, extra: 0, most, ends_early: false, has_ends: false, place: Place::Primary }
     }
 
     fn length(&self) -> usize {
@@ -204,8 +222,10 @@ impl Encoder {
 
     fn value(&mut self, value: &Datum, place: Place) -> Result<(), DatumError> {
         match value {
-            Datum::MinVal => self.bytes.push(MINVAL),
-            Datum::MaxVal => self.bytes.push(MAXVAL),
+            Datum::MinVal | Datum::MaxVal => {
+                self.has_ends = true;
+                self.bytes.push(if *value == Datum::MinVal { MINVAL } else { MAXVAL });
+            }
             Datum::Bool(value) => {
                 self.bytes.extend_from_slice(if *value { b"Bt" } else { b"Bf" });
             }
@@ -214,7 +234,7 @@ impl Encoder {
                 self.number(*number);
             }
             Datum::Binary(binary) => self.binary(binary),
-            Datum::String(text) => self.string(text)?,
+            Datum::String(text) => self.string(text, place)?,
             Datum::Array(elements) => {
                 self.bytes.push(b'A');
                 for element in elements.iter() {
@@ -264,8 +284,12 @@ impl Encoder {
         }
     }
 
-    fn string(&mut self, text: &str) -> Result<(), DatumError> {
+    fn string(&mut self, text: &str, place: Place) -> Result<(), DatumError> {
         if let Some(at) = text.bytes().position(|byte| byte == 0) {
+            if self.place == Place::Secondary && place == Place::Element {
+                self.string_with_nulls(text);
+                return Ok(());
+            }
             return Err(DatumError::logic(format!(
                 "String {} (truncated) contains NULL byte at offset {at} in index key.",
                 quoted(text)
@@ -274,6 +298,16 @@ impl Encoder {
         self.bytes.push(b'S');
         self.bytes.extend(text.bytes().take(self.most));
         Ok(())
+    }
+
+    fn string_with_nulls(&mut self, text: &str) {
+        self.bytes.push(b'S');
+        for byte in text.bytes().take(self.most) {
+            self.bytes.push(byte);
+            if byte == 0 {
+                self.bytes.push(0xff);
+            }
+        }
     }
 }
 
@@ -308,9 +342,9 @@ fn not_a_key(value: &Datum, place: Place) -> DatumError {
             value.truncated_print()
         ),
         Place::Secondary => format!(
-            "Secondary keys must be a number, string, bool, pseudotype, or array (got type {}):\n{}",
-            value.type_name(),
-            value.truncated_print()
+            "Secondary keys must be a number, string, bool, pseudotype, or array (got {} of type {}).",
+            value.print(),
+            value.type_name()
         ),
         Place::Element => format!(
             "Array keys can only contain numbers, strings, bools,  pseudotypes, or arrays (got {} of type {}).",

@@ -18,7 +18,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use super::PrimaryKey;
-use super::key::encode_secondary;
+use super::key::{Secondary, encode_secondary};
 use crate::datum::{Datum, DatumError};
 use crate::limits::SECONDARY_KEY_BYTES;
 use crate::storage::KeyRange;
@@ -37,8 +37,14 @@ pub struct IndexValue {
 impl IndexValue {
     /// What is kept of a value, or why it cannot be in an index.
     pub fn encode(value: &Datum) -> Result<Self, DatumError> {
-        let (bytes, is_cut) = encode_secondary(value, SECONDARY_KEY_BYTES)?;
+        let Secondary { bytes, is_cut, .. } = encode_secondary(value, SECONDARY_KEY_BYTES)?;
         Ok(Self { bytes, is_cut })
+    }
+
+    /// What is kept of a document's value; `None` when it cannot be in an index. Minval and maxval only bound ranges.
+    pub fn of_document(value: &Datum) -> Option<Self> {
+        let form = encode_secondary(value, SECONDARY_KEY_BYTES).ok()?;
+        (!form.has_ends).then_some(Self { bytes: form.bytes, is_cut: form.is_cut })
     }
 
     /// Bytes that stand for themselves, of which no two are the beginning of each other.

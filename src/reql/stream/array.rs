@@ -80,7 +80,7 @@ impl Stream for ArrayStream {
         Ok(passed as u64)
     }
 
-    fn remaining(&self, _env: &Env) -> Result<Option<u64>> {
+    fn remaining(&mut self, _env: &Env) -> Result<Option<u64>> {
         Ok(Some(self.values.len().saturating_sub(self.next) as u64))
     }
 }

@@ -240,7 +240,7 @@ impl Stream for IndexRows {
         Ok(if let Some(Few::Read(shards)) = &self.few { shards.count() } else { 0 })
     }
 
-    fn remaining(&self, env: &Env) -> Result<Option<u64>> {
+    fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
         match &self.few {
             Some(Few::Unread(few)) => Ok(Some(*few)),
             Some(Few::Read(shards)) => Ok(Some(shards.len() as u64)),

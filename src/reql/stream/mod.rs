@@ -5,6 +5,7 @@ mod budget;
 mod concat;
 mod index_rows;
 mod merge;
+mod on_first_read;
 mod origin;
 mod range;
 mod shards;
@@ -23,6 +24,7 @@ pub use budget::Budget;
 pub use concat::{Expand, concat};
 pub use index_rows::{IndexRow, IndexRows};
 pub use merge::Merge;
+pub use on_first_read::{NoRows, OnFirstRead};
 pub use origin::{Origin, no_origin};
 pub use range::RangeStream;
 pub use shards::{Shards, Turns};
@@ -57,6 +59,12 @@ pub trait Stream: Debug + Send {
 
     /// Whether all rows were read. False does not promise another row.
     fn is_exhausted(&self) -> bool;
+
+    /// Whether its rows are read, and made, where the documents of a table lie: RethinkDB's shards. What goes wrong there
+    /// and has no term of its own to blame is blamed on the whole query.
+    fn is_on_shards(&self) -> bool {
+        false
+    }
 
     /// The stream of whose rows it makes its own, where it is an array, endless, or a changefeed when that one is.
     fn source(&self) -> Option<&dyn Stream> {
@@ -107,7 +115,7 @@ pub trait Stream: Debug + Send {
     }
 
     /// How many rows are left, where that is known without making them.
-    fn remaining(&self, _env: &Env) -> Result<Option<u64>> {
+    fn remaining(&mut self, _env: &Env) -> Result<Option<u64>> {
         Ok(None)
     }
 }

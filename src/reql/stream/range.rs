@@ -53,7 +53,7 @@ impl Stream for RangeStream {
         Ok(passed)
     }
 
-    fn remaining(&self, _env: &Env) -> Result<Option<u64>> {
+    fn remaining(&mut self, _env: &Env) -> Result<Option<u64>> {
         let left = |end: i64| u64::try_from(end.saturating_sub(self.next)).unwrap_or(0);
         Ok(self.end.map(left))
     }

@@ -86,7 +86,7 @@ impl Stream for Slice {
         Ok(passed)
     }
 
-    fn remaining(&self, env: &Env) -> Result<Option<u64>> {
+    fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
         let rest = self.source.remaining(env)?.map(|rest| rest.saturating_sub(self.skip));
         Ok(rest.map(|rest| self.left.map_or(rest, |left| rest.min(left))))
     }

@@ -85,7 +85,7 @@ impl Stream for SortedGroups {
         self.sorted.is_empty() && self.ahead.is_empty() && self.source.is_exhausted()
     }
 
-    fn remaining(&self, env: &Env) -> Result<Option<u64>> {
+    fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
         let held = (self.sorted.len() + self.ahead.len()) as u64;
         Ok(self.source.remaining(env)?.map(|left| left + held))
     }

@@ -26,6 +26,8 @@ pub struct TableScan {
     rows: Rows,
     /// Documents given or passed over.
     passed: u64,
+    /// Whether rows were asked for: before, RethinkDB does not know that there are none.
+    is_begun: bool,
 }
 
 enum Rows {
@@ -44,7 +46,9 @@ impl TableScan {
         let range = val.key_range()?;
         let reader = env.reader(&table)?;
         let order = val.order;
-        let mut stream = TableScan { table, reader, range, order, rows: Rows::Few(0), passed: 0 };
+        let rows = Rows::Few(0);
+        let is_begun = val.is_unachievable();
+        let mut stream = TableScan { table, reader, range, order, rows, passed: 0, is_begun };
         match val.order.or_else(|| stream.table.natural_direction()) {
             Some(direction) => stream.scan(env, direction)?,
             None => {
@@ -94,6 +98,7 @@ impl TableScan {
     }
 
     fn next(&mut self, env: &Env, pick: Pick) -> Result<Option<Document>> {
+        self.is_begun = true;
         if matches!(self.rows, Rows::Few(_)) {
             self.read_few(env)?;
         }
@@ -134,11 +139,16 @@ impl Stream for TableScan {
     }
 
     fn is_exhausted(&self) -> bool {
-        match &self.rows {
-            Rows::Few(few) => *few == 0,
-            Rows::Shards(shards) => shards.is_empty(),
-            Rows::Scan(ahead, _) => ahead.is_none(),
-        }
+        self.is_begun
+            && match &self.rows {
+                Rows::Few(few) => *few == 0,
+                Rows::Shards(shards) => shards.is_empty(),
+                Rows::Scan(ahead, _) => ahead.is_none(),
+            }
+    }
+
+    fn is_on_shards(&self) -> bool {
+        true
     }
 
     fn origin(self: Box<Self>) -> Result<Origin> {
@@ -164,13 +174,14 @@ impl Stream for TableScan {
     }
 
     fn shards(&mut self, env: &Env) -> Result<usize> {
+        self.is_begun = true;
         if matches!(self.rows, Rows::Few(_)) {
             self.read_few(env)?;
         }
         Ok(if let Rows::Shards(shards) = &self.rows { shards.count() } else { 0 })
     }
 
-    fn remaining(&self, env: &Env) -> Result<Option<u64>> {
+    fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
         let all =
             self.reader.count(&self.range).map_err(|error| env.table_error(&self.table, error))?;
         Ok(Some(all.saturating_sub(self.passed)))

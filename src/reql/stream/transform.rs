@@ -46,6 +46,8 @@ pub struct Transformed {
 impl Transformed {
     /// Transforms a stream; `at` is the term to blame for errors that name no other.
     pub fn new(source: BoxStream, transform: Box<dyn Transform>, at: NodeId) -> Self {
+        // Where the documents lie no term is known to blame.
+        let at = if source.is_on_shards() { NodeId::ROOT } else { at };
         Transformed { source, transform, at, turns: None }
     }
 
@@ -104,6 +106,10 @@ impl Stream for Transformed {
 
     fn shards(&mut self, env: &Env) -> Result<usize> {
         if self.turns.is_some() { Ok(0) } else { self.source.shards(env) }
+    }
+
+    fn is_on_shards(&self) -> bool {
+        self.source.is_on_shards()
     }
 
     fn source(&self) -> Option<&dyn Stream> {

@@ -61,7 +61,8 @@ impl Stream for Union {
         self.rest().any(|stream| stream.is_infinite())
     }
 
-    fn remaining(&self, env: &Env) -> Result<Option<u64>> {
-        self.rest().map(|stream| stream.remaining(env)).sum()
+    fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
+        let rest = self.streams.iter_mut().skip(self.current);
+        rest.map(|stream| stream.remaining(env)).sum()
     }
 }

@@ -24,31 +24,42 @@ fn count(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;
     if args.len() == 2 {
         let wanted = Wanted::of(args.arg(1)?, args.env)?;
-        return aggregate(args, first, &|| {
+        let counted = aggregate(args, first, &|| {
             Box::new(Counter { rows: 0, wanted: Some(wanted.clone()) })
-        });
+        })?;
+        // What is counted is what this term has filtered.
+        return args.val(counted.kind);
     }
-    if let Some(size) = size(&first) {
+    if let Some(size) = size(&first, args.env)? {
         return args.number_value(size as f64);
     }
     if matches!(first.kind, ValKind::GroupedStream(_)) {
         return aggregate(args, first, &|| Box::new(Counter { rows: 0, wanted: None }));
     }
-    let stream = first.into_finite_stream(args.env)?;
+    // The number counts as what was counted: its term is blamed for a wrong type.
+    let at = first.at;
+    let mut stream = first.into_finite_stream(args.env)?;
     if let Some(rows) = stream.remaining(args.env)? {
-        return args.number_value(rows as f64);
+        return Ok(Val::datum(Datum::Number(rows as f64), at));
     }
     let mut rows = 0;
     for_each_batch(stream, args.env, &BatchSpec::PASSING, |batch| {
         rows += batch.len() as u64;
         Ok(())
     })?;
-    args.number_value(rows as f64)
+    Ok(Val::datum(Datum::Number(rows as f64), at))
 }
 
-/// Strings count characters, binaries bytes, objects fields.
-fn size(val: &Val) -> Option<usize> {
-    let ValKind::Datum(datum) = &val.kind else { return None };
+/// Strings count characters, binaries bytes, objects and documents fields.
+fn size(val: &Val, env: &Env) -> Result<Option<usize>> {
+    Ok(match &val.kind {
+        ValKind::Datum(datum) => size_of_value(datum),
+        ValKind::SingleSelection(single) => size_of_value(&single.read(env)?),
+        _ => None,
+    })
+}
+
+fn size_of_value(datum: &Datum) -> Option<usize> {
     match datum {
         Datum::String(text) => Some(text.chars().count()),
         Datum::Binary(bytes) => Some(bytes.len()),

@@ -36,7 +36,7 @@ fn distinct(args: &Args<'_>) -> Result<Val> {
         ValKind::Table(table) => {
             let index = index.map(|index| index.str(args.env)).transpose()?;
             if is_in_order(&table, index.as_deref()) {
-                return of_table(args, table, index.as_deref());
+                return of_table(args, table, index.as_ref());
             }
             if index.is_some() {
                 return Err(Error::logic("Can only perform an indexed distinct on a TABLE."));
@@ -70,17 +70,17 @@ fn is_in_order(table: &TableVal, index: Option<&str>) -> bool {
 }
 
 /// Documents differ by their primary keys, and a table gives them in the keys' order: there is nothing to remember.
-fn of_table(args: &Args<'_>, table: TableVal, index: Option<&str>) -> Result<Val> {
+fn of_table(args: &Args<'_>, table: TableVal, index: Option<&Arc<str>>) -> Result<Val> {
     let key = table.table.table.primary_key().clone();
     let name = index.unwrap_or(&key);
     let table = match table.order {
-        None if table.index.is_none() || *table.index_name() == *name => {
+        None if table.index.is_none() || table.index_name() == *name => {
             ordered_by_index(table, name, false)?
         }
         _ => table,
     };
-    let is_key = *name == *key;
-    if let (false, Some(TableIndex::Secondary { .. })) = (is_key, &table.index) {
+    let is_key = *name == key;
+    if let (false, Some(TableIndex::Secondary(_))) = (is_key, &table.index) {
         let values = table.into_rows(args.env, IndexRow::Value)?;
         let once = Transformed::new(values, Box::new(Once::default()), args.node.id);
         return args.val(ValKind::Sequence(Box::new(once)));

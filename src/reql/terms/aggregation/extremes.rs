@@ -1,6 +1,8 @@
 //! `min` and `max`: the element itself that is least or greatest, by its value or by a field, function or index. Of
 //! equals the first.
 
+use std::sync::Arc;
+
 use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
@@ -65,7 +67,7 @@ fn extreme(args: &Args<'_>, which: Which) -> Result<Val> {
     let func = if args.len() == 2 { Some(args.func(1, Shortcut::GetField)?) } else { None };
     match (&func, index, first.kind) {
         (None, Some(index), kind) => {
-            let table = TableVal::whole(Val::new(kind, first.at).into_table()?);
+            let table = TableVal::whole(Val::new(kind, first.at).into_table()?, first.at);
             let index = index.str(args.env)?;
             end_of_index(args, which, table, &index)
         }
@@ -85,7 +87,7 @@ fn extreme(args: &Args<'_>, which: Which) -> Result<Val> {
 }
 
 /// The first or last document in the order of an index, without reading any other.
-fn end_of_index(args: &Args<'_>, which: Which, table: TableVal, index: &str) -> Result<Val> {
+fn end_of_index(args: &Args<'_>, which: Which, table: TableVal, index: &Arc<str>) -> Result<Val> {
     let ordered = ordered_by_index(table, index, which == Which::Max)?;
     let mut selection = ordered.into_selection(args.env)?;
     let rows = selection.stream.next_batch(args.env, &BatchSpec::TERMINAL.at_most(1))?;

@@ -42,9 +42,10 @@ fn group(args: &Args<'_>) -> Result<Val> {
         Some(index) => {
             let at = index.at;
             let index = index.str(args.env)?;
-            let table = TableVal::whole(first.into_table()?);
+            let from = first.at;
+            let table = TableVal::whole(first.into_table()?, from);
             let ordered = ordered_by_index(table, &index, false)?;
-            if let Some(TableIndex::Secondary { .. }) = ordered.index {
+            if let Some(TableIndex::Secondary(_)) = ordered.index {
                 with_value = true;
             } else {
                 let key = Datum::String(index.clone());

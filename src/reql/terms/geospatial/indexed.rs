@@ -16,7 +16,7 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableRef};
 use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
-use crate::reql::stream::{BatchSpec, Budget, Origin, Stream, no_origin};
+use crate::reql::stream::{BatchSpec, Budget, OnFirstRead, Origin, Stream, no_origin};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;
 use crate::table::{Document, Index, IndexRange, IndexScan, IndexValue, PrimaryKey, TableReader};
@@ -48,12 +48,16 @@ fn get_intersecting(args: &Args<'_>) -> Result<Val> {
     let shape = args.arg(1)?;
     let name = named_index(args, &table, "get_intersecting")?;
     let shape = geometry(shape, args.env)?;
-    let index = geospatial(&table, &name, "get_intersecting")?;
-    let cells = work(args.env, |effort| geo::cover(&shape, effort))?;
-    let found = Candidates::open(args.env, &table, index, cells)?;
-    let mut stream = Intersecting { found, shape, next: None };
-    stream.next = stream.read(args.env)?;
-    args.val(ValKind::Selection(Selection { table, stream: Box::new(stream) }))
+    let selected = table.clone();
+    let stream = Box::new(OnFirstRead::new(move |env| {
+        let index = geospatial(&table, &name, "get_intersecting")?;
+        let cells = work(env, |effort| geo::cover(&shape, effort))?;
+        let found = Candidates::open(env, &table, index, cells)?;
+        let mut stream = Intersecting { found, shape: shape.clone(), next: None };
+        stream.next = stream.read(env)?;
+        Ok(Box::new(stream))
+    }));
+    args.val(ValKind::Selection(Selection { table: selected, stream }))
 }
 
 fn get_nearest(args: &Args<'_>) -> Result<Val> {

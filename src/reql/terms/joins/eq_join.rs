@@ -3,10 +3,12 @@
 //! An element without the key, or whose key no document has, is left out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::OnceLock;
 use std::vec::IntoIter;
 
 use photondb_protocol::numbers::TermType;
 
+use crate::catalog::IndexEntry;
 use crate::datum::Datum;
 use crate::limits::{self, HASH_ORDER_BYTES, HASH_ORDER_ROWS};
 use crate::reql::env::Env;
@@ -42,7 +44,7 @@ fn eq_join(args: &Args<'_>) -> Result<Val> {
     let index = named_index(args, &table)?;
     let ordered = args.optarg_bool("ordered", false)?;
     let reader = args.env.reader(&table)?;
-    let pairs = Pairs { func, table, index, reader };
+    let pairs = Pairs { func, table, index, entry: OnceLock::new(), reader };
     match rows {
         Rows::Stream(left) | Rows::Selection(Selection { stream: left, .. })
             if !ordered && left.feed().is_none() =>
@@ -58,6 +60,8 @@ struct Pairs {
     func: Func,
     table: TableRef,
     index: TableIndex,
+    /// The secondary index, once a key was looked up in it.
+    entry: OnceLock<IndexEntry>,
     reader: TableReader,
 }
 
@@ -78,6 +82,15 @@ impl Pairs {
         }
     }
 
+    /// The secondary index of this name, looked up with the first key.
+    fn entry(&self, name: &str) -> Result<&IndexEntry> {
+        if let Some(entry) = self.entry.get() {
+            return Ok(entry);
+        }
+        let entry = self.table.ordered_index(name).map_err(on_shard)?;
+        Ok(self.entry.get_or_init(|| entry.clone()))
+    }
+
     /// Calls a function with the documents of a key, as they lie in their order, until it answers `false`.
     fn each(
         &self,
@@ -94,8 +107,9 @@ impl Pairs {
                     take(&key, &document);
                 }
             }
-            TableIndex::Secondary { entry, .. } => {
-                let range = IndexRange::value(key)?;
+            TableIndex::Secondary(name) => {
+                let entry = self.entry(name)?;
+                let range = IndexRange::value(key).map_err(on_shard)?;
                 let scan = self.reader.scan_index(&entry.index, &range, Direction::Forward);
                 let mut scan = scan.map_err(failed)?;
                 while let Some(found) = scan.next().map_err(failed)? {
@@ -109,6 +123,11 @@ impl Pairs {
         }
         Ok(())
     }
+}
+
+/// RethinkDB looks for keys of an index where the documents lie, which know no term to blame.
+fn on_shard(error: impl Into<Error>) -> Error {
+    error.into().at(NodeId::ROOT)
 }
 
 impl Transform for Pairs {

@@ -55,7 +55,7 @@ fn changes(args: &Args<'_>) -> Result<Val> {
     let options = Options::read(args, is_system, what)?;
     let at = target.at;
     let stream = match target.kind {
-        ValKind::Table(TableVal { index: Some(TableIndex::Secondary { .. }), .. }) => {
+        ValKind::Table(TableVal { index: Some(TableIndex::Secondary(_)), .. }) => {
             return Err(no_origin(false));
         }
         ValKind::GroupedStream(_) => return Err(no_origin(true)),

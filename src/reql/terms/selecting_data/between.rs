@@ -10,7 +10,7 @@ use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
-use super::get_all::named_index;
+use super::get_all::index_option;
 
 const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<Val>) -> TermSpec {
     TermSpec {
@@ -39,7 +39,7 @@ fn between(args: &Args<'_>, nulls: Nulls) -> Result<Val> {
     let right = bound(args, 2, nulls)?.unwrap_or(Datum::MaxVal);
     let left_open = is_open(args, "left_bound", false)?;
     let right_open = is_open(args, "right_bound", true)?;
-    let index = named_index(args, &slice.table)?;
+    let index = index_option(args, &slice.table)?;
     let side = |open, value| if open { Bound::Excluded(value) } else { Bound::Included(value) };
     let slice = slice.between(index, side(left_open, left), side(right_open, right))?;
     args.val(ValKind::Table(slice))

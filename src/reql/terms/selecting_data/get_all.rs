@@ -2,7 +2,7 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::Datum;
+use crate::datum::{Datum, GEOMETRY};
 use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
@@ -10,7 +10,8 @@ use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableIndex, TableRef};
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::stream::{
-    BatchSpec, BoxStream, Budget, IndexRow, IndexRows, Origin, Pick, Shards, Stream, no_origin,
+    BatchSpec, BoxStream, Budget, IndexRow, IndexRows, NoRows, OnFirstRead, Origin, Pick, Shards,
+    Stream, no_origin,
 };
 use crate::reql::value::{Val, ValKind};
 use crate::table::{Document, IndexRange, PrimaryKey, TableReader};
@@ -29,7 +30,7 @@ pub static GET_ALL: TermSpec = TermSpec {
 
 fn get_all(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table()?;
-    let index = index_of_keys(args, &table)?;
+    let index = named_index(args, &table)?;
     let mut keys = Vec::with_capacity(args.len() - 1);
     for i in 1..args.len() {
         let val = args.arg(i)?;
@@ -37,6 +38,11 @@ fn get_all(args: &Args<'_>) -> Result<Val> {
         let key = val.into_datum(args.env)?;
         if matches!(key, Datum::Null) {
             return Err(Error::non_existence("Keys cannot be NULL.").at(at));
+        }
+        if key.is_pseudo_type(GEOMETRY) {
+            let message =
+                "Cannot use a geospatial index with `get_all`. Use `get_intersecting` instead.";
+            return Err(Error::logic(message).at(at));
         }
         keys.push(key);
     }
@@ -46,35 +52,32 @@ fn get_all(args: &Args<'_>) -> Result<Val> {
                 keys.iter().map(PrimaryKey::encode).collect::<std::result::Result<_, _>>()?;
             Box::new(DocumentsByKey::open(args.env, &table, keys)?)
         }
-        TableIndex::Secondary { entry, .. } => {
+        TableIndex::Secondary(_) if keys.is_empty() => Box::new(NoRows),
+        TableIndex::Secondary(name) => {
             // RethinkDB looks for keys in their order, whichever they were given in.
             keys.sort();
-            let ranges =
-                keys.iter().map(IndexRange::value).collect::<std::result::Result<_, _>>()?;
-            let row = IndexRow::Document;
-            Box::new(IndexRows::open(args.env, &table, &entry.index, ranges, None, row)?)
+            let table = table.clone();
+            Box::new(OnFirstRead::new(move |env| by_index(env, &table, &name, &keys)))
         }
     };
     args.val(ValKind::Selection(Selection { table, stream }))
 }
 
-/// The index that the option names, or the primary one.
-pub fn named_index(args: &Args<'_>, table: &TableRef) -> Result<TableIndex> {
-    match args.optarg_str("index")? {
-        Some(index) => table.index(&index),
-        None => Ok(TableIndex::Primary),
-    }
+fn by_index(env: &Env, table: &TableRef, name: &str, keys: &[Datum]) -> Result<BoxStream> {
+    let entry = table.ordered_index(name)?;
+    let ranges = keys.iter().map(IndexRange::value).collect::<std::result::Result<_, _>>()?;
+    let row = IndexRow::Document;
+    Ok(Box::new(IndexRows::open(env, table, &entry.index, ranges, None, row)?))
 }
 
-fn index_of_keys(args: &Args<'_>, table: &TableRef) -> Result<TableIndex> {
-    if let Some(name) = args.optarg_str("index")?
-        && table.entry.indexes.get(&*name).is_some_and(|entry| entry.definition.geo)
-    {
-        let message =
-            "Cannot use a geospatial index with `get_all`. Use `get_intersecting` instead.";
-        return Err(Error::logic(message).at(args.arg(1)?.at));
-    }
-    named_index(args, table)
+/// The index that the option names, or the primary one.
+pub fn named_index(args: &Args<'_>, table: &TableRef) -> Result<TableIndex> {
+    Ok(index_option(args, table)?.unwrap_or(TableIndex::Primary))
+}
+
+/// The index that the option names.
+pub fn index_option(args: &Args<'_>, table: &TableRef) -> Result<Option<TableIndex>> {
+    Ok(args.optarg_str("index")?.map(|name| table.index_named(&name)))
 }
 
 /// Reads documents one key after another at one commit point. Keys without a document are passed over. The documents of
@@ -83,6 +86,8 @@ struct DocumentsByKey {
     table: TableRef,
     reader: TableReader,
     rows: Rows,
+    /// Whether rows were asked for: before, RethinkDB does not know that there are none.
+    is_begun: bool,
 }
 
 enum Rows {
@@ -107,7 +112,8 @@ impl DocumentsByKey {
         keys.sort_unstable();
         let is_few = (2..=HASH_ORDER_ROWS).contains(&(keys.len() as u64)) && !table.is_system();
         let rows = if is_few { Rows::Few(keys) } else { Rows::Many(None, keys.into_iter()) };
-        let mut stream = DocumentsByKey { table, reader, rows };
+        let is_begun = matches!(&rows, Rows::Many(_, keys) if keys.len() == 0);
+        let mut stream = DocumentsByKey { table, reader, rows, is_begun };
         stream.read_ahead(env)?;
         Ok(stream)
     }
@@ -145,6 +151,7 @@ impl DocumentsByKey {
     }
 
     fn next(&mut self, env: &Env, pick: Pick) -> Result<Option<Document>> {
+        self.is_begun = true;
         self.read_few(env)?;
         match &mut self.rows {
             Rows::Few(_) => Ok(None),
@@ -182,13 +189,17 @@ impl Stream for DocumentsByKey {
 
     fn is_exhausted(&self) -> bool {
         match &self.rows {
-            Rows::Few(_) => false,
+            Rows::Few(keys) => keys.is_empty(),
             Rows::Shards(shards) => shards.is_empty(),
-            Rows::Many(ahead, _) => ahead.is_none(),
+            Rows::Many(ahead, _) => self.is_begun && ahead.is_none(),
         }
     }
 
     fn origin(self: Box<Self>) -> Result<Origin> {
         Err(no_origin(false))
+    }
+
+    fn is_on_shards(&self) -> bool {
+        true
     }
 }

@@ -33,11 +33,12 @@ fn table(args: &Args<'_>) -> Result<Val> {
     }
     if *database.name == *SYSTEM_DATABASE {
         let table = system::open(args.env, &look, &name)?;
-        return args.val(ValKind::Table(TableVal::whole(table)));
+        return args.val(ValKind::Table(TableVal::whole(table, args.node.id)));
     }
     let state = args.env.context.catalog.state();
     let entry = state.table(&database.name, &name).map_err(catalog_error)?;
-    args.val(ValKind::Table(TableVal::whole(TableRef::new(entry, &database.name))))
+    let table = TableRef::new(entry, &database.name);
+    args.val(ValKind::Table(TableVal::whole(table, args.node.id)))
 }
 
 /// With one server every read is as good as a majority's, so the read modes are checked and mean the same. The format of

@@ -3,6 +3,8 @@
 //! Rows are sorted in memory, within the array limit and a limit of bytes. An order by index is an order of the table
 //! itself and costs nothing.
 
+use std::sync::Arc;
+
 use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
@@ -81,7 +83,7 @@ fn order_by(args: &Args<'_>) -> Result<Val> {
             let table = ordered_by_index(table, &index.str(args.env)?, descending)?;
             return args.val(match (order.is_empty(), &table.index) {
                 (true, _) => ValKind::Table(table),
-                (false, Some(TableIndex::Secondary { .. })) => {
+                (false, Some(TableIndex::Secondary(_))) => {
                     let selected = table.table.clone();
                     let pairs = table.into_rows(args.env, IndexRow::Both)?;
                     let stream = Box::new(SortedGroups::new(pairs, order));
@@ -140,8 +142,8 @@ pub fn is_descending(node: &Node) -> bool {
 }
 
 /// The table in the order of an index.
-pub fn ordered_by_index(table: TableVal, index: &str, descending: bool) -> Result<TableVal> {
-    let index = table.table.index(index)?;
+pub fn ordered_by_index(table: TableVal, index: &Arc<str>, descending: bool) -> Result<TableVal> {
+    let index = table.table.index_named(index);
     let direction = if descending { Direction::Backward } else { Direction::Forward };
     table.ordered_by(index, direction)
 }
