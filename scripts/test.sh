@@ -108,13 +108,38 @@ python() {
   PYTHONDONTWRITEBYTECODE=1 "$bin/with-server" "$drivers/python/.venv/bin/python" "$drivers/python/$1"
 }
 
+# the examples of Go and Java come from standard input, and are compiled beside the packages of the applications
+go_example() {
+  local folder
+  folder=$(mktemp -d)
+  cat >"$folder/films.go"
+  go -C "$drivers/go" run "$folder/films.go" || { rm -rf "$folder"; return 1; }
+  rm -rf "$folder"
+}
+
+java_example() {
+  local folder
+  folder=$(mktemp -d)
+  cat >"$folder/Films.java"
+  maven -Dsources="$folder" -Dprogram=Films compile exec:java || { rm -rf "$folder"; return 1; }
+  rm -rf "$folder"
+}
+
+maven() {
+  mvn --quiet --batch-mode --file "$drivers/java/pom.xml" "$@"
+}
+export drivers
+export -f go_example java_example maven
+
 golang() {
   go -C "$drivers/go" vet .
+  example go go_example
   "$bin/with-server" go -C "$drivers/go" run .
 }
 
 java_driver() {
-  "$bin/with-server" mvn --quiet --batch-mode --file "$drivers/java/pom.xml" compile exec:java
+  example java java_example
+  "$bin/with-server" bash -c "maven compile exec:java"
 }
 
 # runs the example of the README in a language, against a server of its own port
@@ -171,8 +196,8 @@ if [ "$mode" != quick ]; then
   client "Python: packages, example of the README" "python3" python_packages
   client "Python: application with rethinkdb" "python3" python todo.py
   client "Python: recorded answers through rethinkdb" "python3" python recorded.py
-  client "Go: application with rethinkdb-go" "go" golang
-  client "Java: application with rethinkdb-driver" "java mvn" java_driver
+  client "Go: example of the README, application with rethinkdb-go" "go" golang
+  client "Java: example of the README, application with rethinkdb-driver" "java mvn" java_driver
   if [ "$mode" = nightly ]; then
     stage "lints of the peers' bench" cargo clippy --locked --package engines --features peers --all-targets --quiet -- -D warnings
     stage "storage workloads, small, with the peers" cargo run --locked --release --quiet --package engines --features peers -- all --smoke

@@ -186,11 +186,11 @@ def plain(value):
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: plain(value[name]) for name in sorted(value, key=repr)}
     if isinstance(value, bytes):
         return ("bytes", bytes(value))
     if isinstance(value, datetime.datetime):
-        return ("time", value, value.utcoffset())
+        return ("time", value.isoformat())
     if isinstance(value, (bool, str)) or value is None:
         return value
     return float(value)
