@@ -47,6 +47,14 @@ pub const LOG_SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
 /// written without waiting for the flush interval.
 pub const LOG_GROUP_BYTES: usize = 4 * 1024 * 1024;
 
+/// Log segments from which on a start writes a checkpoint before anything else: a server that is killed again and again
+/// soon after its start must not pile them up.
+pub const LOG_START_SEGMENTS: u64 = 8;
+
+/// Room on the disk that is kept for the moment when it is full, in bytes: the groups of the log that were applied by
+/// then, and the records of a checkpoint.
+pub const DISK_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
+
 /// Bytes of commits that may wait to be written to the log before a writer has to wait.
 pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 

@@ -13,13 +13,17 @@ pub async fn live() -> &'static str {
     "live\n"
 }
 
-/// It takes queries: from the time its ports are open until it is told to stop.
+/// It takes queries, writes among them: from the time its ports are open until it is told to stop, or the storage engine
+/// writes no more.
 pub async fn ready(State(state): State<HttpState>) -> (StatusCode, &'static str) {
     if state.shutdown.has_begun() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    } else {
-        (StatusCode::OK, "ready\n")
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
+    // A full disk is told by the metrics: it passes, and reads go on meanwhile.
+    if state.service.has_stopped_writing() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the storage engine stopped writing\n");
+    }
+    (StatusCode::OK, "ready\n")
 }
 
 /// All numbers, in Prometheus' text form.

@@ -12,7 +12,7 @@ use crate::storage::store::{SlabEngine, StoreNumbers};
 /// A number: its name, what it is, whether it only grows, where it is found.
 type Row = (&'static str, &'static str, MetricType, fn(&StoreNumbers) -> u64);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 13] = [
     (
         "photondb_storage_commits_total",
         "Commits since the store was made.",
@@ -42,6 +42,24 @@ const ROWS: [Row; 10] = [
         "Checkpoints written since the start.",
         MetricType::COUNTER,
         |numbers| numbers.checkpoints,
+    ),
+    (
+        "photondb_storage_leaks_total",
+        "Damaged long values that were deleted since the start without finding their room.",
+        MetricType::COUNTER,
+        |numbers| numbers.leaks,
+    ),
+    (
+        "photondb_storage_disk_full",
+        "1 while writes are refused because the disk is full.",
+        MetricType::GAUGE,
+        |numbers| numbers.disk_full,
+    ),
+    (
+        "photondb_storage_poisoned",
+        "1 when nothing is written any more, after an error.",
+        MetricType::GAUGE,
+        |numbers| numbers.poisoned,
     ),
     ("photondb_storage_log_bytes", "Length of the log's files.", MetricType::GAUGE, |numbers| {
         numbers.log_bytes

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::metrics::Metrics;
 use crate::reql::Context;
-use crate::storage::Engine;
+use crate::storage::{Engine, StorageError};
 
 use super::pool::Pool;
 
@@ -25,6 +25,11 @@ impl Service {
     /// What queries write to.
     pub(super) fn engine(&self) -> &Arc<dyn Engine> {
         self.context.catalog.engine()
+    }
+
+    /// Whether no write will be taken any more until the server is started anew.
+    pub fn has_stopped_writing(&self) -> bool {
+        matches!(self.engine().check_writable(), Err(StorageError::Poisoned { .. }))
     }
 }
 

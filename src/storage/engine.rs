@@ -133,6 +133,12 @@ pub trait Engine: Send + Sync {
         0
     }
 
+    /// Whether a write would be taken: the error says why not. [`StorageError::Poisoned`] stays until the next start,
+    /// [`StorageError::DiskFull`] until there is room.
+    fn check_writable(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Whether every writer of this data goes through this value, so that locks held above it keep two writers apart.
     /// Where this is false, a read-modify-write needs the conditions of [`WriteBatch`].
     fn is_sole_writer(&self) -> bool;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::TreeId;
+use super::disk::is_full;
 
 /// An error of a storage engine. Cheap to clone, since one failed sync is told to everyone who waited for it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -56,6 +57,13 @@ pub enum StorageError {
         /// The first error.
         cause: String,
     },
+    /// There is no room on the disk. A batch that is refused so was not applied, and can be tried again later; a wait for
+    /// durability that ends so tells that its commit is applied, and becomes durable once there is room.
+    #[error("{place}: no room is left on the disk")]
+    DiskFull {
+        /// What was being written.
+        place: String,
+    },
     /// A condition of the batch did not hold; nothing was applied. Read again and retry.
     #[error("a key that the batch depends on was changed by another commit")]
     Conflict,
@@ -102,8 +110,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// An I/O error with the place it happened at.
+    /// An I/O error with the place it happened at; [`StorageError::DiskFull`] when it is want of room.
     pub fn io(place: impl Into<String>, source: io::Error) -> Self {
+        if is_full(&source) {
+            return Self::DiskFull { place: place.into() };
+        }
         Self::Io { place: place.into(), source: Arc::new(source) }
     }
 

@@ -33,6 +33,7 @@ mod encoding;
 mod engine;
 mod entries;
 mod error;
+mod health;
 #[cfg(test)]
 mod fixture;
 pub mod memory;

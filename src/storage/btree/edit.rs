@@ -52,14 +52,15 @@ pub(crate) enum Replaced {
 }
 
 impl Replaced {
-    /// Releases the slots, where there are any.
-    pub(crate) fn release(&self, slab: &Slab) -> Result<(), StorageError> {
+    /// Releases the slots, where there are any. What cannot be found because it is damaged is lost room and no reason to
+    /// stop: the error is returned beside the outcome.
+    pub(crate) fn release(&self, slab: &Slab) -> Result<Option<StorageError>, StorageError> {
         match self {
-            Self::Slot(reference) => slab.release(*reference),
-            Self::Node(stored) => stored.get().map_or(Ok(()), |reference| slab.release(*reference)),
-            Self::Long(long) => {
-                long.parts(slab)?.into_iter().try_for_each(|part| slab.release(part))
+            Self::Slot(reference) => slab.release(*reference).map(|()| None),
+            Self::Node(stored) => {
+                stored.get().map_or(Ok(()), |reference| slab.release(*reference)).map(|()| None)
             }
+            Self::Long(long) => long.release(slab),
         }
     }
 }

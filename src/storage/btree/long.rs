@@ -56,10 +56,37 @@ impl LongValue {
     /// Gives it slots, unless it has them.
     pub(super) fn store(&self, tree: u64, sink: &dyn Sink) -> Result<(), StorageError> {
         let (Some(bytes), None) = (&self.fresh, self.reference()) else { return Ok(()) };
-        let reference = store_long(bytes, &mut |part| sink.store_part(tree, part))?;
+        let mut parts = Vec::new();
+        let mut store_part = |part: &[u8]| {
+            let reference = sink.store_part(tree, part)?;
+            parts.push(reference);
+            Ok(reference)
+        };
+        let reference = match store_long(bytes, &mut store_part) {
+            Ok(reference) => reference,
+            Err(error) => {
+                parts.into_iter().for_each(|part| sink.discard(part));
+                return Err(error);
+            }
+        };
         // Only the one checkpoint that is being written sets it.
         let _ = self.stored.set(reference);
         Ok(())
+    }
+
+    /// Releases its slots. When the list of its parts cannot be read, their slots stay in use for nothing: the error is
+    /// returned after everything else was done, and says what was left. Nothing else depends on it.
+    pub(crate) fn release(&self, slab: &Slab) -> Result<Option<StorageError>, StorageError> {
+        match self.parts(slab) {
+            Ok(parts) => {
+                parts.into_iter().try_for_each(|part| slab.release(part))?;
+                Ok(None)
+            }
+            Err(error) => {
+                self.reference().map_or(Ok(()), |list| slab.release(list))?;
+                Ok(Some(error))
+            }
+        }
     }
 
     /// All images of it in the data file; none while it was not stored.

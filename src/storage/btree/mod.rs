@@ -68,6 +68,9 @@ pub(crate) trait Sink {
 
     /// Stores a part of a long value.
     fn store_part(&self, tree: u64, part: &[u8]) -> Result<Reference, StorageError>;
+
+    /// Takes back a part that was stored for a long value of which another could not be.
+    fn discard(&self, reference: Reference);
 }
 
 /// One state of a tree.

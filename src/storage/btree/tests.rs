@@ -56,6 +56,10 @@ impl Sink for Store {
     fn store_part(&self, tree: u64, part: &[u8]) -> Result<Reference, StorageError> {
         self.0.store(tree, part)
     }
+
+    fn discard(&self, reference: Reference) {
+        self.0.discard(reference);
+    }
 }
 
 fn new_store() -> Store {
@@ -195,7 +199,7 @@ impl Changing {
         let superblock = superblock(self.checkpoints + 1);
         self.store.0.commit(superblock, Arc::downgrade(&sealed)).unwrap();
         drop(sealed);
-        self.store.0.reclaim().unwrap();
+        self.store.0.reclaim();
         let frozen = frozen.settle();
         assert!(frozen.is_stored());
         assert_eq!(slots(&self.store, &frozen), self.store.0.live());

@@ -107,6 +107,22 @@ impl DiskFile for RealFile {
             outcome => Ok(outcome?),
         }
     }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        match fallocate(&self.0, FallocateFlags::empty(), 0, length) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                let zeros = [0; 64 * 1024];
+                let mut at = 0;
+                while at < length {
+                    let part = zeros.len().min((length - at) as usize);
+                    self.0.write_all_at(zeros.get(..part).unwrap_or_default(), at)?;
+                    at += part as u64;
+                }
+                Ok(())
+            }
+            outcome => Ok(outcome?),
+        }
+    }
 }
 
 /// The system lets go of the lock with the file, and of the file with the process.

@@ -119,6 +119,10 @@ impl DiskFile for MemoryFile {
         fill_with_zeros(&mut held, place(offset)?, place(length)?);
         Ok(())
     }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.set_length(length)
+    }
 }
 
 /// Puts bytes at a place of a growing buffer, with zeros before them where it ended earlier.

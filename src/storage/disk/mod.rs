@@ -9,6 +9,7 @@
 //! - After a failed sync nothing is known about what was written since the one before. It must not be tried again.
 
 mod file;
+mod guarded;
 mod memory;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::io;
 #[cfg(test)]
 pub(crate) use faulty::{Call, CrashMode, FaultyDisk, Tally};
 pub use file::FileDisk;
+pub(crate) use guarded::{GuardedDisk, is_full};
 pub use memory::MemoryDisk;
 
 /// A directory.
@@ -69,6 +71,10 @@ pub trait DiskFile: Send + Sync {
     /// given back. A file system that cannot do it leaves the bytes as they are, which is no error: holes are made
     /// only where nothing is read any more.
     fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()>;
+
+    /// Takes room for so many bytes from the start of an empty file, which has this length afterwards. `StorageFull` when
+    /// there is not so much; some of it may have been taken then.
+    fn allocate(&self, length: u64) -> io::Result<()>;
 }
 
 /// A directory that is held. Nothing to do but to keep it.

@@ -7,6 +7,9 @@
 mod cost;
 mod crashes;
 mod damage;
+mod full;
+mod restarts;
+mod silence;
 mod waiting;
 
 use std::sync::Arc;
@@ -30,6 +33,7 @@ fn options() -> SlabOptions {
         flush_interval: None,
         log_segment_bytes: 8_192,
         checkpoint_log_bytes: usize::MAX,
+        reserve_bytes: 8_192,
         ..SlabOptions::new([7; 16], 400_000)
     }
 }

@@ -143,6 +143,10 @@ impl DiskFile for GatedFile {
     fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
         self.file.punch_hole(offset, length)
     }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.file.allocate(length)
+    }
 }
 
 fn put(engine: &SlabEngine, tree: TreeId, key: u64, value: u64) -> Result<(), StorageError> {

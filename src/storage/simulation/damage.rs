@@ -58,7 +58,7 @@ fn damage(life: &mut Life, disk: &FaultyDisk) {
     disk.set_phase("damaging");
     let random = &mut life.random;
     let mut names = disk.list().expect("nothing fails");
-    names.retain(|name| !disk.bytes(name).is_empty());
+    names.retain(|name| disk.bytes(name).iter().any(|byte| *byte != 0));
     let data = names.iter().position(|name| name == "slab.data");
     let name = match data {
         Some(data) if random.once_in(2) => &names[data],

@@ -130,13 +130,26 @@ impl Slab {
             let problem = format!("no slot has {} bytes", image.len());
             return Err(StorageError::corrupt(FILE, problem));
         };
-        let written = self.file.write_at(grain * GRAIN, image);
-        written.map_err(|error| StorageError::io(FILE, error))?;
+        if let Err(error) = self.file.write_at(grain * GRAIN, image) {
+            self.space().untake(grain);
+            return Err(StorageError::io(FILE, error));
+        }
         let unsynced = self.unsynced.fetch_add(image.len() as u64, Ordering::Relaxed);
         if unsynced + image.len() as u64 >= CHECKPOINT_SYNC_BYTES {
             self.sync()?;
         }
         Ok(Reference { grain, length: image.len() as u32, sum: checksum(image) })
+    }
+
+    /// Makes free at once what was stored by the checkpoint being written, and to which nothing refers.
+    pub(crate) fn discard(&self, reference: Reference) {
+        self.space().untake(reference.grain);
+    }
+
+    /// A checkpoint of this epoch was given up. What it has released is released by the next one, and is free when nobody
+    /// holds that epoch or this one any more.
+    pub(crate) fn give_up(&self, epoch: Weak<Epoch>) {
+        self.space().give_up(epoch);
     }
 
     /// The checkpoint being written does without this image.
@@ -225,44 +238,43 @@ impl Slab {
 
     /// Makes free what may be overwritten by now. Returns the first grains of the slots: nobody reads what is there. Must
     /// not run beside the writing of a checkpoint, which could take such a slot again.
-    pub(crate) fn reclaim(&self) -> Result<Vec<u64>, StorageError> {
+    pub(crate) fn reclaim(&self) -> Vec<u64> {
         let grains = self.space().reclaim();
-        self.cut()?;
-        Ok(grains)
+        self.cut();
+        grains
     }
 
     /// Gives back to the file system the room of what is free, until there is nothing left or `goes_on` is false: a file
     /// system may take milliseconds for each range. Must not run beside the writing of a checkpoint, which takes slots.
-    pub(crate) fn give_back(&self, goes_on: &dyn Fn() -> bool) -> Result<(), StorageError> {
+    /// What the file system refuses to take stays as it is, and can be used again.
+    pub(crate) fn give_back(&self, goes_on: &dyn Fn() -> bool) {
         let extents = self.space().take_roomy(PUNCHED_RANGES);
         let ranges: Vec<_> = extents.iter().map(|number| (number * EXTENT, EXTENT)).collect();
-        let given = self.punch(&ranges, goes_on)?;
+        let given = self.punch(&ranges, goes_on);
         let (empty, roomy) = extents.split_at(given);
         self.space().put_back(empty, roomy);
         let surplus = self.space().surplus();
-        let given = self.punch(&surplus, goes_on)?;
+        let given = self.punch(&surplus, goes_on);
         self.space().keep(surplus.get(given..).unwrap_or_default());
-        self.cut()
+        self.cut();
     }
 
     /// Gives back ranges of the file, and returns how many of them.
-    fn punch(
-        &self,
-        ranges: &[(u64, u64)],
-        goes_on: &dyn Fn() -> bool,
-    ) -> Result<usize, StorageError> {
+    fn punch(&self, ranges: &[(u64, u64)], goes_on: &dyn Fn() -> bool) -> usize {
         for (done, (offset, length)) in ranges.iter().enumerate() {
             if !goes_on() {
-                return Ok(done);
+                return done;
             }
-            let punched = self.file.punch_hole(*offset, *length);
-            punched.map_err(|error| StorageError::io(FILE, error))?;
+            if let Err(error) = self.file.punch_hole(*offset, *length) {
+                tracing::warn!("{FILE} does not give back the room of what is free: {error}");
+                return done;
+            }
         }
-        Ok(ranges.len())
+        ranges.len()
     }
 
     /// Cuts the file behind the last extent that somebody has.
-    fn cut(&self) -> Result<(), StorageError> {
+    fn cut(&self) {
         // The lock is held until the file has been cut, since a load may take an extent there.
         let mut space = self.space();
         space.cut();
@@ -271,7 +283,9 @@ impl Slab {
             true => self.file.set_length(length),
             false => Ok(()),
         };
-        cut().map_err(|error| StorageError::io(FILE, error))
+        if let Err(error) = cut() {
+            tracing::warn!("{FILE} cannot be cut: {error}");
+        }
     }
 
     /// The length that the file has with the extents in use.

@@ -166,6 +166,24 @@ impl Space {
         true
     }
 
+    /// Makes a slot free again that was taken for nothing: neither a checkpoint nor a snapshot can refer to it.
+    pub(super) fn untake(&mut self, grain: u64) {
+        let number = grain / EXTENT_GRAINS;
+        let Some(extent) = self.extents.get_mut(&number) else { return };
+        let slot = (grain % EXTENT_GRAINS / extent.class.grains()) as u16;
+        extent.live.clear(slot);
+        self.changed.insert(number);
+        if self.make_free(number, slot) {
+            self.free.insert(number);
+            self.roomy.insert(number);
+        }
+    }
+
+    /// A checkpoint was given up. Those who hold its epoch keep what later ones release, since they may read it.
+    pub(super) fn give_up(&mut self, epoch: Weak<Epoch>) {
+        self.waiting.push_back((epoch, Vec::new()));
+    }
+
     /// The checkpoint being written does without this tree.
     pub(super) fn release_tree(&mut self, tree: u64) {
         let Some(owner) = self.owners.get(&tree) else { return };

@@ -10,11 +10,16 @@
 //! 3. [`Slab::commit`](crate::storage::slab::Slab::commit). (This checkpoint, and the log.)
 //! 4. Cut the log; put references in place of what is left; make free what was released before and is not read any
 //!    more. (This checkpoint, and what is left of the log, which begins no later.)
+//!
+//! A step for which there is no room on the disk ends the checkpoint and nothing else: slots that were taken for nothing
+//! are free again, what has been stored stays stored, and what was released waits for the checkpoint that comes after it.
+//! The meta tree in memory is changed as far as the checkpoint came, and the next one goes on with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -66,8 +71,12 @@ enum Task {
 /// A state that is to be written.
 struct Frozen {
     view: View,
+    /// What has not been told to the data file.
     events: Vec<Event>,
     next_tree: u64,
+    /// Bytes of commits that it has beyond the last one, and when the first of them came.
+    logged: usize,
+    since: Option<Instant>,
 }
 
 impl MetaEntry {
@@ -111,34 +120,78 @@ fn extent_value(record: &ExtentRecord) -> Bytes {
 }
 
 impl Shared {
-    /// Writes a checkpoint, unless the last one has everything. After an error the store takes no more writes.
+    /// Writes a checkpoint, unless the last one has everything. After an error the store takes no more writes, except
+    /// after [`StorageError::DiskFull`]: then it is as it was, and the next checkpoint has everything.
     pub(super) fn checkpoint(&self) -> Result<(), StorageError> {
-        let mut last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        self.checkpoint_after(last)
+    }
+
+    /// The same, unless one is being written, in which case nothing is done.
+    pub(super) fn checkpoint_if_idle(&self) -> Result<(), StorageError> {
+        match self.checkpoints.try_lock() {
+            Ok(last) => self.checkpoint_after(last),
+            Err(TryLockError::Poisoned(last)) => self.checkpoint_after(last.into_inner()),
+            Err(TryLockError::WouldBlock) => Ok(()),
+        }
+    }
+
+    fn checkpoint_after(
+        &self,
+        mut last: MutexGuard<'_, Checkpoints>,
+    ) -> Result<(), StorageError> {
         self.log.check()?;
-        let Some(frozen) = self.freeze(&last) else { return Ok(()) };
+        let Some(mut frozen) = self.freeze(&last) else { return Ok(()) };
         // The log counts anew.
         self.relieve(0);
-        let written = self.write(&mut last, frozen);
-        if let Err(error) = &written {
-            self.log.poison(&error.to_string());
+        let written = self.write(&mut last, &mut frozen);
+        match &written {
+            Ok(()) => {}
+            Err(StorageError::DiskFull { .. }) => self.give_up(frozen),
+            Err(error) => self.log.poison(&error.to_string()),
         }
         self.relieve(usize::MAX);
         written
     }
 
-    /// The thread: writes checkpoints when they are wanted.
-    pub(super) fn run_checkpoints(&self) {
+    /// Takes back what was to be written: there is no room for it on the disk.
+    fn give_up(&self, frozen: Frozen) {
+        self.health.set_full(true);
+        self.pages.slab.give_up(Arc::downgrade(&frozen.view.holder));
+        let mut state = self.write_state();
+        state.dirty += std::mem::take(&mut state.frozen);
+        state.logged += frozen.logged;
+        state.since = frozen.since.or(state.since);
+        let mut events = frozen.events;
+        events.append(&mut state.events);
+        state.events = events;
+    }
+
+    /// The thread. A panic in it ends the store, so that nobody waits for what will not come.
+    pub(super) fn run_or_end(&self) {
+        let run = AssertUnwindSafe(|| self.run_checkpoints());
+        if catch_unwind(run).is_err() {
+            self.log.poison("the thread of the checkpoints has panicked");
+        }
+        let _wanted = self.wanted();
+        self.done.notify_all();
+    }
+
+    /// Writes checkpoints when they are wanted, until it is told to stop or the store takes no more writes.
+    fn run_checkpoints(&self) {
         loop {
             let outcome = match self.next_task() {
                 Task::Stop => return,
                 Task::Checkpoint => self.checkpoint(),
                 Task::Tidy => self.tidy(),
             };
-            if let Err(error) = outcome {
-                tracing::error!("the storage engine stopped writing: {error}");
+            if let Err(error) = self.unless_full(outcome) {
+                // Said once, with the first cause.
+                return self.log.poison(&error.to_string());
+            }
+            if self.health.is_full() {
                 let _wanted = self.wanted();
                 self.done.notify_all();
-                return;
             }
         }
     }
@@ -153,6 +206,19 @@ impl Shared {
             let now = Instant::now();
             let since = self.read_state().since;
             let due = since.map(|since| since + self.options.checkpoint_interval);
+            if self.health.is_full() {
+                // A checkpoint is tried by the one task there is then.
+                wanted.checkpoint = false;
+                let again = now + Duration::from_secs(TIDY_SECONDS);
+                let at = *wanted.tidy_at.get_or_insert(again);
+                if at.min(again) <= now {
+                    wanted.tidy_at = None;
+                    return Task::Tidy;
+                }
+                let woken = self.wake.wait_timeout(wanted, at.min(again) - now);
+                wanted = woken.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
             if wanted.checkpoint || due.is_some_and(|due| due <= now) {
                 wanted.checkpoint = false;
                 return Task::Checkpoint;
@@ -174,15 +240,18 @@ impl Shared {
     /// Makes free what could not be made free by the checkpoint that did without it, and gives back what is free, as
     /// long as nothing else is to be done.
     fn tidy(&self) -> Result<(), StorageError> {
-        let _last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        self.log.check()?;
-        let is_idle = || !self.stops.load(Ordering::Acquire) && !self.wanted().checkpoint;
-        let tidied = self.pages.reclaim().and_then(|()| self.pages.slab.give_back(&is_idle));
-        if let Err(error) = &tidied {
-            self.log.poison(&error.to_string());
+        {
+            let _last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            self.log.check()?;
+            let is_idle = || !self.stops.load(Ordering::Acquire) && !self.wanted().checkpoint;
+            self.pages.reclaim();
+            self.pages.slab.give_back(&is_idle);
+        }
+        if self.health.is_full() {
+            self.make_room()?;
         }
         self.tidy_later();
-        tidied
+        Ok(())
     }
 
     /// Looks again soon when there is something left that a snapshot holds.
@@ -213,42 +282,22 @@ impl Shared {
         state.view.epoch += 1;
         state.view.holder = Arc::new(Epoch);
         state.frozen = std::mem::take(&mut state.dirty);
-        state.logged = 0;
-        state.since = None;
+        let logged = std::mem::take(&mut state.logged);
+        let since = state.since.take();
         let events = std::mem::take(&mut state.events);
-        Some(Frozen { view, events, next_tree })
+        Some(Frozen { view, events, next_tree, logged, since })
     }
 
-    fn write(&self, last: &mut Checkpoints, mut frozen: Frozen) -> Result<(), StorageError> {
+    fn write(&self, last: &mut Checkpoints, frozen: &mut Frozen) -> Result<(), StorageError> {
         let sequence = frozen.view.sequence;
         if self.log.durable() < sequence {
             self.wait_for_log(sequence)?;
         }
-        let slab = &self.pages.slab;
-        for event in &frozen.events {
-            match event {
-                Event::Replaced(replaced) => replaced.release(slab)?,
-                Event::Dropped(tree) => slab.release_tree(*tree),
-                Event::Adopted(adoption) => slab.adopt(&adoption.extents)?,
-            }
-        }
-        let mut meta = last.meta.clone();
-        let mut edit = Edit::new(&self.pages, last.number);
-        let trees = self.write_trees(&mut frozen.view, last, &mut meta, &mut edit)?;
-        for (extent, record) in slab.take_changes() {
-            let key = meta_key(EXTENT_KEY, extent);
-            match record {
-                Some(record) => meta.put(&mut edit, key, extent_value(&record))?,
-                None => drop(meta.delete(&mut edit, &key)?),
-            }
-        }
-        let (replaced, _) = edit.finish(last.number);
-        for replaced in replaced {
-            replaced.release(slab)?;
-        }
-        let meta_root = meta.store(&self.pages)?;
-        // What the meta tree has taken is its own, of which there are no records.
-        drop(slab.take_changes());
+        // Only the first checkpoint may be without a log.
+        self.log.ensure_segment()?;
+        self.tell_events(std::mem::take(&mut frozen.events))?;
+        self.write_trees(&mut frozen.view, last)?;
+        let meta_root = self.write_meta(last)?;
         let superblock = Superblock {
             identity: last.identity,
             checkpoint: last.number + 1,
@@ -256,48 +305,95 @@ impl Shared {
             next_tree: frozen.next_tree,
             extents: 0,
             meta_root,
-            meta_entries: meta.len(),
+            meta_entries: last.meta.len(),
         };
-        slab.commit(superblock, Arc::downgrade(&frozen.view.holder))?;
+        self.pages.slab.commit(superblock, Arc::downgrade(&frozen.view.holder))?;
         last.number += 1;
         last.sequence = sequence.0;
         last.next_tree = frozen.next_tree;
-        last.meta = meta.settle();
-        last.trees = trees;
+        last.meta = last.meta.settle();
         self.counters.checkpoint_written();
         self.log.cut(sequence)?;
         self.settle(&frozen.view);
-        drop(frozen);
+        // Nobody but snapshots holds the state any more.
+        frozen.view = self.read_state().view.clone();
         self.relieve(usize::MAX);
-        self.pages.reclaim()?;
+        self.pages.reclaim();
         if !self.has_threads() {
-            slab.give_back(&|| true)?;
+            self.pages.slab.give_back(&|| true);
         }
         self.tidy_later();
         Ok(())
     }
 
+    /// Tells the data file what has become of trees. What is damaged and cannot be released is lost room.
+    fn tell_events(&self, events: Vec<Event>) -> Result<(), StorageError> {
+        let slab = &self.pages.slab;
+        for event in events {
+            match event {
+                Event::Replaced(replaced) => {
+                    if let Some(damage) = replaced.release(slab)? {
+                        self.counters.leaked(&damage);
+                    }
+                }
+                Event::Dropped(tree) => slab.release_tree(tree),
+                Event::Adopted(adoption) => slab.adopt(&adoption.extents)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the records of extents into the meta tree and stores it: where its root is.
+    fn write_meta(&self, last: &mut Checkpoints) -> Result<Option<Reference>, StorageError> {
+        let slab = &self.pages.slab;
+        let mut edit = Edit::new(&self.pages, last.number);
+        for (extent, record) in slab.take_changes() {
+            let key = meta_key(EXTENT_KEY, extent);
+            match record {
+                Some(record) => last.meta.put(&mut edit, key, extent_value(&record))?,
+                None => drop(last.meta.delete(&mut edit, &key)?),
+            }
+        }
+        self.release_meta(last, edit)?;
+        let meta_root = last.meta.store(&self.pages)?;
+        // What the meta tree has taken is its own, of which there are no records.
+        drop(slab.take_changes());
+        Ok(meta_root)
+    }
+
+    /// Releases what a change of the meta tree has replaced. A checkpoint that was given up may have stored nodes that
+    /// are as young as their replacements.
+    fn release_meta(&self, last: &Checkpoints, edit: Edit<'_>) -> Result<(), StorageError> {
+        let (replaced, _) = edit.finish(last.number + 1);
+        for replaced in replaced {
+            replaced.release(&self.pages.slab)?;
+        }
+        Ok(())
+    }
+
     /// Stores the trees of a view and puts their records into the meta tree where they have changed.
-    fn write_trees(
-        &self,
-        view: &mut View,
-        last: &Checkpoints,
-        meta: &mut Tree,
-        edit: &mut Edit<'_>,
-    ) -> Result<BTreeMap<u64, TreeRecord>, StorageError> {
-        let mut records = BTreeMap::new();
-        for (name, tree) in open_trees(view) {
+    fn write_trees(&self, view: &mut View, last: &mut Checkpoints) -> Result<(), StorageError> {
+        let trees = open_trees(view);
+        let names: BTreeSet<u64> = trees.iter().map(|(name, _)| name.0).collect();
+        for (name, tree) in trees {
             let count = tree.tree.len();
             let record = TreeRecord { root: self.write_tree(view, name, tree)?, count };
             if last.trees.get(&name.0) != Some(&record) {
-                meta.put(edit, meta_key(TREE_KEY, name.0), tree_value(&record))?;
+                let mut edit = Edit::new(&self.pages, last.number);
+                last.meta.put(&mut edit, meta_key(TREE_KEY, name.0), tree_value(&record))?;
+                last.trees.insert(name.0, record);
+                self.release_meta(last, edit)?;
             }
-            records.insert(name.0, record);
         }
-        for name in last.trees.keys().filter(|name| !records.contains_key(name)) {
-            meta.delete(edit, &meta_key(TREE_KEY, *name))?;
+        let gone: Vec<u64> =
+            last.trees.keys().filter(|name| !names.contains(name)).copied().collect();
+        for name in gone {
+            let mut edit = Edit::new(&self.pages, last.number);
+            last.meta.delete(&mut edit, &meta_key(TREE_KEY, name))?;
+            last.trees.remove(&name);
+            self.release_meta(last, edit)?;
         }
-        Ok(records)
+        Ok(())
     }
 
     /// Stores a tree of a view, a part at a time: what is safe goes from memory before the next part, and writers who

@@ -79,7 +79,7 @@ pub(super) struct SlabLoad {
 
 impl SlabLoad {
     pub(super) fn begin(shared: &Arc<Shared>, tree: TreeId) -> Result<Self, StorageError> {
-        shared.log.check()?;
+        shared.check_room_on_disk()?;
         shared.read_state().view.tree(tree)?;
         Ok(Self {
             tree,
@@ -293,8 +293,10 @@ impl Shared {
 
     /// After a write or sync that failed nothing is written any more.
     fn or_poison(&self, outcome: Result<(), StorageError>) -> Result<(), StorageError> {
-        if let Err(error) = &outcome {
-            self.log.poison(&error.to_string());
+        match &outcome {
+            // The load gives up, and what it had is free.
+            Ok(()) | Err(StorageError::DiskFull { .. }) => {}
+            Err(error) => self.log.poison(&error.to_string()),
         }
         outcome
     }

@@ -46,7 +46,8 @@ pub use self::numbers::StoreNumbers;
 use self::pages::Pages;
 use self::snapshot::SlabSnapshot;
 use super::btree::{Replaced, Tree};
-use super::disk::DiskLock;
+use super::disk::{DiskLock, GuardedDisk};
+use super::health::Health;
 use super::memory::tree::CountedTree;
 use super::slab::Epoch;
 use super::wal::Log;
@@ -54,7 +55,9 @@ use super::{
     BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId,
     WriteBatch,
 };
-use crate::limits::{CHECKPOINT_PART_BYTES, CHECKPOINT_SECONDS, LOG_SEGMENT_BYTES};
+use crate::limits::{
+    CHECKPOINT_PART_BYTES, CHECKPOINT_SECONDS, DISK_RESERVE_BYTES, LOG_SEGMENT_BYTES,
+};
 
 /// How a store works.
 #[derive(Debug, Clone)]
@@ -74,6 +77,8 @@ pub struct SlabOptions {
     pub checkpoint_part_bytes: usize,
     /// How long a commit may be in the log alone before a checkpoint begins.
     pub checkpoint_interval: Duration,
+    /// Room on the disk that is kept for when it is full.
+    pub reserve_bytes: u64,
 }
 
 impl SlabOptions {
@@ -87,6 +92,7 @@ impl SlabOptions {
             checkpoint_log_bytes: 2 * LOG_SEGMENT_BYTES as usize,
             checkpoint_part_bytes: CHECKPOINT_PART_BYTES,
             checkpoint_interval: Duration::from_secs(CHECKPOINT_SECONDS),
+            reserve_bytes: DISK_RESERVE_BYTES,
         }
     }
 }
@@ -102,6 +108,8 @@ struct Shared {
     options: SlabOptions,
     /// What pages and changes may take just now: the option's at first.
     cache_bytes: AtomicUsize,
+    health: Arc<Health>,
+    disk: GuardedDisk,
     pages: Pages,
     log: Log,
     state: RwLock<State>,
@@ -286,6 +294,10 @@ impl Engine for SlabEngine {
 
     fn when_durable(&self, sequence: CommitSequence, callback: DurableCallback) {
         self.shared.log.when_durable(sequence, callback);
+    }
+
+    fn check_writable(&self) -> Result<(), StorageError> {
+        self.shared.health.check_writable()
     }
 
     fn is_sole_writer(&self) -> bool {

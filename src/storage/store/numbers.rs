@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Shared, SlabEngine};
+use crate::storage::StorageError;
 
 /// A store in numbers. Those that only grow begin at the opening of the store unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +21,12 @@ pub struct StoreNumbers {
     pub log_bytes: u64,
     /// Checkpoints that were written.
     pub checkpoints: u64,
+    /// Long values that were deleted without finding their room in the data file, because they are damaged.
+    pub leaks: u64,
+    /// 1 while commits are refused because the disk is full.
+    pub disk_full: u64,
+    /// 1 when nothing is written any more.
+    pub poisoned: u64,
     /// Bytes of memory that pages take.
     pub cache_bytes: u64,
     /// Bytes of memory that changes take until a checkpoint has written them.
@@ -34,9 +41,16 @@ pub struct StoreNumbers {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     checkpoints: AtomicU64,
+    leaks: AtomicU64,
 }
 
 impl Counters {
+    /// Something damaged was replaced, and its room cannot be found.
+    pub(super) fn leaked(&self, damage: &StorageError) {
+        self.leaks.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!("room in the data file is lost, of a long value that was deleted: {damage}");
+    }
+
     pub(super) fn checkpoint_written(&self) {
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
     }
@@ -63,6 +77,9 @@ impl Shared {
             log_written_bytes: log.written_bytes,
             log_bytes: log.bytes,
             checkpoints: self.counters.checkpoints.load(Ordering::Relaxed),
+            leaks: self.counters.leaks.load(Ordering::Relaxed),
+            disk_full: u64::from(self.health.is_full()),
+            poisoned: u64::from(self.health.cause().is_some()),
             cache_bytes: self.pages.cached_bytes() as u64,
             dirty_bytes: dirty as u64,
             cache_limit_bytes: self.cache_bytes() as u64,

@@ -15,7 +15,9 @@ use super::room::page_bytes;
 use super::{OpenTree, Shared, SlabEngine, SlabOptions, State, View};
 use crate::storage::batch::key_of;
 use crate::storage::btree::{Part, Tree};
-use crate::storage::disk::{Disk, DiskLock};
+use crate::limits::LOG_START_SEGMENTS;
+use crate::storage::disk::{Disk, DiskLock, GuardedDisk};
+use crate::storage::health::Health;
 use crate::storage::memory::tree::CountedTree;
 use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists};
 use crate::storage::wal::{Log, LogEnd, LogOptions, has_segments, replay};
@@ -35,6 +37,9 @@ pub(super) struct Loaded {
 impl SlabEngine {
     /// Opens the store of a directory, or makes one. [`StorageError::InUse`] while somebody else has it open.
     pub fn open(disk: Arc<dyn Disk>, options: SlabOptions) -> Result<Self, StorageError> {
+        let health = Arc::new(Health::default());
+        let guarded = GuardedDisk::new(disk, Arc::clone(&health), options.reserve_bytes);
+        let disk: Arc<dyn Disk> = Arc::new(guarded.clone());
         let lock = lock(&*disk)?;
         if !exists(&*disk)? {
             if has_segments(&*disk)? {
@@ -45,19 +50,28 @@ impl SlabEngine {
         }
         let mut loaded = Loaded::read(&*disk, page_bytes(options.cache_bytes))?;
         let end = loaded.replay(&*disk)?;
-        let Loaded { pages, superblock, checkpoints, state, next_tree } = loaded;
+        let Loaded { pages, superblock, checkpoints, mut state, next_tree } = loaded;
         let recovered = end.last.0 - superblock.sequence;
+        if recovered > 0 {
+            // The next checkpoint does not wait for a commit.
+            state.note_logged(usize::try_from(end.read.bytes).unwrap_or(usize::MAX));
+        }
+        let has_many_segments = end.read.segments >= LOG_START_SEGMENTS;
         // Both files have been read; only now it is known that nothing is damaged.
         pages.slab.make_safe(&*disk, &superblock)?;
         let log_options = LogOptions {
             identity: superblock.identity,
             segment_bytes: options.log_segment_bytes,
             flush_interval: options.flush_interval,
+            health: Arc::clone(&health),
         };
         let log = Log::begin(disk, &log_options, end)?;
+        guarded.take_reserve();
         let shared = Arc::new(Shared {
             cache_bytes: AtomicUsize::new(options.cache_bytes),
             options,
+            health,
+            disk: guarded,
             pages,
             log,
             state: RwLock::new(state),
@@ -73,6 +87,10 @@ impl SlabEngine {
             stops: AtomicBool::new(false),
             _lock: lock,
         });
+        if has_many_segments {
+            // Without room for it the store is as it was, and can be read.
+            shared.unless_full(shared.checkpoint())?;
+        }
         let thread = if shared.has_threads() { Some(start_thread(&shared)?) } else { None };
         shared.tidy_later();
         Ok(Self { shared, thread: Mutex::new(thread), recovered })
@@ -112,7 +130,7 @@ impl Loaded {
 fn start_thread(shared: &Arc<Shared>) -> Result<JoinHandle<()>, StorageError> {
     let shared = Arc::clone(shared);
     let thread = std::thread::Builder::new().name("checkpoint".to_owned());
-    let started = thread.spawn(move || shared.run_checkpoints());
+    let started = thread.spawn(move || shared.run_or_end());
     started.map_err(|error| StorageError::io("starting the checkpoint thread", error))
 }
 

@@ -26,11 +26,10 @@ impl Pages {
 
     /// Makes free what nobody reads any more, in the data file and in memory. As [`Slab::reclaim`], must not run beside
     /// the writing of a checkpoint.
-    pub(super) fn reclaim(&self) -> Result<(), StorageError> {
-        for grain in self.slab.reclaim()? {
+    pub(super) fn reclaim(&self) {
+        for grain in self.slab.reclaim() {
             self.cache.forget(grain);
         }
-        Ok(())
     }
 
     pub(super) fn cached_bytes(&self) -> usize {
@@ -99,5 +98,10 @@ impl Sink for Pages {
 
     fn store_part(&self, tree: u64, part: &[u8]) -> Result<Reference, StorageError> {
         self.slab.store(tree, part)
+    }
+
+    fn discard(&self, reference: Reference) {
+        self.cache.forget(reference.grain);
+        self.slab.discard(reference);
     }
 }

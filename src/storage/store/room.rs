@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use super::Shared;
 use crate::limits::LOG_WAIT_FACTOR;
 use crate::storage::StorageError;
+#[cfg(doc)]
+use crate::storage::health::Health;
 
 /// Parts of the memory of a store: a checkpoint begins when changes take one of these, and a writer waits when they
 /// take three, those of the checkpoint that is being written included. Pages have the other five.
@@ -24,17 +26,18 @@ impl Shared {
     /// Waits while changes take more memory than they may, behind those who have waited longer. To be called with no
     /// lock held.
     pub(super) fn wait_for_room(&self) -> Result<(), StorageError> {
+        self.check_room_on_disk()?;
         self.log.wait_for_room()?;
         if !self.is_full() && !self.is_waited() {
             return Ok(());
         }
         if !self.has_threads() {
-            return self.checkpoint();
+            return self.checkpoint_if_idle();
         }
         let mut wanted = self.wanted();
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let outcome = loop {
-            let checked = self.log.check();
+            let checked = self.log.check().and_then(|()| self.health.check_writable());
             if checked.is_err() || (self.served.load(Ordering::Relaxed) == turn && !self.is_full())
             {
                 break checked;
@@ -51,9 +54,42 @@ impl Shared {
         outcome
     }
 
+    /// Refuses new commits while there is no room on the disk. The thread of the checkpoints finds out when there is
+    /// again; without threads whoever asks does.
+    pub(super) fn check_room_on_disk(&self) -> Result<(), StorageError> {
+        if self.health.is_full() && !self.has_threads() {
+            self.make_room()?;
+        }
+        self.log.check()?;
+        self.health.check_writable()
+    }
+
+    /// What is done as long as the disk is full: what was applied is made safe, what is not needed any more is given
+    /// back, and then the reserve is taken again, if there is room for it by now.
+    pub(super) fn make_room(&self) -> Result<(), StorageError> {
+        self.unless_full(self.log.flush())?;
+        self.unless_full(self.checkpoint_if_idle())?;
+        self.disk.take_reserve();
+        Ok(())
+    }
+
+    /// Success also when there was no room on the disk: whoever writes is told by [`Health::check_writable`].
+    pub(super) fn unless_full(
+        &self,
+        outcome: Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        match outcome {
+            Err(StorageError::DiskFull { .. }) => {
+                self.health.set_full(true);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Whether changes may take more memory, and the log more commits.
     pub(super) fn has_room(&self) -> bool {
-        self.log.has_room() && !self.is_full() && !self.is_waited()
+        self.log.has_room() && !self.is_full() && !self.is_waited() && !self.health.is_full()
     }
 
     /// Whether somebody waits for room. Otherwise those with small changes would take it from those with large ones, and
@@ -99,7 +135,7 @@ impl Shared {
             self.wake.notify_one();
         } else {
             // The batch has been applied. What comes after it is told of the error by the log.
-            drop(self.checkpoint());
+            drop(self.checkpoint_if_idle());
         }
     }
 

@@ -165,7 +165,10 @@ fn a_directory_is_open_once() {
 #[test]
 fn a_log_without_its_data_is_refused() {
     let disk = MemoryDisk::new();
-    drop(open(&disk, options(1 << 20)));
+    let engine = open(&disk, options(1 << 20));
+    new_tree(&engine);
+    engine.close().unwrap();
+    drop(engine);
     disk.remove("slab.data").unwrap();
     let refused = SlabEngine::open(Arc::new(disk), options(1 << 20)).err().unwrap();
     assert!(matches!(refused, StorageError::Corrupt { .. }), "{refused}");
@@ -412,6 +415,7 @@ fn an_idle_store_gives_back_log_and_space() {
     let options = SlabOptions {
         flush_interval: Some(Duration::from_millis(5)),
         checkpoint_interval: Duration::from_millis(200),
+        reserve_bytes: 4_096,
         ..SlabOptions::new([7; 16], 64 << 20)
     };
     let engine = SlabEngine::open(disk, options).unwrap();

@@ -292,7 +292,8 @@ mod tests {
         let disk = FaultyDisk::new(1);
         drop(fill(&disk));
         let crashed = disk.crash(CrashMode::LoseAll);
-        let last = crashed.list().unwrap().into_iter().max().unwrap();
+        let names = crashed.list().unwrap().into_iter();
+        let last = names.filter(|name| name.starts_with("slab.log")).max().unwrap();
         let number = u64::from_str_radix(last.strip_prefix("slab.log.").unwrap(), 16).unwrap();
         let name = format!("slab.log.{:016x}", number + 1);
         crashed.create(&name).unwrap().write_at(0, &[7; 999]).unwrap();
@@ -365,7 +366,9 @@ mod tests {
         drop(engine);
         let identity = [7; 16];
         let end = replay(&disk, &identity, CommitSequence(last - 500), false, &mut |_, _| Ok(()));
-        let options = LogOptions { identity, segment_bytes: 1 << 20, flush_interval: None };
+        let health = Arc::default();
+        let options =
+            LogOptions { identity, segment_bytes: 1 << 20, flush_interval: None, health };
         let log = Log::begin(Arc::new(disk.clone()), &options, end.unwrap()).unwrap();
         let missing = TreeId(tree.0 + 5);
         let operations = [Operation::Delete { tree: missing, key: Bytes::from("key") }];

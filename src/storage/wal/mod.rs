@@ -7,9 +7,21 @@
 //! there for the flush interval.
 //!
 //! 1. A group is written only after the one before it has been synced.
-//! 2. After a failed write or sync nothing is written any more: the log is poisoned, and says so to everyone.
-//! 3. A start never writes into a segment that is there already ([`replay`] finds where the log ends, [`Log::begin`]
-//!    makes the next one).
+//! 2. After a failed write or sync nothing is written any more: the log is poisoned, and says so to everyone. The writer
+//!    knows it before its lock is free, so that nobody goes on in another segment behind a group of which it is unknown
+//!    whether the disk has it.
+//! 3. A start never writes into a segment that is there already ([`replay`] finds where the log ends). Where the log ends
+//!    with groups that no checkpoint contains it makes the next one at once, whose header is witness to the last group;
+//!    otherwise that is done when there is a group for it. So starts alone leave no segments behind, and a start on a
+//!    full disk does without.
+//!
+//! **A full disk** is not such a failure. A group for which there was no room may be there in part, behind the end of
+//! what was synced: bytes that nobody was told of. The file is cut there, the commits go back to the head of the queue,
+//! and the same group, perhaps with more commits in it, is written at the same place the next time; what is left of the
+//! first attempt is then overwritten, or stands where a torn group would. A segment for which there was no room has no
+//! header and is removed; only then the one before it may go on. Everyone who waits is told
+//! [`StorageError::DiskFull`], since waiting may take for ever: these commits are applied, and safe once there is room.
+//! New ones are refused by the store before they get here. A sync that fails is never taken for want of room.
 
 mod commit;
 mod replay;
@@ -18,6 +30,8 @@ mod segment;
 mod tests;
 mod writer;
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,6 +45,7 @@ use self::segment::file_name;
 use self::writer::Writer;
 use super::disk::Disk;
 use super::encoding::Identity;
+use super::health::Health;
 use super::{CommitSequence, DurableCallback, StorageError};
 use crate::limits::{LOG_GROUP_BYTES, LOG_QUEUE_BYTES};
 
@@ -43,8 +58,12 @@ pub struct LogEnd {
     pub next_group: u64,
     /// The last commit of the log.
     pub last: CommitSequence,
-    /// What is there, from the oldest on.
-    pub segments: Vec<Segment>,
+    /// Those that are needed, from the oldest on, with their lengths.
+    pub segments: Vec<(Segment, u64)>,
+    /// Those before them.
+    pub unneeded: Vec<u64>,
+    /// The last commit that the data file contains.
+    pub contained: CommitSequence,
     /// What is last in the last of them, as its start and its length: nobody knows yet whether it is safe.
     pub tail: (u64, u64),
     /// The segment that was being made when the machine stopped, if there is one: rule 10 of the format.
@@ -85,6 +104,8 @@ pub struct LogOptions {
     /// How long a soft commit may wait for a sync. `None`: there is no thread, and a sync is done by whoever waits for
     /// one, which makes a run repeatable.
     pub flush_interval: Option<Duration>,
+    /// The state of the store, of which the log is a part.
+    pub health: Arc<Health>,
 }
 
 /// A log that is written. Dropping it does not write what is queued: [`Log::close`] does.
@@ -103,6 +124,7 @@ struct Shared {
     durable: AtomicU64,
     writer: Mutex<Writer>,
     flush_interval: Option<Duration>,
+    health: Arc<Health>,
     counters: Counters,
 }
 
@@ -156,7 +178,9 @@ impl State {
 }
 
 impl Log {
-    /// Goes on behind the end of what was replayed, in a new segment, which is safe when this returns.
+    /// Goes on behind the end of what was replayed, which is safe when this returns. The segments before what is needed
+    /// are removed. The next one is made when there are groups that no checkpoint contains, and otherwise with the first
+    /// group.
     pub fn begin(
         disk: Arc<dyn Disk>,
         options: &LogOptions,
@@ -180,6 +204,7 @@ impl Log {
             durable: AtomicU64::new(last),
             writer: Mutex::new(writer),
             flush_interval: options.flush_interval,
+            health: Arc::clone(&options.health),
             counters,
         });
         let thread = match options.flush_interval {
@@ -187,7 +212,7 @@ impl Log {
             Some(interval) => {
                 let shared = Arc::clone(&shared);
                 let thread = std::thread::Builder::new().name("log".to_owned());
-                let run = move || shared.run(interval);
+                let run = move || shared.run_or_end(interval);
                 let started = thread.spawn(run);
                 Some(
                     started
@@ -203,6 +228,7 @@ impl Log {
         let mut queue = self.shared.queue();
         while queue.bytes > LOG_QUEUE_BYTES {
             queue.state.check()?;
+            self.shared.health.check_writable()?;
             if self.shared.flush_interval.is_none() {
                 drop(queue);
                 self.flush()?;
@@ -246,12 +272,13 @@ impl Log {
 
     /// Refuses to write any more, because of an error elsewhere in the store.
     pub fn poison(&self, cause: &str) {
-        self.shared.end(State::Poisoned(cause.to_owned()));
+        self.shared.poison(cause);
     }
 
     /// Whether commits can still be appended.
     pub fn check(&self) -> Result<(), StorageError> {
-        self.shared.queue().state.check()
+        self.shared.queue().state.check()?;
+        self.shared.health.check()
     }
 
     /// The commit up to which everything is safe.
@@ -295,7 +322,13 @@ impl Log {
         }
     }
 
-    /// Removes the segments whose commits a checkpoint contains.
+    /// Makes a segment when there is none: only the first checkpoint may be without a log.
+    pub fn ensure_segment(&self) -> Result<(), StorageError> {
+        self.shared.writer().ensure_segment()
+    }
+
+    /// Removes the segments whose commits a checkpoint contains. One that cannot be removed is tried again the next
+    /// time, and one that is gone is removed.
     pub fn cut(&self, contained: CommitSequence) -> Result<(), StorageError> {
         let (disk, obsolete) = {
             let mut writer = self.shared.writer();
@@ -303,9 +336,15 @@ impl Log {
         };
         for number in obsolete {
             let name = file_name(number);
-            // Whoever writes a group does not wait for it. What could not be removed is tried again the next time.
-            disk.remove(&name).map_err(|error| StorageError::io(name, error))?;
-            self.shared.writer().forget(number);
+            // Whoever writes a group does not wait for it.
+            match disk.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    // Those behind it stay as well, so that numbers follow each other.
+                    tracing::warn!("a log segment that is not needed stays: {name}: {error}");
+                    break;
+                }
+                _ => self.shared.writer().forget(number),
+            }
         }
         let bytes = self.shared.writer().bytes();
         self.shared.counters.bytes.store(bytes, Ordering::Relaxed);
@@ -365,6 +404,19 @@ impl Shared {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The thread. A panic in it ends the log, so that nobody waits for what will not come.
+    fn run_or_end(&self, interval: Duration) {
+        let run = AssertUnwindSafe(|| self.run(interval));
+        if catch_unwind(run).is_err() {
+            self.poison("the thread of the log has panicked");
+        }
+    }
+
+    fn poison(&self, cause: &str) {
+        self.health.poison(cause);
+        self.end(State::Poisoned(cause.to_owned()));
+    }
+
     /// The thread: flushes what is wanted, and what has waited for the interval.
     fn run(&self, interval: Duration) {
         loop {
@@ -409,10 +461,34 @@ impl Shared {
                 self.tell_durable(durable);
                 Ok(true)
             }
-            Err(error) => {
-                self.end(State::Poisoned(error.to_string()));
+            Err(error @ StorageError::DiskFull { .. }) => {
+                self.health.set_full(true);
+                self.put_back(commits, &error);
                 Err(error)
             }
+            Err(error) => {
+                self.poison(&error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts a group back for which there was no room, and tells everyone who waits. It is tried again after the flush
+    /// interval, and when somebody asks.
+    fn put_back(&self, mut commits: Vec<Bytes>, error: &StorageError) {
+        let mut queue = self.queue();
+        queue.bytes += commits.iter().map(Bytes::len).sum::<usize>();
+        commits.append(&mut queue.commits);
+        queue.commits = commits;
+        queue.wanted = 0;
+        if self.flush_interval.is_some() {
+            queue.since = Some(Instant::now());
+        }
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        self.room.notify_all();
+        for (_, callback) in waiting {
+            callback(Err(error.clone()));
         }
     }
 

@@ -29,32 +29,30 @@ pub fn replay(
     may_be_missing: bool,
     commit: Replay<'_>,
 ) -> Result<LogEnd, StorageError> {
-    let mut files = open_segments(disk, identity)?;
-    let unfinished = take_unfinished(identity, &mut files)?;
-    let mut read = LogRead::default();
-    if files.is_empty() && may_be_missing {
-        let (segments, tail) = (Vec::new(), (0, 0));
-        return Ok(LogEnd {
-            next_segment: 1,
-            next_group: 1,
-            last: contained,
-            segments,
-            tail,
-            unfinished,
-            read,
-        });
-    }
-    let begins_early =
-        |file: &SegmentFile| file.header.as_ref().is_ok_and(|header| header.before <= contained.0);
-    let Some(first) = files.iter().rposition(begins_early) else {
-        let problem = format!("no segment goes on after commit {} (rule 7)", contained.0);
-        return Err(StorageError::corrupt("the log", problem));
+    let mut numbers = segment_numbers(disk)?;
+    let unfinished = take_unfinished(disk, identity, &mut numbers)?;
+    let read = LogRead::default();
+    let segments = Vec::new();
+    let mut end = LogEnd {
+        next_segment: 1,
+        next_group: 1,
+        last: contained,
+        segments,
+        unneeded: Vec::new(),
+        contained,
+        tail: (0, 0),
+        unfinished,
+        read,
     };
-    let mut segments: Vec<Segment> =
-        files.drain(..first).map(|file| Segment { number: file.number, last: contained }).collect();
-    let mut end: Option<LogEnd> = None;
-    for file in files {
-        let header = file.expect_header(end.as_ref())?;
+    if numbers.is_empty() && may_be_missing {
+        return Ok(end);
+    }
+    let first = first_needed(disk, identity, contained, &numbers)?;
+    end.unneeded = numbers.drain(..first).collect();
+    for (at, number) in numbers.into_iter().enumerate() {
+        // One at a time: there may be more of them than a process may have files open.
+        let file = SegmentFile::open(disk, identity, number)?;
+        let header = file.expect_header((at > 0).then_some(&end))?;
         let mut reader = SegmentReader {
             identity,
             file: &file,
@@ -72,30 +70,39 @@ pub fn replay(
                 }
             }
         }
-        read.segments += 1;
-        read.groups += reader.group - header.first_group;
-        read.commits += reader.last - header.before;
-        read.bytes += reader.offset - BLOCK as u64;
-        let last = CommitSequence(reader.last);
-        segments.push(Segment { number: file.number, last });
-        end = Some(LogEnd {
-            next_segment: file.number + 1,
-            next_group: reader.group,
-            last,
-            segments: Vec::new(),
-            tail: reader.tail,
-            unfinished,
-            read,
-        });
+        end.read.segments += 1;
+        end.read.groups += reader.group - header.first_group;
+        end.read.commits += reader.last - header.before;
+        end.read.bytes += reader.offset - BLOCK as u64;
+        end.last = CommitSequence(reader.last);
+        end.segments.push((Segment { number, last: end.last }, reader.length));
+        end.next_segment = number + 1;
+        end.next_group = reader.group;
+        end.tail = reader.tail;
     }
-    let mut end = end.ok_or_else(|| StorageError::corrupt("the log", "it has no segment"))?;
     if end.last < contained {
         let problem =
             format!("it ends at commit {}, the data has {} (rule 7)", end.last.0, contained.0);
         return Err(StorageError::corrupt("the log", problem));
     }
-    end.segments = segments;
     Ok(end)
+}
+
+/// Where the first segment is that is needed: the last one that begins no later than at the commit after `contained`.
+fn first_needed(
+    disk: &dyn Disk,
+    identity: &Identity,
+    contained: CommitSequence,
+    numbers: &[u64],
+) -> Result<usize, StorageError> {
+    for (at, number) in numbers.iter().enumerate().rev() {
+        let file = SegmentFile::open(disk, identity, *number)?;
+        if file.header.is_ok_and(|header| header.before <= contained.0) {
+            return Ok(at);
+        }
+    }
+    let problem = format!("no segment goes on after commit {} (rule 7)", contained.0);
+    Err(StorageError::corrupt("the log", problem))
 }
 
 fn segment_numbers(disk: &dyn Disk) -> Result<Vec<u64>, StorageError> {
@@ -111,9 +118,35 @@ struct SegmentFile {
     header: Result<SegmentHeader, NoHeader>,
 }
 
-fn open_segments(disk: &dyn Disk, identity: &Identity) -> Result<Vec<SegmentFile>, StorageError> {
-    let mut files = Vec::new();
-    for number in segment_numbers(disk)? {
+/// Rule 10: the last segment, when the machine stopped while it was being made.
+fn take_unfinished(
+    disk: &dyn Disk,
+    identity: &Identity,
+    numbers: &mut Vec<u64>,
+) -> Result<Option<u64>, StorageError> {
+    let Some(number) = numbers.last() else { return Ok(None) };
+    let last = SegmentFile::open(disk, identity, *number)?;
+    if last.header != Err(NoHeader::Invalid) {
+        return Ok(None);
+    }
+    let reader = SegmentReader {
+        identity,
+        file: &last,
+        offset: 0,
+        length: last.length()?,
+        group: 0,
+        last: 0,
+        tail: (0, 0),
+    };
+    if let Some(offset) = reader.later_group()? {
+        let problem = format!("its header is damaged, and there is a group at {offset} (rule 10)");
+        return Err(StorageError::corrupt(file_name(last.number), problem));
+    }
+    Ok(numbers.pop())
+}
+
+impl SegmentFile {
+    fn open(disk: &dyn Disk, identity: &Identity, number: u64) -> Result<Self, StorageError> {
         let name = file_name(number);
         let file = disk.open(&name).map_err(|error| StorageError::io(&name, error))?;
         let length = file.length().map_err(|error| StorageError::io(&name, error))?;
@@ -130,37 +163,9 @@ fn open_segments(disk: &dyn Disk, identity: &Identity) -> Result<Vec<SegmentFile
                 header = Err(NoHeader::Invalid);
             }
         }
-        files.push(SegmentFile { number, file, header });
+        Ok(Self { number, file, header })
     }
-    Ok(files)
-}
 
-/// Rule 10: the last segment, when the machine stopped while it was being made.
-fn take_unfinished(
-    identity: &Identity,
-    files: &mut Vec<SegmentFile>,
-) -> Result<Option<u64>, StorageError> {
-    let Some(last) = files.last() else { return Ok(None) };
-    if last.header != Err(NoHeader::Invalid) {
-        return Ok(None);
-    }
-    let reader = SegmentReader {
-        identity,
-        file: last,
-        offset: 0,
-        length: last.length()?,
-        group: 0,
-        last: 0,
-        tail: (0, 0),
-    };
-    if let Some(offset) = reader.later_group()? {
-        let problem = format!("its header is damaged, and there is a group at {offset} (rule 10)");
-        return Err(StorageError::corrupt(file_name(last.number), problem));
-    }
-    Ok(files.pop().map(|unfinished| unfinished.number))
-}
-
-impl SegmentFile {
     fn length(&self) -> Result<u64, StorageError> {
         self.file.length().map_err(|error| StorageError::io(file_name(self.number), error))
     }

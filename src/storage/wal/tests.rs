@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::segment::file_name;
 use super::{Log, LogOptions, Logged, encode, replay};
-use crate::storage::disk::{CrashMode, Disk, FaultyDisk};
+use crate::storage::disk::{Call, CrashMode, Disk, FaultyDisk};
 use crate::storage::encoding::{BLOCK, Identity};
 use crate::storage::{CommitSequence, Operation, StorageError, TreeId};
 use crate::testing::Random;
@@ -16,7 +16,8 @@ use crate::testing::Random;
 const IDENTITY: Identity = *b"identity of test";
 
 fn options(flush_interval: Option<Duration>) -> LogOptions {
-    LogOptions { identity: IDENTITY, segment_bytes: 5 * BLOCK as u64, flush_interval }
+    let segment_bytes = 5 * BLOCK as u64;
+    LogOptions { identity: IDENTITY, segment_bytes, flush_interval, health: Arc::default() }
 }
 
 /// A commit that says which one it is.
@@ -195,6 +196,36 @@ fn a_failed_sync_ends_the_log() {
     }
     drop(log);
     assert!(open(&disk.crash(CrashMode::LoseAll), 0).unwrap().1 >= 1);
+}
+
+/// The checkpoint that cuts the log is told of the error later than the next group could be written.
+#[test]
+fn no_group_is_written_after_the_next_segment_could_not_be_made() {
+    let mut failures = 0;
+    for operation in 0..5 {
+        let disk = FaultyDisk::new(operation);
+        let end = replay(&disk, &IDENTITY, CommitSequence(0), true, &mut |_, _| Ok(())).unwrap();
+        let options = LogOptions { segment_bytes: 2 * BLOCK as u64 - 1, ..options(None) };
+        let log = Log::begin(Arc::new(disk.clone()), &options, end).unwrap();
+        append(&log, 1);
+        log.flush().unwrap();
+        append(&log, 2);
+        disk.fail_after(operation);
+        let cut = log.cut(CommitSequence(1));
+        if !disk.failed().is_some_and(Call::must_not_fail) {
+            continue;
+        }
+        failures += 1;
+        assert!(cut.is_err());
+        assert!(log.flush().is_err(), "a group behind a segment that may be there");
+        assert_eq!(disk.late_writes(), 0);
+        drop(log);
+        for mode in CrashMode::ALL {
+            let (_, last) = open(&disk.crash(mode), 0).expect("every later start succeeds");
+            assert!(last >= 1, "{last}");
+        }
+    }
+    assert!(failures > 2, "{failures}");
 }
 
 /// A disk with a log of so many commits, each written alone; it is not closed.

@@ -1,6 +1,7 @@
 //! The end of the log that is written: one group after another, and the segments that came before.
 //! Knows groups and files; must not know who waits for them.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use super::segment::{GroupHeader, SegmentHeader, file_name, write_group};
 use super::{LogEnd, LogOptions, Queue, Segment};
 use crate::limits::{LOG_BUFFER_KEPT_BYTES, LOG_GROUP_BYTES, LOG_ROTATE_BYTES};
-use crate::storage::disk::{Disk, DiskFile};
+use crate::storage::disk::{Disk, DiskFile, is_full};
 use crate::storage::encoding::{BLOCK, Identity};
 use crate::storage::{CommitSequence, StorageError};
 
@@ -18,7 +19,9 @@ pub(super) struct Writer {
     segment_bytes: u64,
     /// Those before the one that is written, from the oldest on, with their lengths.
     before: Vec<(Segment, u64)>,
-    file: Box<dyn DiskFile>,
+    /// The segment that is written; none before the first group since the start.
+    file: Option<Box<dyn DiskFile>>,
+    /// Its number, or that of the last one there is.
     segment: u64,
     /// Where the next group goes.
     offset: u64,
@@ -29,6 +32,8 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
     /// Bytes of the groups it has written.
     written: u64,
+    /// What has gone wrong, after which no file is altered any more.
+    broken: Option<String>,
 }
 
 impl Queue {
@@ -62,41 +67,56 @@ impl Writer {
             let removed = disk.remove(&name).and_then(|()| disk.sync_directory());
             removed.map_err(|error| StorageError::io(name, error))?;
         }
-        let header = SegmentHeader {
-            identity: options.identity,
-            number: end.next_segment,
-            first_group: end.next_group,
-            before: end.last.0,
-        };
-        if let Some(segment) = end.segments.last() {
+        if let Some((segment, _)) = end.segments.last() {
             make_safe(&*disk, segment.number, end.tail)?;
         }
-        let file = make_segment(&*disk, &header)?;
         let mut before = Vec::new();
-        for segment in end.segments {
-            let name = file_name(segment.number);
-            let length = disk.open(&name).and_then(|file| file.length());
-            before.push((segment, length.map_err(|error| StorageError::io(name, error))?));
+        for number in end.unneeded {
+            // One that cannot be removed is tried again after the next checkpoint.
+            if let Err(error) = disk.remove(&file_name(number)) {
+                tracing::warn!("a log segment that is not needed stays: {error}");
+                before.push((Segment { number, last: end.contained }, 0));
+            }
         }
-        Ok(Self {
+        before.extend(end.segments);
+        // A damaged last group would be taken for a torn one. The header of a segment behind it says that it was there.
+        let needs_witness = end.tail.0 > 0 && end.last > end.contained;
+        let mut writer = Self {
             disk,
             identity: options.identity,
             segment_bytes: options.segment_bytes,
             before,
-            file,
-            segment: end.next_segment,
-            offset: BLOCK as u64,
+            file: None,
+            segment: end.next_segment - 1,
+            offset: 0,
             ends: Vec::new(),
             group: end.next_group,
             last: end.last.0,
             buffer: Vec::new(),
             written: 0,
-        })
+            broken: None,
+        };
+        if needs_witness {
+            match writer.next_segment() {
+                // A store can be read on a full disk.
+                Ok(()) | Err(StorageError::DiskFull { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(writer)
     }
 
-    /// Writes and syncs one group, and returns the number of its last commit. After an error nothing may be written.
+    /// Writes and syncs one group, and returns the number of its last commit. After [`StorageError::DiskFull`] the log
+    /// is as it was and the commits can be written again; after any other error nothing is written any more.
     pub(super) fn write(&mut self, commits: &[Bytes]) -> Result<u64, StorageError> {
-        if self.offset >= self.segment_bytes {
+        self.check()?;
+        let written = self.try_write(commits);
+        self.judge(&written);
+        written
+    }
+
+    fn try_write(&mut self, commits: &[Bytes]) -> Result<u64, StorageError> {
+        if self.file.is_none() || self.offset >= self.segment_bytes {
             self.next_segment()?;
         }
         let header = GroupHeader {
@@ -109,8 +129,16 @@ impl Writer {
         };
         write_group(&mut self.buffer, &self.identity, header, commits);
         let place = |error| StorageError::io(file_name(self.segment), error);
-        self.file.write_at(self.offset, &self.buffer).map_err(place)?;
-        self.file.sync().map_err(place)?;
+        let Some(file) = &self.file else { return Err(StorageError::Closed) };
+        if let Err(error) = file.write_at(self.offset, &self.buffer) {
+            if is_full(&error) {
+                // Gives back the room of what was written of the group. When that fails as well it stays, as what is
+                // torn does: the next attempt begins at the same place.
+                drop(file.set_length(self.offset));
+            }
+            return Err(place(error));
+        }
+        file.sync().map_err(place)?;
         self.offset += self.buffer.len() as u64;
         self.written += self.buffer.len() as u64;
         self.group += 1;
@@ -120,6 +148,32 @@ impl Writer {
             self.buffer = Vec::new();
         }
         Ok(self.last)
+    }
+
+    fn check(&self) -> Result<(), StorageError> {
+        match &self.broken {
+            None => Ok(()),
+            Some(cause) => Err(StorageError::Poisoned { cause: cause.clone() }),
+        }
+    }
+
+    /// Notes an error after which nothing may be written. The caller still holds the lock of the log's writer.
+    fn judge<T>(&mut self, outcome: &Result<T, StorageError>) {
+        match outcome {
+            Ok(_) | Err(StorageError::DiskFull { .. }) => {}
+            Err(error) => self.broken = Some(error.to_string()),
+        }
+    }
+
+    /// Makes a first segment where there is none: a second checkpoint must not be without one.
+    pub(super) fn ensure_segment(&mut self) -> Result<(), StorageError> {
+        self.check()?;
+        if self.file.is_some() || !self.before.is_empty() {
+            return Ok(());
+        }
+        let made = self.next_segment();
+        self.judge(&made);
+        made
     }
 
     pub(super) fn written_bytes(&self) -> u64 {
@@ -132,14 +186,24 @@ impl Writer {
     }
 
     /// Goes on in a new segment when most of this one has nothing after the commit, and returns the segments that have
-    /// nothing after it, from the oldest on.
+    /// nothing after it, from the oldest on; never all of them.
     pub(super) fn obsolete(&mut self, contained: CommitSequence) -> Result<Vec<u64>, StorageError> {
+        self.check()?;
         let ends = self.ends.partition_point(|(last, _)| *last <= contained.0);
         let end = ends.checked_sub(1).and_then(|at| self.ends.get(at)).map_or(0, |(_, end)| *end);
         if end > LOG_ROTATE_BYTES.min(self.segment_bytes) && end >= self.offset / 2 {
-            self.next_segment()?;
+            let rotated = self.next_segment();
+            self.judge(&rotated);
+            match rotated {
+                // It goes on in the one it has.
+                Err(StorageError::DiskFull { .. }) => {}
+                outcome => outcome?,
+            }
         }
-        let obsolete = self.before.iter().take_while(|(segment, _)| segment.last <= contained);
+        let kept = usize::from(self.file.is_none());
+        let removable = self.before.len().saturating_sub(kept);
+        let obsolete = self.before.iter().take(removable);
+        let obsolete = obsolete.take_while(|(segment, _)| segment.last <= contained);
         Ok(obsolete.map(|(segment, _)| segment.number).collect())
     }
 
@@ -159,10 +223,25 @@ impl Writer {
             first_group: self.group,
             before: self.last,
         };
-        let file = make_segment(&*self.disk, &header)?;
-        let written = Segment { number: self.segment, last: CommitSequence(self.last) };
-        self.before.push((written, self.offset));
-        self.file = file;
+        let file = match make_segment(&*self.disk, &header) {
+            Ok(file) => file,
+            Err(full @ StorageError::DiskFull { .. }) => {
+                // It has no header yet. It must not be there when more is written into the one before it.
+                let name = file_name(header.number);
+                return match self.disk.remove(&name) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(StorageError::io(name, io::Error::other(error)))
+                    }
+                    _ => Err(full),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        if self.file.is_some() {
+            let written = Segment { number: self.segment, last: CommitSequence(self.last) };
+            self.before.push((written, self.offset));
+        }
+        self.file = Some(file);
         self.segment += 1;
         self.offset = BLOCK as u64;
         self.ends.clear();

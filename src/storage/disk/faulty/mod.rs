@@ -33,10 +33,15 @@ struct State {
     locked: Vec<String>,
     operations: u64,
     fault: Option<Fault>,
+    /// The next call of this kind for such a file fails.
+    fails_next: Option<(Call, &'static str)>,
+    interruption: Option<Interruption>,
     /// What has failed since the last [`FaultyDisk::forgive`], if anything did.
     failed: Option<Call>,
     /// Whether a call that makes something safe, or could, has failed since then.
     is_broken: bool,
+    /// Whether there was no room for something since then.
+    was_full: bool,
     late_writes: u64,
     alterations: u64,
     capacity: usize,
@@ -53,6 +58,9 @@ struct File {
     /// Since the last sync of the file.
     changes: Vec<Change>,
 }
+
+/// What others do while somebody waits for the data file.
+type Interruption = Box<dyn FnMut() + Send>;
 
 /// A fault to come.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +96,7 @@ pub(crate) enum Call {
     Length,
     SetLength,
     Punch,
+    Allocate,
 }
 
 impl Call {
@@ -99,6 +108,11 @@ impl Call {
     /// Whether nothing may be written any more once it has failed.
     pub(crate) fn must_not_fail(self) -> bool {
         matches!(self, Self::Write | Self::Sync | Self::SyncDirectory | Self::Create)
+    }
+
+    /// Whether nothing follows from its failure.
+    pub(crate) fn is_harmless(self) -> bool {
+        matches!(self, Self::Remove | Self::SetLength | Self::Punch | Self::Allocate)
     }
 
     fn failure(self) -> &'static str {
@@ -116,6 +130,7 @@ impl Call {
             Self::Length => "failed length",
             Self::SetLength => "failed change of length",
             Self::Punch => "failed hole",
+            Self::Allocate => "failed allocation",
         }
     }
 }
@@ -132,8 +147,11 @@ impl FaultyDisk {
             locked: Vec::new(),
             operations: 0,
             fault: None,
+            fails_next: None,
+            interruption: None,
             failed: None,
             is_broken: false,
+            was_full: false,
             late_writes: 0,
             alterations: 0,
             capacity: usize::MAX,
@@ -146,6 +164,31 @@ impl FaultyDisk {
     pub(crate) fn fail_after(&self, operations: u64) {
         let mut state = self.state();
         state.fault = Some(Fault::Once(state.operations + operations));
+    }
+
+    /// The next call of this kind for a file of this kind fails.
+    pub(crate) fn fail_next(&self, call: Call, file: &'static str) {
+        self.state().fails_next = Some((call, file));
+    }
+
+    /// Before every operation on the data file this is done, on the same thread, unless it is being done: what other
+    /// threads might do meanwhile. Whoever waits for the data file holds no lock that they need, but a checkpoint's own.
+    pub(crate) fn interrupt(&self, interruption: Option<Interruption>) {
+        self.state().interruption = interruption;
+    }
+
+    fn pass(&self, file: usize) {
+        let interruption = {
+            let mut state = self.state();
+            if &*state.files[file].kind != "slab.data" {
+                return;
+            }
+            state.interruption.take()
+        };
+        if let Some(mut interruption) = interruption {
+            interruption();
+            self.state().interruption = Some(interruption);
+        }
     }
 
     /// The machine stops in the middle of the operation that comes after so many others: it and all later ones fail.
@@ -169,6 +212,7 @@ impl FaultyDisk {
         state.fault = None;
         state.failed = None;
         state.is_broken = false;
+        state.was_full = false;
         state.late_writes = 0;
     }
 
@@ -178,7 +222,12 @@ impl FaultyDisk {
         state.failed.is_some() && matches!(state.fault, Some(Fault::Stop(_)))
     }
 
-    /// What has failed first, also for want of room.
+    /// Whether there was no room for something.
+    pub(crate) fn was_full(&self) -> bool {
+        self.state().was_full
+    }
+
+    /// What has failed first, want of room left aside.
     pub(crate) fn failed(&self) -> Option<Call> {
         self.state().failed
     }
@@ -265,6 +314,12 @@ impl State {
         if self.is_broken && call.alters() {
             self.late_writes += 1;
         }
+        if self.fails_next.is_some_and(|(next, of)| next == call && of == file) {
+            self.fails_next = None;
+            self.note(call.failure(), file);
+            self.fail(call);
+            return Err(io::Error::other("a fault of the disk"));
+        }
         let Some(fault) = self.fault.filter(|fault| self.operations > fault.at()) else {
             return Ok(());
         };
@@ -277,7 +332,10 @@ impl State {
         if is_first {
             self.note(event, file);
         }
-        self.fail(call);
+        // A reserve is of no consequence.
+        if file != "slab.reserve" || matches!(fault, Fault::Stop(_)) {
+            self.fail(call);
+        }
         Err(io::Error::other("a fault of the disk"))
     }
 
@@ -326,7 +384,7 @@ impl State {
         if is_full {
             let kind = Arc::clone(&self.files[file].kind);
             self.note("full disk", &kind);
-            self.fail(Call::Write);
+            self.was_full = true;
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
@@ -446,6 +504,7 @@ struct FaultyFile {
 
 impl DiskFile for FaultyFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.disk.pass(self.file);
         let mut state = self.disk.state();
         state.begin_on(Call::Read, self.file)?;
         let read = state.files[self.file].now.read(place(offset)?, buffer);
@@ -453,10 +512,12 @@ impl DiskFile for FaultyFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.pass(self.file);
         self.disk.state().write(self.file, place(offset)?, bytes)
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.disk.pass(self.file);
         self.disk.state().sync(self.file)
     }
 
@@ -467,6 +528,7 @@ impl DiskFile for FaultyFile {
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
+        self.disk.pass(self.file);
         let mut state = self.disk.state();
         state.begin_on(Call::SetLength, self.file)?;
         state.files[self.file].change(Change::Length(place(length)?));
@@ -474,9 +536,24 @@ impl DiskFile for FaultyFile {
     }
 
     fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.disk.pass(self.file);
         let mut state = self.disk.state();
         state.begin_on(Call::Punch, self.file)?;
         state.files[self.file].change(Change::Hole(place(offset)?, place(length)?));
+        Ok(())
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.begin_on(Call::Allocate, self.file)?;
+        let length = place(length)?;
+        let room = state.capacity.saturating_sub(state.used());
+        if state.files[self.file].now.room_for(0, length) > room {
+            state.note("full disk", "slab.reserve");
+            state.was_full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.files[self.file].change(Change::Write(0, vec![0; length].into()));
         Ok(())
     }
 }

@@ -1,0 +1,203 @@
+//! A disk on which nothing is altered after a failure that leaves unknown what it holds, and that keeps a reserve of
+//! room for when it is full. Knows files as bytes; must not know what they mean, nor who writes them.
+//!
+//! Every alteration of any file of a store goes through here, so that nobody can forget to ask.
+//!
+//! 1. After a failed sync, of a file or of the directory, every later alteration is refused. So it is after a write,
+//!    a creation or a renaming that failed for another reason than want of room. The refusal is in force before the
+//!    failed call returns: no lock that its caller holds is free before that.
+//! 2. What is not needed for what was promised may fail without any consequence: removing, cutting, punching.
+//! 3. **Want of room** is no such failure: nothing is known to be lost, and whoever wrote can write again or give up.
+//!    The first call that meets it spends the reserve and is tried again, so that what was applied before can still be
+//!    made safe. New commits are refused from then on, until the reserve can be taken again.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Disk, DiskFile, DiskLock};
+use crate::storage::health::Health;
+
+/// The file that takes up the reserve. What is in it means nothing.
+const RESERVE: &str = "slab.reserve";
+
+/// A disk with a [`Health`]. Clones are the same disk.
+#[derive(Clone)]
+pub(crate) struct GuardedDisk(Arc<Guard>);
+
+struct Guard {
+    disk: Arc<dyn Disk>,
+    health: Arc<Health>,
+    reserve_bytes: u64,
+    /// Whether it is held.
+    reserve: Mutex<bool>,
+}
+
+/// What follows when a call fails for another reason than want of room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// Nothing.
+    Harmless,
+    /// Nothing is written any more.
+    Ends,
+    /// The same, also when the reason was want of room: what was to be made safe may be lost.
+    EndsAlways,
+}
+
+/// Whether there was no room on the disk, or none for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+impl GuardedDisk {
+    pub(crate) fn new(disk: Arc<dyn Disk>, health: Arc<Health>, reserve_bytes: u64) -> Self {
+        Self(Arc::new(Guard { disk, health, reserve_bytes, reserve: Mutex::new(false) }))
+    }
+
+    /// Takes the reserve, unless it is held, and notes whether that means that the disk is full. A disk that refuses for
+    /// another reason is used without a reserve.
+    pub(crate) fn take_reserve(&self) {
+        let Guard { disk, health, reserve_bytes, .. } = &*self.0;
+        let mut is_held = self.0.reserve();
+        if health.cause().is_some() {
+            return;
+        }
+        if !*is_held {
+            // One that a process before has left is emptied: nobody knows how much of it has room.
+            let take = || disk.create(RESERVE)?.allocate(*reserve_bytes);
+            match take() {
+                Ok(()) => *is_held = true,
+                Err(error) if is_full(&error) => {
+                    // What was taken of it is needed elsewhere.
+                    drop(disk.remove(RESERVE));
+                    return health.set_full(true);
+                }
+                Err(error) => {
+                    tracing::warn!("no room is kept for a full disk: {RESERVE}: {error}");
+                }
+            }
+        }
+        health.set_full(false);
+    }
+
+    fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(GuardedFile { file, guard: Arc::clone(&self.0) })
+    }
+}
+
+impl Guard {
+    fn reserve(&self) -> MutexGuard<'_, bool> {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Alters something, if that is allowed.
+    fn alter<T>(
+        &self,
+        failure: Failure,
+        place: &str,
+        act: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.check()?;
+        let mut outcome = act();
+        if failure != Failure::EndsAlways && outcome.as_ref().is_err_and(is_full) {
+            self.spend_reserve();
+            self.check()?;
+            outcome = act();
+        }
+        let Err(error) = outcome else { return outcome };
+        let ends = match failure {
+            Failure::Harmless => false,
+            Failure::Ends => !is_full(&error),
+            Failure::EndsAlways => true,
+        };
+        if ends {
+            self.health.poison(&format!("{place}: {error}"));
+            // Of a kind that nobody takes for want of room.
+            return Err(io::Error::other(error));
+        }
+        Err(error)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.health.cause() {
+            None => Ok(()),
+            Some(cause) => Err(io::Error::other(format!("writing has ended before: {cause}"))),
+        }
+    }
+
+    fn spend_reserve(&self) {
+        let mut is_held = self.reserve();
+        self.health.set_full(true);
+        if std::mem::take(&mut *is_held)
+            && let Err(error) = self.disk.remove(RESERVE)
+        {
+            tracing::warn!("the reserve for a full disk cannot be used: {RESERVE}: {error}");
+        }
+    }
+}
+
+impl Disk for GuardedDisk {
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.0.disk.open(name).map(|file| self.file(file))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let made = self.0.alter(Failure::Ends, "making a file", || self.0.disk.create(name));
+        made.map(|file| self.file(file))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.disk.list()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.alter(Failure::Ends, "renaming a file", || self.0.disk.rename(from, to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.alter(Failure::Harmless, "removing a file", || self.0.disk.remove(name))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        let place = "making names safe";
+        self.0.alter(Failure::EndsAlways, place, || self.0.disk.sync_directory())
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
+        self.0.disk.lock(name)
+    }
+}
+
+struct GuardedFile {
+    file: Box<dyn DiskFile>,
+    guard: Arc<Guard>,
+}
+
+impl DiskFile for GuardedFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.guard.alter(Failure::Ends, "a write", || self.file.write_at(offset, bytes))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.guard.alter(Failure::EndsAlways, "a sync", || self.file.sync())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.guard.alter(Failure::Harmless, "a change of length", || self.file.set_length(length))
+    }
+
+    fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.guard.alter(Failure::Harmless, "a hole", || self.file.punch_hole(offset, length))
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.guard.alter(Failure::Harmless, "an allocation", || self.file.allocate(length))
+    }
+}
