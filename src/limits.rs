@@ -181,6 +181,17 @@ pub const DEADLINE_CHECK_INTERVAL: u32 = 256;
 /// about a millisecond. Then it starts over on the pool: until it ends, that network worker serves nobody else.
 pub const INLINE_CHECKS: u32 = 4_096;
 
+/// Steps of walks through values (comparing, printing, merging) between two looks at whether the query may go on: some
+/// hundred microseconds.
+pub const WALK_STEPS: u32 = 16 * 1024;
+
+/// Looks during walks that a query may see where it was read, before it starts over on the pool: with [`WALK_STEPS`] a
+/// millisecond.
+pub const INLINE_WALK_LOOKS: u32 = 4;
+
+/// An answer that is longer than that, in bytes of JSON, is written on the pool.
+pub const INLINE_ANSWER_BYTES: usize = 1024 * 1024;
+
 /// Most rounds of hashing that a user's password may ask for: some seconds, which every login then takes on both sides.
 /// RethinkDB has no bound but that of the number's form.
 pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;

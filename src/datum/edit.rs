@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    Datum, DatumError, LITERAL, LITERAL_VALUE, Object, ObjectBuilder, REQL_TYPE, pseudo_typed,
+    Datum, DatumError, LITERAL, LITERAL_VALUE, Object, ObjectBuilder, REQL_TYPE, pseudo_typed, work,
 };
 
 /// What the second object says of the first: fields it names are replaced, objects in them merged. A literal replaces
@@ -17,6 +17,7 @@ pub fn merge(left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
     };
     let mut changes = Vec::with_capacity(right.len());
     for (name, value) in right.iter() {
+        work::step();
         let is_object = |object: &Object| object.pseudo_type() != Some(LITERAL);
         let before = match value {
             Datum::Object(object) if is_object(object) => left.field(name),
@@ -41,6 +42,7 @@ pub const STRAY_LITERAL: &str = "Stray literal keyword found: literal is only le
 
 /// The value with each literal in it replaced by what it stands for; `None` when it is a literal that removes.
 fn without_literals(value: &Datum) -> Option<Datum> {
+    work::step();
     match value {
         Datum::Object(object) if object.pseudo_type() == Some(LITERAL) => {
             object.get(LITERAL_VALUE).cloned()
@@ -59,6 +61,7 @@ fn without_literals(value: &Datum) -> Option<Datum> {
 }
 
 fn holds_literal(value: &Datum) -> bool {
+    work::step();
     match value {
         Datum::Object(object) => {
             object.pseudo_type() == Some(LITERAL)
@@ -110,6 +113,7 @@ impl Paths {
 }
 
 fn parse(value: &Datum) -> Result<Path, DatumError> {
+    work::step();
     let mut paths = match value {
         Datum::String(name) => return Ok(Path::Field(name.clone())),
         Datum::Array(values) => values.iter().map(parse).collect::<Result<Vec<Path>, _>>()?,
@@ -144,6 +148,7 @@ fn parse(value: &Datum) -> Result<Path, DatumError> {
 }
 
 fn pluck(value: &Datum, path: &Path, arrays: Arrays) -> Result<Datum, DatumError> {
+    work::step();
     if let (Datum::Array(values), Arrays::Enter) = (value, arrays) {
         let values = values.iter().map(|value| pluck(value, path, Arrays::Refuse));
         return Ok(Datum::array(values.collect::<Result<_, _>>()?));
@@ -176,6 +181,7 @@ fn pluck(value: &Datum, path: &Path, arrays: Arrays) -> Result<Datum, DatumError
 }
 
 fn without(value: &Datum, path: &Path, arrays: Arrays) -> Result<Datum, DatumError> {
+    work::step();
     if let (Datum::Array(values), Arrays::Enter) = (value, arrays) {
         let values = values.iter().map(|value| without(value, path, Arrays::Refuse));
         return Ok(Datum::array(values.collect::<Result<_, _>>()?));
@@ -198,6 +204,7 @@ fn drop_fields(object: Object, path: &Path) -> Object {
 }
 
 fn are_in(value: &Datum, path: &Path) -> Result<bool, DatumError> {
+    work::step();
     match path {
         Path::Field(name) => {
             Ok(value.as_object()?.field(name).is_some_and(|value| !matches!(value, Datum::Null)))

@@ -4,7 +4,7 @@ use photondb_protocol::text::write_string as write_json_string;
 
 use crate::limits::JSON_BYTES;
 
-use super::{BINARY, Datum, REQL_TYPE, number_to_json};
+use super::{BINARY, Datum, REQL_TYPE, number_to_json, work};
 
 /// Appends the compact JSON form. Binary becomes its `$reql_type$` object.
 ///
@@ -19,6 +19,7 @@ pub fn write_json(datum: &Datum, out: &mut Vec<u8>) {
 
 /// As [`write_json`], with a bound on the length of all that is in the buffer.
 pub fn write_json_within(datum: &Datum, out: &mut Vec<u8>, bound: usize) {
+    work::step();
     match datum {
         Datum::Null => out.extend_from_slice(b"null"),
         Datum::Bool(true) => out.extend_from_slice(b"true"),

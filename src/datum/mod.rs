@@ -18,6 +18,7 @@ mod pseudo;
 mod size;
 mod stored;
 pub mod time;
+pub mod work;
 
 pub use binary::{base64_bytes, base64_text};
 pub use edit::merge;
@@ -279,6 +280,7 @@ impl Datum {
     /// The same value with nothing in it that the engine lent: what is kept beyond the rows it came with must not hold
     /// on to whole pages.
     pub fn detached(self) -> Datum {
+        work::step();
         match &self {
             Datum::Object(object) => match object.stored() {
                 Some(stored) if stored.is_lent() => stored.value(),
@@ -297,6 +299,7 @@ impl Datum {
     }
 
     fn is_lent(&self) -> bool {
+        work::step();
         match self {
             Datum::Object(object) => match object.stored() {
                 Some(stored) => stored.is_lent(),
@@ -309,6 +312,7 @@ impl Datum {
 
     /// Fails for minval and maxval, anywhere in the value: they have no JSON form.
     pub fn check_json(&self) -> Result<(), DatumError> {
+        work::step();
         match self {
             Datum::MinVal => Err(DatumError::logic("Cannot convert `r.minval` to JSON.")),
             Datum::MaxVal => Err(DatumError::logic("Cannot convert `r.maxval` to JSON.")),
@@ -332,7 +336,7 @@ impl Datum {
 
     /// As [`Datum::print`], cut to the length RethinkDB's messages keep.
     pub fn truncated_print(&self) -> String {
-        pretty::truncated(self.print())
+        pretty::print_truncated(self)
     }
 
     /// As [`Datum::print`]; a bound, which has no JSON form, is an error of its own.

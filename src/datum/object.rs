@@ -110,6 +110,15 @@ impl Object {
         }
     }
 
+    /// Whether both share their fields: equal without a look at them.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Repr::Fields(left), Repr::Fields(right)) => Arc::ptr_eq(left, right),
+            (Repr::Stored(left), Repr::Stored(right)) => Arc::ptr_eq(left, right),
+            _ => false,
+        }
+    }
+
     /// Whether both are the same value and neither is of a pseudo type, as far as that can be told without decoding all
     /// of them.
     pub(super) fn equals(&self, other: &Self) -> Option<bool> {

@@ -5,8 +5,9 @@
 //! their instant alone.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use super::{Datum, GEOMETRY, TIME};
+use super::{Datum, GEOMETRY, Object, TIME, work};
 
 impl Ord for Datum {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -17,15 +18,17 @@ impl Ord for Datum {
             (Datum::MaxVal, _) | (_, Datum::MinVal) => Ordering::Greater,
             (Datum::Bool(a), Datum::Bool(b)) => a.cmp(b),
             (Datum::Number(a), Datum::Number(b)) => compare_numbers(*a, *b),
-            (Datum::String(a), Datum::String(b)) => a.as_bytes().cmp(b.as_bytes()),
-            (Datum::Binary(a), Datum::Binary(b)) => a.cmp(b),
-            (Datum::Array(a), Datum::Array(b)) => a.iter().cmp(b.iter()),
+            (Datum::String(a), Datum::String(b)) => compare_bytes(a.as_bytes(), b.as_bytes()),
+            (Datum::Binary(a), Datum::Binary(b)) => compare_bytes(a, b),
+            (Datum::Array(a), Datum::Array(b)) if Arc::ptr_eq(a, b) => Ordering::Equal,
+            (Datum::Array(a), Datum::Array(b)) => compare_elements(a, b),
+            (Datum::Object(a), Datum::Object(b)) if a.is_same(b) => Ordering::Equal,
             (Datum::Object(a), Datum::Object(b)) => match (a.pseudo_type(), b.pseudo_type()) {
                 (Some(TIME), Some(TIME)) => {
                     compare_instants(a.get("epoch_time"), b.get("epoch_time"))
                 }
-                (None, None) => a.iter().cmp(b.iter()),
-                (Some(x), Some(y)) => x.cmp(y).then_with(|| a.iter().cmp(b.iter())),
+                (None, None) => compare_fields(a, b),
+                (Some(x), Some(y)) => x.cmp(y).then_with(|| compare_fields(a, b)),
                 (None, Some(_)) => Ordering::Less,
                 (Some(_), None) => Ordering::Greater,
             },
@@ -43,12 +46,42 @@ impl Datum {
     pub fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Datum::Object(a), Datum::Object(b)) => match (a.pseudo_type(), b.pseudo_type()) {
-                (Some(GEOMETRY), None) | (None, Some(GEOMETRY)) => a.iter().cmp(b.iter()),
+                (Some(GEOMETRY), None) | (None, Some(GEOMETRY)) => compare_fields(a, b),
                 _ => self.cmp(other),
             },
             _ => self.cmp(other),
         }
     }
+}
+
+/// Element by element; an array that the other one continues is less. A plain loop: values may be nested deeply, and
+/// adaptors would take several frames a level.
+fn compare_elements(a: &[Datum], b: &[Datum]) -> Ordering {
+    for (x, y) in a.iter().zip(b) {
+        work::step();
+        let ordering = x.cmp(y);
+        if ordering.is_ne() {
+            return ordering;
+        }
+    }
+    a.len().cmp(&b.len())
+}
+
+/// Field by field, in the order of their names, each by its name and then by its value.
+fn compare_fields(a: &Object, b: &Object) -> Ordering {
+    for ((a_name, a_value), (b_name, b_value)) in a.iter().zip(b.iter()) {
+        work::step();
+        let ordering = a_name.cmp(b_name).then_with(|| a_value.cmp(b_value));
+        if ordering.is_ne() {
+            return ordering;
+        }
+    }
+    a.len().cmp(&b.len())
+}
+
+fn compare_bytes(a: &[u8], b: &[u8]) -> Ordering {
+    work::byte_steps(a.len().min(b.len()));
+    a.cmp(b)
 }
 
 /// Equal and opposite zeros are one number; values are never NaN.

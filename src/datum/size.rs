@@ -1,7 +1,7 @@
 //! How large a value is, about, when it is written as JSON: what batches of rows are measured by. And whether it is
 //! deeper than a bound, or has more parts.
 
-use super::Datum;
+use super::{Datum, work};
 use crate::limits::JSON_BYTES;
 
 impl Datum {
@@ -20,6 +20,7 @@ impl Datum {
 
     fn add_size(&self, size: &mut usize, bound: usize) {
         const NUMBER: usize = 8;
+        work::step();
         *size += match self {
             Datum::Null | Datum::Bool(_) | Datum::MinVal | Datum::MaxVal => 5,
             Datum::Number(_) => NUMBER,
@@ -60,6 +61,7 @@ impl Datum {
     }
 
     fn take_parts(&self, levels: usize, left: &mut usize) -> Result<(), Misfit> {
+        work::step();
         let below = || levels.checked_sub(1).ok_or(Misfit::TooDeep);
         *left = left.checked_sub(1).ok_or(Misfit::TooLarge)?;
         match self {

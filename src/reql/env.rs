@@ -14,6 +14,7 @@ use super::scope::Scope;
 use super::selection::TableRef;
 use super::trace::{Task, Trace};
 use super::value::Val;
+use super::walk_watch::{self, WalkWatch};
 use crate::datum::Datum;
 use crate::limits;
 use crate::storage::{Commit, CommitSequence, Durability, ReadMode, StorageError};
@@ -156,8 +157,7 @@ impl Env {
         if self.cancel.is_cancelled() || checks.is_multiple_of(limits::DEADLINE_CHECK_INTERVAL) {
             self.check_interrupt_now()?;
             if checks >= limits::INLINE_CHECKS && !self.may_wait() {
-                let message = "The query takes too long to be evaluated inline.";
-                return Err(Error::new(ErrorKind::NotResident, message));
+                return Err(Error::too_long_inline());
             }
         }
         if checks.is_multiple_of(limits::MEMORY_CHECK_INTERVAL) && self.memory.is_due(checks) {
@@ -175,27 +175,27 @@ impl Env {
         self.look_at_memory(bytes)
     }
 
-    fn look_at_memory(&self, wanted: usize) -> Result<()> {
-        let Some(facts) = self.context.facts() else { return Ok(()) };
-        let engine = &**self.context.catalog.engine();
-        match self.memory.look(facts.memory, wanted as u64, engine) {
-            Some(passed) => Err(Error::resource_limit(passed.message())),
-            None => Ok(()),
+    /// Fails when the answer, of so many bytes of JSON, is too long to be written where the query was read.
+    pub(super) fn check_inline_answer(&self, bytes: usize) -> Result<()> {
+        if bytes <= limits::INLINE_ANSWER_BYTES || self.may_wait() {
+            return Ok(());
         }
+        Err(Error::too_long_inline())
+    }
+
+    fn look_at_memory(&self, wanted: usize) -> Result<()> {
+        self.memory.check(&self.context, wanted as u64)
     }
 
     /// As [`Env::check_interrupt`], looking at the clock each time.
     pub fn check_interrupt_now(&self) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            return Err(Error::new(
-                ErrorKind::Cancelled,
-                "Query interrupted.  Did you shut down the server?",
-            ));
-        }
-        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
-            return Err(Error::resource_limit("The query ran longer than the server allows."));
-        }
-        Ok(())
+        interrupted(&self.cancel, self.deadline)
+    }
+
+    /// What the walks through values of an evaluation are watched with; it begins, or goes on, on this thread.
+    pub(super) fn walk_watch(&self) -> WalkWatch {
+        let (context, cancel) = (self.context.clone(), self.cancel.clone());
+        WalkWatch::new(context, cancel, self.deadline, self.may_wait())
     }
 
     /// When the query must end.
@@ -315,7 +315,7 @@ impl Env {
 
     /// Notes a write: the query must not be started over, and if its durability is hard the answer waits for it.
     pub fn note_commit(&self, commit: Commit) {
-        self.wrote.set(true);
+        self.note_effect();
         if commit.durability == Durability::Hard {
             let last = self.hard_commit.get().max(Some(commit.sequence));
             self.hard_commit.set(last);
@@ -325,6 +325,7 @@ impl Env {
     /// Notes an effect outside of tables (the catalog): the query must not be started over.
     pub fn note_effect(&self) {
         self.wrote.set(true);
+        walk_watch::stay_inline();
     }
 
     /// The last commit that must be durable before what was computed so far is answered.
@@ -354,4 +355,18 @@ impl Env {
     pub fn take_profile(&self) -> Option<Datum> {
         self.trace.as_ref().map(|trace| trace.borrow_mut().take())
     }
+}
+
+/// Fails when a query was asked to stop, or its time is over.
+pub(super) fn interrupted(cancel: &CancelFlag, deadline: Option<Instant>) -> Result<()> {
+    if cancel.is_cancelled() {
+        return Err(Error::new(
+            ErrorKind::Cancelled,
+            "Query interrupted.  Did you shut down the server?",
+        ));
+    }
+    if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+        return Err(Error::resource_limit("The query ran longer than the server allows."));
+    }
+    Ok(())
 }

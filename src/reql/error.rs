@@ -74,6 +74,12 @@ struct Inner {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The query is evaluated where it was read and takes too long for that: it starts over on the pool.
+    pub(super) fn too_long_inline() -> Self {
+        let message = "The query takes too long to be evaluated inline.";
+        Self::new(ErrorKind::NotResident, message)
+    }
+
     /// An error of any kind; the term being evaluated is to blame unless [`Error::at`] names another.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Error(Box::new(Inner { kind, message: message.into(), at: None }))

@@ -3,6 +3,8 @@
 
 use std::cell::Cell;
 
+use super::context::Context;
+use super::error::{Error, Result};
 use crate::limits;
 use crate::memory::{resident, taken_by_thread};
 use crate::storage::Engine;
@@ -91,8 +93,17 @@ impl MemoryMeter {
                 && checks.is_multiple_of(limits::MEMORY_LOOK_INTERVAL))
     }
 
+    /// Fails when the evaluation, or all of them together, would pass a bound with `wanted` bytes more.
+    pub fn check(&self, context: &Context, wanted: u64) -> Result<()> {
+        let Some(facts) = context.facts() else { return Ok(()) };
+        match self.look(facts.memory, wanted, &**context.catalog.engine()) {
+            Some(passed) => Err(Error::resource_limit(passed.message())),
+            None => Ok(()),
+        }
+    }
+
     /// Looks at the process, which is about to take `wanted` bytes more.
-    pub fn look(&self, bounds: MemoryBounds, wanted: u64, engine: &dyn Engine) -> Option<Passed> {
+    fn look(&self, bounds: MemoryBounds, wanted: u64, engine: &dyn Engine) -> Option<Passed> {
         let held = u64::from(self.held()) * BLOCK_BYTES + wanted;
         self.look_at.set(blocks(held + limits::QUERY_LOOK_BYTES));
         let outside = resident()?.saturating_sub(engine.cached_bytes()).saturating_add(wanted);

@@ -39,6 +39,9 @@ pub mod terms;
 mod top;
 mod trace;
 pub mod value;
+#[cfg(test)]
+mod walk_tests;
+mod walk_watch;
 mod wire;
 
 pub use compile::{CompileError, Program};
@@ -47,4 +50,4 @@ pub use env::CancelFlag;
 pub use error::{Error, ErrorKind};
 pub use index_function::ReqlFunctions;
 pub use memory::MemoryBounds;
-pub use run::{Answer, Batch, Cursor, Failure, RunRequest, run};
+pub use run::{Answer, Batch, Cursor, Failure, RunRequest, run, write_watched};

@@ -20,9 +20,10 @@ use super::scope::Scope;
 use super::selection::Selection;
 use super::stream::{BatchSpec, BoxStream, Pick, collect_array};
 use super::value::{Val, ValKind};
+use super::walk_watch::{self, WalkWatch};
 
 /// What a session adds to a query.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RunRequest {
     /// Stops the query from outside.
     pub cancel: CancelFlag,
@@ -66,6 +67,11 @@ impl Failure {
         self.kind.error_type()
     }
 
+    /// One that no single term is to blame for.
+    fn of_all(error: &Error) -> Failure {
+        Failure { kind: error.kind(), message: error.message().to_owned(), path: Vec::new() }
+    }
+
     fn new(error: &Error, program: &Program) -> Failure {
         Failure {
             kind: error.kind(),
@@ -90,9 +96,23 @@ fn evaluate(program: &Arc<Program>, context: &Arc<Context>, request: RunRequest)
     if let Some(deadline) = request.deadline {
         env.set_deadline(deadline);
     }
-    let root = program.root();
-    let val = root.eval(&env, &Scope::EMPTY)?;
-    answer(val, env).map_err(|error| error.at(root.id))
+    walk_watch::watched(env.walk_watch(), || {
+        let root = program.root();
+        let val = root.eval(&env, &Scope::EMPTY)?;
+        answer(val, env).map_err(|error| error.at(root.id))
+    })
+}
+
+/// Writes an answer of the context's query, which may be far longer than the values it is written from: the query can
+/// be stopped meanwhile, and fails when it takes too much memory. To be called where waiting is allowed.
+pub fn write_watched<T>(
+    context: &Arc<Context>,
+    request: &RunRequest,
+    write: impl FnOnce() -> T,
+) -> std::result::Result<T, Failure> {
+    let (cancel, deadline) = (request.cancel.clone(), request.deadline);
+    let watch = WalkWatch::new(context.clone(), cancel, deadline, true);
+    walk_watch::watched(watch, || Ok(write())).map_err(|error| Failure::of_all(&error))
 }
 
 fn answer(val: Val, env: Env) -> Result<Answer> {
@@ -121,7 +141,9 @@ fn answer(val: Val, env: Env) -> Result<Answer> {
         value.check_json()?;
     }
     // As text it may be far longer than it is.
-    env.reserve(value.approximate_size())?;
+    let size = value.approximate_size();
+    env.reserve(size)?;
+    env.check_inline_answer(size)?;
     let profile = env.take_profile();
     let durable_at = env.hard_commit();
     Ok(Answer::Atom { value, profile, durable_at })
@@ -208,13 +230,9 @@ impl Cursor {
         let spec = self.batching.spec(self.first);
         self.env.begin();
         let (stream, env) = (&mut self.stream, &self.env);
-        let mut rows = damage::noticed(&env.context, || stream.next_batch(env, &spec));
-        if self.env.program.mentions_bounds() {
-            rows = rows.and_then(|rows| {
-                rows.iter().try_for_each(Datum::check_json)?;
-                Ok(rows)
-            });
-        }
+        let rows = damage::noticed(&env.context, || {
+            walk_watch::watched(env.walk_watch(), || rows_to_answer(stream, env, &spec))
+        });
         self.env.rest();
         match rows {
             Ok(rows) => {
@@ -230,6 +248,26 @@ impl Cursor {
             }
         }
     }
+}
+
+/// The next rows of a stream, as far as they can be told to a client.
+fn rows_to_answer(stream: &mut BoxStream, env: &Env, spec: &BatchSpec) -> Result<Vec<Datum>> {
+    let rows = stream.next_batch(env, spec)?;
+    if env.program.mentions_bounds() {
+        rows.iter().try_for_each(Datum::check_json)?;
+    }
+    if !env.may_wait() {
+        let most = limits::INLINE_ANSWER_BYTES;
+        let size =
+            rows.iter().fold(
+                0,
+                |size: usize, row| {
+                    if size > most { size } else { size + row.size_up_to(most) }
+                },
+            );
+        env.check_inline_answer(size)?;
+    }
+    Ok(rows)
 }
 
 /// How large batches may be, from the query's options.

@@ -158,10 +158,14 @@ fn run(
     let deadline = Some(bounds.deadline);
     let request = RunRequest { cancel: cancel.clone(), deadline, may_block };
     let evaluated = catch_unwind(AssertUnwindSafe(|| {
-        match reql::run(program, &service.context, request).map_err(AskError::Run)? {
+        match reql::run(program, &service.context, request.clone()).map_err(AskError::Run)? {
             Answer::Atom { value, durable_at, .. } => {
-                let mut json = Vec::new();
-                write_json(&value, &mut json);
+                let json = reql::write_watched(&service.context, &request, || {
+                    let mut json = Vec::new();
+                    write_json(&value, &mut json);
+                    json
+                })
+                .map_err(AskError::Run)?;
                 if json.len() > limits::JSON_BYTES {
                     return Err(AskError::TooLong);
                 }

@@ -93,7 +93,7 @@ impl Job {
         let cancel = self.cancel;
         let evaluated = catch_unwind(AssertUnwindSafe(|| match work {
             Work::Start(program) => start(&program, &context, token, cancel),
-            Work::Continue(cursor, answer_empty) => next(cursor, token, answer_empty),
+            Work::Continue(cursor, answer_empty) => next(cursor, &context, token, answer_empty),
         }));
         let (outcome, durable_at) = evaluated.unwrap_or_else(|_| {
             let mut frame = Vec::new();
@@ -139,19 +139,30 @@ fn start(
         return (Outcome::Cancelled, None);
     }
     let request = reql::RunRequest { cancel, deadline: None, may_block: true };
-    let mut frame = Vec::new();
-    match reql::run(program, context, request) {
+    match reql::run(program, context, request.clone()) {
         Ok(Answer::Atom { value, profile, durable_at }) => {
-            write_atom(&mut frame, token, &value, profile.as_ref());
-            (Outcome::Ended(frame, true), durable_at)
+            let written = reql::write_watched(context, &request, || {
+                let mut frame = Vec::new();
+                write_atom(&mut frame, token, &value, profile.as_ref());
+                frame
+            });
+            match written {
+                Ok(frame) => (Outcome::Ended(frame, true), durable_at),
+                Err(failure) => (ended_by(&failure, token), durable_at),
+            }
         }
         // The first batch of a feed is answered even when it is empty: it tells what kind of feed it is.
-        Ok(Answer::Stream(cursor)) => next(Box::new(cursor), token, true),
+        Ok(Answer::Stream(cursor)) => next(Box::new(cursor), context, token, true),
         Err(failure) => (ended_by(&failure, token), None),
     }
 }
 
-fn next(mut cursor: Box<Cursor>, token: u64, answer_empty: bool) -> Evaluated {
+fn next(
+    mut cursor: Box<Cursor>,
+    context: &Arc<Context>,
+    token: u64,
+    answer_empty: bool,
+) -> Evaluated {
     if cursor.cancel_flag().is_cancelled() {
         return (Outcome::Cancelled, None);
     }
@@ -165,11 +176,17 @@ fn next(mut cursor: Box<Cursor>, token: u64, answer_empty: bool) -> Evaluated {
             Outcome::Nothing(cursor, notified)
         }
         _ => {
-            let mut frame = Vec::new();
-            if write_batch(&mut frame, token, &batch, &cursor) {
-                Outcome::More(frame, cursor)
-            } else {
-                Outcome::Ended(frame, true)
+            let cancel = cursor.cancel_flag().clone();
+            let request = reql::RunRequest { cancel, deadline: None, may_block: true };
+            let written = reql::write_watched(context, &request, || {
+                let mut frame = Vec::new();
+                let goes_on = write_batch(&mut frame, token, &batch, &cursor);
+                (frame, goes_on)
+            });
+            match written {
+                Ok((frame, true)) => Outcome::More(frame, cursor),
+                Ok((frame, false)) => Outcome::Ended(frame, true),
+                Err(failure) => ended_by(&failure, token),
             }
         }
     };

@@ -25,7 +25,7 @@ use bytes::Bytes;
 
 use crate::datum::time::time_datum;
 use crate::datum::{
-    Datum, DatumError, DatumErrorKind, GEOMETRY, TIME, number_to_text, safe_integer,
+    Datum, DatumError, DatumErrorKind, GEOMETRY, TIME, number_to_text, safe_integer, work,
 };
 use crate::limits::{PRIMARY_KEY_BYTES, PRIMARY_KEY_EXAMINED_BYTES};
 use crate::storage::KeyRange;
@@ -221,6 +221,7 @@ impl Encoder {
     }
 
     fn value(&mut self, value: &Datum, place: Place) -> Result<(), DatumError> {
+        work::step();
         match value {
             Datum::MinVal | Datum::MaxVal => {
                 self.has_ends = true;

@@ -11,7 +11,7 @@ use super::{
     DOCUMENT_DEPTH, ESCAPED, FORM, HEADER_BYTES, STORAGE_VALUE_BYTES, STORED_ARRAY_LEN,
     StoredError, StoredObject, WIDE,
 };
-use crate::datum::{Datum, Object, write_json_within};
+use crate::datum::{Datum, Object, work, write_json_within};
 
 /// What each thread keeps at most of what it writes documents into.
 const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
@@ -191,6 +191,7 @@ impl Form {
 /// Refuses minval and maxval, what is nested deeper than `levels`, and what has so many parts, in all, that it is too
 /// long however it is written.
 fn check_storable(value: &Datum, levels: usize, parts: &mut usize) -> Result<(), StoredError> {
+    work::step();
     *parts += 1;
     if *parts > STORAGE_VALUE_BYTES {
         return Err(StoredError::TooLong { length: *parts, limit: STORAGE_VALUE_BYTES });

@@ -1,0 +1,123 @@
+//! Every term on values that hold one part many times over: none may keep a thread longer than a query on a network
+//! worker is allowed, and each ends when its query is stopped.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::spec::TermSpec;
+use super::terms::rows;
+use super::terms::testing::{Server, compile};
+use super::{Answer, CancelFlag, ErrorKind, Failure, RunRequest, run};
+
+/// Far more than an evaluation may take without optimisation, and far less than a walk to the end of such a value.
+const SOON: Duration = Duration::from_secs(4);
+
+/// Levels of the values: 2^40 parts.
+const LEVELS: usize = 40;
+
+/// A term that makes such a value, from an innermost one and what each level makes of the level below, `[10,[N]]`.
+fn doubled(innermost: &str, level: &str) -> String {
+    (0..LEVELS)
+        .fold(innermost.to_owned(), |inner, _| format!("[64,[[69,[[2,[9]],{level}]],{inner}]]"))
+}
+
+/// Queries that apply a term to such values, at each place and beside others.
+fn queries(row: &TermSpec) -> Vec<String> {
+    let number = row.term.number();
+    let pair = "[2,[[10,[9]],[10,[9]]]]";
+    let fields = r#"{"a":[10,[9]],"b":[10,[9]]}"#;
+    let values = [
+        doubled("null", pair),
+        doubled(r#""a""#, pair),
+        doubled("1", fields),
+        format!("[2,[{},{}]]", doubled("1", pair), doubled("1", pair)),
+        format!(r#"[2,[{{"id":1,"a":{0}}},{{"id":2,"a":{0}}}]]"#, doubled("1", fields)),
+    ];
+    let table = r#"[15,["t"]]"#;
+    let row_is = |body: &str| format!("[69,[[2,[5]],{body}]]");
+    let mut queries = Vec::new();
+    for x in &values {
+        let same = row_is(&format!("[17,[[10,[5]],{x}]]"));
+        let firsts = [x.as_str(), table, "[12,[1]]"];
+        for (at, first) in firsts.iter().enumerate() {
+            let of = |arguments: &[&str]| format!("[{number},[{}]]", arguments.join(","));
+            if at == 0 {
+                queries.extend([of(&[]), of(&[x])]);
+            }
+            queries.extend([
+                of(&[first, x]),
+                of(&[first, "0", x]),
+                of(&[first, x, x]),
+                of(&[first, &same]),
+                of(&[first, &row_is(x)]),
+            ]);
+        }
+    }
+    queries
+}
+
+fn start(server: &Server, query: &str, cancel: &CancelFlag, may_block: bool) -> Option<ErrorKind> {
+    let program = Arc::new(compile(query, "{}").ok()?);
+    let request = RunRequest { cancel: cancel.clone(), deadline: None, may_block };
+    let ended = |failure: Failure| Some(failure.kind);
+    match run(&program, server.context(), request) {
+        Ok(Answer::Atom { .. }) => None,
+        Ok(Answer::Stream(mut cursor)) => match cursor.next_batch() {
+            Ok(_) => None,
+            Err(failure) => ended(failure),
+        },
+        Err(failure) => ended(failure),
+    }
+}
+
+fn with_table() -> Server {
+    let server = Server::new();
+    server.succeed(r#"[60,["t"]]"#);
+    server.succeed(r#"[56,[[15,["t"]],[2,[{"id":1,"a":[2,[1,2]]},{"id":2,"a":{"b":1}}]]]]"#);
+    server
+}
+
+#[test]
+fn no_term_walks_a_shared_value_for_long_where_it_was_read() {
+    let server = with_table();
+    let mut moved = 0;
+    for row in rows() {
+        for query in queries(row) {
+            let began = Instant::now();
+            let ended = start(&server, &query, &CancelFlag::default(), false);
+            let took = began.elapsed();
+            assert!(took < SOON, "{} took {took:?}: {query}", row.name);
+            moved += u32::from(ended == Some(ErrorKind::NotResident));
+        }
+    }
+    assert!(moved > 100, "only {moved} queries moved to the pool");
+}
+
+#[test]
+fn every_term_that_walks_a_shared_value_ends_when_it_is_stopped() {
+    let server = with_table();
+    let mut stopped = 0;
+    for row in rows() {
+        for query in queries(row) {
+            // What is over where it was read needs no stopping.
+            if start(&server, &query, &CancelFlag::default(), false) != Some(ErrorKind::NotResident)
+            {
+                continue;
+            }
+            let cancel = CancelFlag::default();
+            let stop = cancel.clone();
+            let began = Instant::now();
+            let stopper = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(2));
+                stop.cancel();
+            });
+            let ended = start(&server, &query, &cancel, true);
+            let took = began.elapsed();
+            stopper.join().unwrap();
+            assert!(took < SOON, "{} took {took:?}: {query}", row.name);
+            stopped += u32::from(ended == Some(ErrorKind::Cancelled));
+        }
+    }
+    assert!(stopped > 50, "only {stopped} queries were stopped");
+}

@@ -1,0 +1,95 @@
+//! Ends walks through values for the queries that they belong to. Comparing, printing and the like cannot fail and know
+//! no query; they count their steps in [`crate::datum::work`]. While a query is evaluated, its thread has a watch: once
+//! in so many steps it looks whether the query may go on, and if not, unwinds to [`watched`] with the query's error.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::context::Context;
+use super::env::{CancelFlag, interrupted};
+use super::error::{Error, Result};
+use super::memory::MemoryMeter;
+use crate::datum::work;
+use crate::limits::INLINE_WALK_LOOKS;
+
+thread_local! {
+    /// The watch of the query that is evaluated on this thread.
+    static WATCH: RefCell<Option<WalkWatch>> = const { RefCell::new(None) };
+}
+
+/// What is looked at during the walks of one evaluation.
+#[derive(Debug)]
+pub(super) struct WalkWatch {
+    cancel: CancelFlag,
+    deadline: Option<Instant>,
+    /// Looks left before the query has to start over on the pool; none on the pool, or once the query has had an effect.
+    inline_looks: Cell<Option<u32>>,
+    looks: Cell<u32>,
+    memory: MemoryMeter,
+    context: Arc<Context>,
+}
+
+/// What an ended walk unwinds with.
+struct Ended(Error);
+
+impl WalkWatch {
+    /// Of an evaluation that begins, or goes on, on this thread.
+    pub(super) fn new(
+        context: Arc<Context>,
+        cancel: CancelFlag,
+        deadline: Option<Instant>,
+        may_wait: bool,
+    ) -> Self {
+        let memory = MemoryMeter::default();
+        memory.begin();
+        let inline_looks = Cell::new((!may_wait).then_some(INLINE_WALK_LOOKS));
+        Self { cancel, deadline, inline_looks, looks: Cell::new(0), memory, context }
+    }
+
+    fn look(&self) -> Result<()> {
+        interrupted(&self.cancel, self.deadline)?;
+        if let Some(left) = self.inline_looks.get() {
+            let left = left.checked_sub(1).ok_or_else(Error::too_long_inline)?;
+            self.inline_looks.set(Some(left));
+        }
+        let looks = self.looks.get().wrapping_add(1);
+        self.looks.set(looks);
+        if !self.memory.is_due(looks) {
+            return Ok(());
+        }
+        self.memory.check(&self.context, 0)
+    }
+}
+
+/// Evaluates something whose walks end when the query may not go on.
+pub(super) fn watched<T>(watch: WalkWatch, evaluate: impl FnOnce() -> Result<T>) -> Result<T> {
+    let outer = WATCH.replace(Some(watch));
+    let observer = work::observe_with(Some(look));
+    // What is evaluated is thrown away with everything it has touched.
+    let evaluated = catch_unwind(AssertUnwindSafe(evaluate));
+    work::observe_with(observer);
+    WATCH.set(outer);
+    evaluated.unwrap_or_else(|cause: Box<dyn Any + Send>| match cause.downcast::<Ended>() {
+        Ok(ended) => Err(ended.0),
+        Err(other) => resume_unwind(other),
+    })
+}
+
+/// The query has had an effect: it goes on where it is, however long its walks are.
+pub(super) fn stay_inline() {
+    WATCH.with_borrow(|watch| {
+        if let Some(watch) = watch {
+            watch.inline_looks.set(None);
+        }
+    });
+}
+
+fn look() {
+    let looked = WATCH.with_borrow(|watch| watch.as_ref().map_or(Ok(()), WalkWatch::look));
+    if let Err(error) = looked {
+        resume_unwind(Box::new(Ended(error)));
+    }
+}
