@@ -15,6 +15,7 @@ pub mod memory;
 pub mod meter;
 pub mod metrics;
 pub mod net;
+pub mod panics;
 pub mod reql;
 pub mod server;
 pub mod session;

@@ -299,6 +299,10 @@ pub const KEY_LOCKS: usize = 256;
 /// so and closed, instead of the server running out of memory or files.
 pub const CONNECTIONS: usize = 20_000;
 
+/// Open files that no connection takes, where the system's limit allows that: storage has its data, its log and a
+/// checkpoint's files in them.
+pub const OPEN_FILES_RESERVE: usize = 256;
+
 /// A client that has not finished its handshake by then is closed: it holds a place among [`CONNECTIONS`] unnamed.
 pub const HANDSHAKE_SECONDS: u64 = 20;
 

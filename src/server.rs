@@ -5,8 +5,11 @@ mod config_tests;
 mod directory;
 mod machine;
 mod numbers;
+mod open_files;
+mod pid_file;
 #[cfg(test)]
 mod restart_tests;
+mod signals;
 mod storage_metrics;
 mod store;
 mod users;
@@ -20,7 +23,6 @@ use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -31,6 +33,7 @@ use crate::limits;
 use crate::log_lines::LogLines;
 use crate::metrics::Metrics;
 use crate::net::{self, Certificate, CertificateError, Doors};
+use crate::panics;
 use crate::reql::system::ServerFacts;
 use crate::reql::{Context, MemoryBounds, OpenError};
 use crate::session::{Pool, Service};
@@ -39,6 +42,9 @@ use crate::storage::StorageError;
 
 use directory::{Directory, DirectoryError};
 use numbers::Counted;
+use open_files::ConnectionBounds;
+use pid_file::PidFile;
+use signals::Signals;
 pub use verify::{Verified, VerifyError, verify};
 
 use store::StoreError;
@@ -109,25 +115,30 @@ pub async fn run(
     log: Arc<LogLines>,
     workers: Handle,
 ) -> Result<(), ServerError> {
-    let mut stop = StopSignals::register()?;
+    let mut signals = Signals::register().map_err(ServerError::Signals)?;
     info!("Running photondb {}...", env!("CARGO_PKG_VERSION"));
     let directory = open_directory(&settings)?;
-    let doors = open(&settings, &directory, log, workers.clone())?;
-    let pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
+    let pid_file = settings.pid_file.as_deref().map(write_pid_file).transpose()?;
+    let bounds = open_files::raise();
+    let doors = open(&settings, &directory, bounds, log, workers.clone())?;
     let identity = directory.identity();
     info!("Server ready, \"{}\" {}", doors.service.context.server_name(), identity.id);
-    let signal = stop.wait().await;
+    let signal = signals.stop().await;
     info!("Server got {signal}; shutting down...");
     tokio::select! {
         () = stop_serving(&doors.shutdown) => {}
-        signal = stop.wait() => warn!("Server got {signal} again; leaving at once"),
+        signal = signals.stop() => warn!("Server got {signal} again; leaving at once"),
     }
     tokio::select! {
         closed = close(&doors, &workers) => closed?,
-        signal = stop.wait() => warn!("Server got {signal} again; leaving at once"),
+        signal = signals.stop() => warn!("Server got {signal} again; leaving at once"),
     }
     drop(pid_file);
     Ok(())
+}
+
+fn write_pid_file(path: &Path) -> Result<PidFile, ServerError> {
+    PidFile::write(path).map_err(|source| ServerError::PidFile { path: path.to_owned(), source })
 }
 
 /// Brings what was written to the disk. May take a while, and is waited for on another thread, so that a signal is
@@ -142,6 +153,7 @@ async fn close(doors: &Doors, workers: &Handle) -> Result<(), ServerError> {
 fn open(
     settings: &Settings,
     directory: &Directory,
+    bounds: ConnectionBounds,
     log: Arc<LogLines>,
     workers: Handle,
 ) -> Result<Arc<Doors>, ServerError> {
@@ -149,6 +161,7 @@ fn open(
     let _entered = workers.enter();
     let shutdown = Shutdown::new(workers.clone());
     let metrics = Arc::new(Metrics::new()?);
+    metrics.add(Box::new(panics::counter()?))?;
     let service = Arc::new(Service {
         context: Arc::new(open_data(settings, directory, &metrics)?),
         pool: Pool::new(workers.clone(), limits::POOL_THREADS),
@@ -159,12 +172,12 @@ fn open(
     let engine = service.context.catalog.engine();
     users::set_first_password(&users, &**engine, &settings.initial_password)?;
     let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
-    let doors = Doors::new(service, users, shutdown);
+    let doors = Doors::with_places(service, users, shutdown, bounds.drivers);
     let driver_port = open_doors(settings, &doors)?;
     let mut http_port = None;
     if let Some(endpoint) = &settings.http {
         let (listeners, port) = listen(endpoint, "HTTP connections", open_tcp)?;
-        http::serve(listeners, http_state);
+        http::serve(listeners, http_state, bounds.http);
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }
@@ -313,46 +326,5 @@ async fn stop_serving(shutdown: &Shutdown) {
     let most = Duration::from_secs(limits::STOP_FLUSH_SECONDS);
     if timeout(most, shutdown.finished()).await.is_err() {
         warn!("some clients were still being served when their time was over");
-    }
-}
-
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn register() -> Result<StopSignals, ServerError> {
-        let listen = |kind| signal(kind).map_err(ServerError::Signals);
-        Ok(StopSignals {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
-/// The file with the process id; removed when the server ends in order.
-struct PidFile(PathBuf);
-
-impl PidFile {
-    fn write(path: &Path) -> Result<PidFile, ServerError> {
-        let written = std::fs::write(path, format!("{}\n", std::process::id()));
-        written.map_err(|source| ServerError::PidFile { path: path.to_owned(), source })?;
-        Ok(PidFile(path.to_owned()))
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            warn!("{} could not be removed: {error}", self.0.display());
-        }
     }
 }

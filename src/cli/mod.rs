@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{self, OPTIONS, OptionSpec, RawOptions, Takes};
+use crate::panics;
 
 const VERIFY: &str = "verify";
 
@@ -17,6 +18,7 @@ const VERIFY: &str = "verify";
 pub fn main() -> ExitCode {
     let matches = command().get_matches();
     let lines = logging::start();
+    panics::tell();
     match matches.subcommand() {
         Some((VERIFY, matches)) => verify::run(raw_options(matches)),
         Some((_, matches)) => serve::run(raw_options(matches), lines),

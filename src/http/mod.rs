@@ -55,9 +55,9 @@ fn router(state: HttpState) -> Router {
         .with_state(state)
 }
 
-/// Serves HTTP on these listeners until the server stops.
-pub fn serve(listeners: Vec<TcpListener>, state: HttpState) {
-    let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS));
+/// Serves HTTP on these listeners, to so many connections at once, until the server stops.
+pub fn serve(listeners: Vec<TcpListener>, state: HttpState, connections: usize) {
+    let places = Arc::new(Semaphore::new(connections));
     for listener in listeners {
         let listener =
             CountedListener::new(listener, places.clone(), state.service.metrics.clone());

@@ -24,7 +24,7 @@ async fn site(password: &str) -> Site {
     let state = HttpState::new(service, users, Shutdown::new(Handle::current()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    serve(vec![listener], state.clone());
+    serve(vec![listener], state.clone(), 16);
     Site { address, state }
 }
 

@@ -114,7 +114,12 @@ fn write_identity(folder: &Path, identity: &Identity) -> Result<(), DirectoryErr
     let new = folder.join(NEW_IDENTITY);
     let text = serde_json::json!({ "id": identity.id, "name": identity.name }).to_string() + "\n";
     let written = (|| {
-        let mut file = File::create(&new)?;
+        // Left by a server that was killed here, or put there by somebody: never written through.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, folder.join(IDENTITY))?;
@@ -157,6 +162,18 @@ mod tests {
         assert!(!again.is_new());
         assert_eq!(again.identity(), &identity);
         assert!(!path.join(NEW_IDENTITY).exists());
+    }
+
+    #[test]
+    fn an_identity_is_not_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, data) = (folder.path().join("target"), folder.path().join("data"));
+        fs::create_dir(&data).unwrap();
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, data.join(NEW_IDENTITY)).unwrap();
+        Directory::open(&data, None).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert!(fs::symlink_metadata(data.join(IDENTITY)).unwrap().is_file());
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! The file with the process id: made new, never written through a link or over something else, and removed when the
+//! server ends in order.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use tracing::warn;
+
+/// A file that this process has made.
+#[derive(Debug)]
+pub struct PidFile(PathBuf);
+
+/// Longest content that can be a process id and the end of its line.
+const LONGEST: u64 = 24;
+
+impl PidFile {
+    /// Makes the file. One that a server left behind when it was killed is replaced; anything else that has its name,
+    /// links included, is an error.
+    pub fn write(path: &Path) -> io::Result<Self> {
+        if is_left_over(path)? {
+            fs::remove_file(path)?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            warn!("{} could not be removed: {error}", self.0.display());
+        }
+    }
+}
+
+/// Whether there is a regular file that holds a process id and nothing else, of a process that is gone.
+fn is_left_over(path: &Path) -> io::Result<bool> {
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let Some(id) = process_id(file)? else {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file of that name that holds no process id",
+        ));
+    };
+    if id != std::process::id() && Path::new("/proc").join(id.to_string()).exists() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("it belongs to process {id}, which is running"),
+        ));
+    }
+    Ok(true)
+}
+
+fn process_id(file: File) -> io::Result<Option<u32>> {
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut content)?;
+    let text = std::str::from_utf8(&content).ok().map(str::trim_end);
+    Ok(text.filter(|text| !text.is_empty()).and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_file_holds_the_process_id_and_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("photondb.pid");
+        let file = PidFile::write(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn nothing_but_the_file_of_a_dead_server_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "4194999\n").unwrap();
+        symlink(&target, &link).unwrap();
+        PidFile::write(&link).unwrap_err();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "4194999\n");
+        // The largest process id of Linux is less than that.
+        drop(PidFile::write(&target).unwrap());
+        for (content, why) in [("notes\n", "holds no process id"), ("1\n", "is running")] {
+            fs::write(&target, content).unwrap();
+            let error = PidFile::write(&target).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!(fs::read_to_string(&target).unwrap(), content);
+        }
+    }
+}
