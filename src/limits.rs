@@ -423,11 +423,23 @@ pub const QUIC_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
 // HTTP
 
-/// Connections of HTTP clients at once; further ones wait to be accepted.
+/// Connections of HTTP clients at once; for a further one, the one that has been silent longest is closed.
 pub const HTTP_CONNECTIONS: usize = 1_024;
 
 /// Bytes of the body of an HTTP request.
 pub const HTTP_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of the bodies of all HTTP requests that are being read or answered.
+pub const HTTP_BODIES_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of the headers of an HTTP request.
+pub const HTTP_HEADERS_BYTES: usize = 64 * 1024;
+
+/// How long the headers of an HTTP request may take to arrive, the wait for the request included.
+pub const HTTP_HEADERS_TIME: Duration = Duration::from_secs(10);
+
+/// How long the body of an HTTP request may take to arrive.
+pub const HTTP_BODY_TIME: Duration = Duration::from_secs(20);
 
 /// Rows of the answer to one query over HTTP: it is written whole before it is sent.
 pub const HTTP_ROWS: usize = 100_000;

@@ -2,26 +2,24 @@
 //! [`router`]. Knows sessions' one-query door and the users; nothing of drivers' connections.
 
 mod access;
+mod body;
+mod connections;
 mod health;
-mod listener;
 mod query;
 
-use std::future::IntoFuture;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tracing::error;
 
 use crate::auth::Users;
 use crate::limits;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
 
-use listener::{CountedListener, Peer};
+use connections::Connections;
 
 /// What all routes share.
 #[derive(Clone, Debug)]
@@ -34,13 +32,15 @@ pub struct HttpState {
     pub shutdown: Shutdown,
     /// Requests whose password is being checked.
     checks: Arc<Semaphore>,
+    /// Bytes that the bodies of all requests may still take.
+    bodies: Arc<Semaphore>,
 }
 
 impl HttpState {
     /// What all routes share.
     pub fn new(service: Arc<Service>, users: Arc<Users>, shutdown: Shutdown) -> HttpState {
         let checks = Arc::new(Semaphore::new(limits::HTTP_PASSWORD_CHECKS));
-        HttpState { service, users, shutdown, checks }
+        HttpState { service, users, shutdown, checks, bodies: Arc::new(body::budget()) }
     }
 }
 
@@ -51,29 +51,15 @@ fn router(state: HttpState) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/_metrics", get(health::metrics))
         .route("/api/query", post(query::post))
-        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(state)
 }
 
 /// Serves HTTP on these listeners, to so many connections at once, until the server stops.
 pub fn serve(listeners: Vec<TcpListener>, state: HttpState, connections: usize) {
-    let places = Arc::new(Semaphore::new(connections));
+    let connections = Connections::new(connections, state.service.metrics.clone());
     for listener in listeners {
-        let listener =
-            CountedListener::new(listener, places.clone(), state.service.metrics.clone());
-        let routes = router(state.clone()).into_make_service_with_connect_info::<Peer>();
-        let (begun, hurried) = (state.shutdown.clone(), state.shutdown.clone());
-        let served = axum::serve(listener, routes)
-            .with_graceful_shutdown(async move { begun.begun().await });
-        state.shutdown.spawn(async move {
-            tokio::select! {
-                ended = served.into_future() => if let Err(error) = ended {
-                    error!(%error, "the HTTP server ended");
-                },
-                // A client that keeps its connection does not keep the server.
-                () = hurried.hurried() => {}
-            }
-        });
+        let (routes, shutdown) = (router(state.clone()), state.shutdown.clone());
+        state.shutdown.spawn(connections.clone().accept(listener, routes, shutdown));
     }
 }
 

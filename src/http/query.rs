@@ -7,13 +7,14 @@
 //! The answer to a query that gives one value is `{"value": ..}`; to one that gives a stream `{"rows": [..],
 //! "complete": true}`, false when there were more rows than the server sends at once. Errors are `{"error": {"type": ..,
 //! "message": .., "backtrace": [..]}}` with status 400 (not a query, or one that cannot run), 401 (not logged in), 403
-//! (not allowed to), 415 (not JSON), 422 (it failed), 500 (the server failed) or 503 (it was stopped).
+//! (not allowed to, or from a page of another
+//! site), 408, 413 (the body is too slow or too long), 415 (not JSON), 422 (it failed), 500 (the server failed) or 503 (it was stopped).
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -27,7 +28,8 @@ use crate::session::{AskBounds, AskError, Asked, Client, ask, step_aside};
 
 use super::HttpState;
 use super::access::{self, Denied};
-use super::listener::Peer;
+use super::body;
+use super::connections::Peer;
 
 type Query<'q> = (RawTerm<'q>, Vec<(Cow<'q, str>, RawTerm<'q>)>);
 
@@ -36,11 +38,14 @@ pub async fn post(
     State(state): State<HttpState>,
     ConnectInfo(Peer(address)): ConnectInfo<Peer>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let user = match access::user(&state, &headers).await {
         Ok(user) => Arc::from(user),
         Err(Denied::Wrong) => return unauthorized(),
+        Err(Denied::Elsewhere(why)) => {
+            return error(StatusCode::FORBIDDEN, "PERMISSION_ERROR", why, &[]);
+        }
         Err(Denied::Unknown) => {
             let message = "The password could not be checked.";
             return error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message, &[]);
@@ -50,10 +55,16 @@ pub async fn post(
         let message = "The content type must be application/json.";
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "CLIENT_ERROR", message, &[]);
     }
-    let query = if body.len() <= limits::INLINE_BODY_BYTES {
-        read(&body)
+    let received = match body::receive(&headers, body, &state.bodies).await {
+        Ok(received) => received,
+        Err(refused) => {
+            return error(refused.status(), "CLIENT_ERROR", &refused.to_string(), &[]);
+        }
+    };
+    let query = if received.bytes.len() <= limits::INLINE_BODY_BYTES {
+        read(&received.bytes)
     } else {
-        step_aside(|| read(&body))
+        step_aside(|| read(&received.bytes))
     };
     let (term, options) = match query {
         Ok(query) => query,

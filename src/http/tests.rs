@@ -39,13 +39,14 @@ impl Site {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+            .await
     }
 
     async fn post(&self, headers: &str, body: &str) -> (u16, String) {
         let length = body.len();
         self.ask(&format!(
-            "POST /api/query HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\
+            "POST /api/query HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
              Content-Length: {length}\r\n\r\n{body}"
         ))
         .await
@@ -143,4 +144,43 @@ async fn what_was_asked_is_counted() {
     assert!(text.contains("photondb_queries_total{outcome=\"success\"} 1"), "{text}");
     assert!(text.contains("photondb_queries_total{outcome=\"runtime_error\"} 1"), "{text}");
     assert!(text.contains("photondb_connections{transport=\"http\"} 1"), "{text}");
+}
+
+#[tokio::test]
+async fn silent_clients_do_not_keep_others_out() {
+    let site = site("").await;
+    let mut silent = Vec::new();
+    for number in 0..64 {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        stream.write_all(b"POST /api/query HTTP/1.1\r\n").await.unwrap();
+        silent.push(stream);
+        assert_eq!(site.get("/health/live").await.0, 200, "with {number} silent clients");
+    }
+    // Those that made room were closed.
+    let mut first = silent.swap_remove(0);
+    assert_eq!(first.read(&mut [0; 16]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_body_is_not_read_for_a_client_that_is_refused() {
+    let site = site("hunter2").await;
+    let head = "POST /api/query HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n";
+    // Answered although not a byte of the body was sent.
+    let (status, _) = site.ask(&format!("{head}Connection: close\r\n\r\n")).await;
+    assert_eq!(status, 401);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_is_refused_whatever_it_sends() {
+    let site = site("").await;
+    let json = "Content-Type: application/json\r\n";
+    let (status, answer) = site.post(&format!("{json}Origin: http://evil\r\n"), "[1]").await;
+    assert_eq!(status, 403);
+    assert!(answer.contains("Origin"), "{answer}");
+    let request = format!(
+        "POST /api/query HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n{json}Content-Length: 3\r\n\r\n[1]"
+    );
+    let (status, answer) = site.ask(&request).await;
+    assert_eq!(status, 403);
+    assert!(answer.contains("Host"), "{answer}");
 }
