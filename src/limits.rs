@@ -289,6 +289,9 @@ pub const WRITE_COMMIT_BYTES: usize = 8 * 1024 * 1024;
 /// with writers elsewhere ever refuse one.
 pub const WRITE_ATTEMPTS: usize = 20;
 
+/// How often a query that waits for the lock of a document looks whether it was stopped.
+pub const LOCK_WAIT_LOOK: Duration = Duration::from_millis(100);
+
 /// Locks of a table over which its keys are spread. Two writers meet by chance once in so many pairs; each lock takes
 /// eight bytes of every open table.
 pub const KEY_LOCKS: usize = 256;
@@ -320,6 +323,10 @@ pub const CURSORS_PER_CONNECTION: usize = 131_072;
 /// Evaluations of one connection that run beside each other on the pool, so that one client leaves room for others, and
 /// one that does not read its answers makes the server hold no more than these.
 pub const POOL_QUERIES_PER_CONNECTION: usize = 16;
+
+/// Part of the pool's free threads that one connection may have. The fuller the pool, the fewer threads are left to those
+/// who have some already, and there are always some for who has none.
+pub const POOL_FREE_PART: usize = 8;
 
 /// Evaluations beside each other on the pool, of all connections. They may wait for pages, for indexes, for scripts and for
 /// other servers, or go on for minutes, and when none is left everybody else waits for them, down to who wants to look at

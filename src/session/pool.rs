@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+use crate::limits;
+
 /// Something to do on a thread of the pool.
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -50,6 +52,11 @@ impl Pool {
         drop(state);
         let pool = self.clone();
         self.handle.spawn_blocking(move || pool.work(job));
+    }
+
+    /// How many threads a connection may have now: a part of those that are free, one in any case.
+    pub fn share(&self) -> usize {
+        (self.threads_max - self.busy()) / limits::POOL_FREE_PART + 1
     }
 
     /// Threads at work.
@@ -115,6 +122,27 @@ mod tests {
         done.sort_unstable();
         assert_eq!(done, (0..100).collect::<Vec<_>>());
         assert!(most.load(Ordering::SeqCst) <= 3);
+    }
+
+    #[tokio::test]
+    async fn connections_with_endless_queries_leave_threads_to_others() {
+        let pool = Pool::new(Handle::current(), limits::POOL_THREADS);
+        let (release, held) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+        let guard = release.lock().unwrap();
+        for _connection in 0..32 {
+            for _query in 0..limits::POOL_QUERIES_PER_CONNECTION.min(pool.share()) {
+                let (release, held) = (release.clone(), held.clone());
+                pool.run(Box::new(move || {
+                    held.fetch_add(1, Ordering::SeqCst);
+                    drop(release.lock());
+                }));
+            }
+        }
+        assert!(pool.busy() < limits::POOL_THREADS, "{} threads are taken", pool.busy());
+        let (sender, receiver) = mpsc::channel();
+        pool.run(Box::new(move || sender.send(()).unwrap()));
+        receiver.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+        drop(guard);
     }
 
     #[tokio::test]

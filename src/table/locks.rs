@@ -9,7 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::PrimaryKey;
-use crate::limits::KEY_LOCKS;
+use crate::datum::work;
+use crate::limits::{KEY_LOCKS, LOCK_WAIT_LOOK};
 
 pub(super) struct KeyLocks {
     locks: Vec<Mutex<()>>,
@@ -28,11 +29,13 @@ impl KeyLocks {
 
     /// Takes the locks of all these keys. They are taken in one order everywhere, so that no two writers wait for each
     /// other. A lock guards no data of its own, so one whose holder panicked is as good as new.
+    ///
+    /// Unwinds when the thread's query is stopped while it waits: see [`work::look`].
     pub(super) fn lock(&self, keys: &[PrimaryKey]) -> KeyGuard<'_> {
         if let Some(lock) = self.only_lock_of(keys) {
-            return KeyGuard::One(lock.lock());
+            return KeyGuard::One(take(lock));
         }
-        KeyGuard::Some(self.locks_of(keys).map(Mutex::lock).collect())
+        KeyGuard::Some(self.locks_of(keys).map(take).collect())
     }
 
     /// As [`KeyLocks::lock`], but gives up when one of them is held: whoever holds it may be waiting for the disk.
@@ -70,5 +73,15 @@ impl KeyLocks {
         key.hash(&mut hasher);
         // The remainder is below a small number of locks.
         (hasher.finish() % self.locks.len() as u64) as usize
+    }
+}
+
+/// Waits for a lock, and looks meanwhile whether the query of this thread may go on waiting.
+fn take(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
+    loop {
+        if let Some(guard) = lock.try_lock_for(LOCK_WAIT_LOOK) {
+            return guard;
+        }
+        work::look();
     }
 }

@@ -295,6 +295,7 @@ impl Session {
 
     fn begin_waiting(&mut self) {
         while self.on_pool < limits::POOL_QUERIES_PER_CONNECTION
+            && self.on_pool < self.service.pool.share()
             && let Some(job) = self.waiting.pop_front()
         {
             self.on_pool += 1;
