@@ -76,7 +76,8 @@ pub trait Accumulator {
 
 impl GroupedStream {
     /// Groups a stream; `at` is the term that groups.
-    pub fn new(source: BoxStream, keys: Box<dyn GroupKeys>, at: NodeId) -> Self {
+    pub fn new(mut source: BoxStream, keys: Box<dyn GroupKeys>, at: NodeId) -> Self {
+        source.blame(at);
         GroupedStream { source, keys, at, transforms: Vec::new() }
     }
 

@@ -22,6 +22,7 @@ pub mod js;
 mod js_source;
 mod literal;
 mod memory;
+mod named_uuid;
 pub mod random;
 #[cfg(test)]
 mod read_tests;

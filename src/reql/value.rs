@@ -104,6 +104,10 @@ impl Val {
             | ValKind::Selection(Selection { table, .. }) => {
                 Ok(format!("SELECTION ON table({})", table.name()))
             }
+            ValKind::SingleSelection(SingleSelection { found: Some(document), .. }) => {
+                document.check_json()?;
+                Ok(document.truncated_print())
+            }
             ValKind::SingleSelection(single) => {
                 Ok(format!("SINGLE_SELECTION ON table({})", single.table.name()))
             }

@@ -41,6 +41,8 @@ pub fn concat(args: &Args<'_>, rows: Rows, expand: Box<dyn Expand>) -> Result<Va
         }
         Rows::Stream(stream) | Rows::Selection(Selection { stream, .. }) => stream,
     };
+    let mut source = source;
+    source.blame(at);
     args.stream_value(Box::new(Concat { source, expand, at, open: Vec::new(), turns: None }))
 }
 
@@ -144,6 +146,14 @@ impl Stream for Concat {
 
     fn shards(&mut self, env: &Env) -> Result<usize> {
         if self.turns.is_some() { Ok(0) } else { self.source.shards(env) }
+    }
+
+    fn is_on_shards(&self) -> bool {
+        self.source.is_on_shards()
+    }
+
+    fn blame(&mut self, at: NodeId) {
+        self.source.blame(at);
     }
 
     fn source(&self) -> Option<&dyn Stream> {

@@ -22,8 +22,23 @@ pub struct Merge {
 struct Side {
     stream: BoxStream,
     rows: IntoIter<Datum>,
-    /// The next row and what it sorts by.
-    head: Option<(Keys, Datum)>,
+    head: Option<Head>,
+}
+
+/// The next row of a stream, and what it sorts by, once it has been compared.
+#[derive(Debug)]
+struct Head {
+    row: Datum,
+    keys: Option<Keys>,
+}
+
+impl Head {
+    fn keys(&mut self, env: &Env, order: &[SortKey]) -> Result<&Keys> {
+        match &mut self.keys {
+            Some(keys) => Ok(keys),
+            none => Ok(none.insert(Keys::of(env, order, &self.row)?)),
+        }
+    }
 }
 
 impl Side {
@@ -32,14 +47,12 @@ impl Side {
     }
 
     /// Sees to it that the next row is there, if there is one.
-    fn load(&mut self, env: &Env, order: &[SortKey], batch: &BatchSpec) -> Result<()> {
+    fn load(&mut self, env: &Env, batch: &BatchSpec) -> Result<()> {
         while self.head.is_none() && !self.is_exhausted() {
             if self.rows.len() == 0 {
                 self.rows = self.stream.next_batch(env, batch)?.into_iter();
             }
-            if let Some(row) = self.rows.next() {
-                self.head = Some((Keys::of(env, order, &row)?, row));
-            }
+            self.head = self.rows.next().map(|row| Head { row, keys: None });
             env.check_interrupt()?;
         }
         Ok(())
@@ -53,37 +66,46 @@ impl Merge {
         Merge { streams: streams.into_iter().map(side).collect(), order, at }
     }
 
-    /// The stream with the least next row; of equals the first.
-    fn least(&self) -> Option<usize> {
+    /// The stream with the least next row; of equals the first. Where only one has rows left nothing is compared.
+    fn least(&mut self, env: &Env) -> Result<Option<usize>> {
+        let mut heads = self.streams.iter().enumerate().filter(|(_, side)| side.head.is_some());
+        let first = heads.next().map(|(i, _)| i);
+        if heads.next().is_none() {
+            return Ok(first);
+        }
         let mut least: Option<(usize, &Keys)> = None;
-        for (i, side) in self.streams.iter().enumerate() {
-            let Some((keys, _)) = &side.head else { continue };
+        for (i, side) in self.streams.iter_mut().enumerate() {
+            let Some(head) = &mut side.head else { continue };
+            let keys = head.keys(env, &self.order)?;
             if least.is_none_or(|(_, other)| keys.compare(other, &self.order) == Ordering::Less) {
                 least = Some((i, keys));
             }
         }
-        least.map(|(i, _)| i)
+        Ok(least.map(|(i, _)| i))
     }
 
     fn fill(&mut self, env: &Env, batch: &BatchSpec, out: &mut Vec<Datum>) -> Result<()> {
         let mut budget = Budget::new(batch);
+        let batch = &batch.in_turn();
         for side in &mut self.streams {
-            side.load(env, &self.order, batch)?;
+            side.load(env, batch)?;
         }
         while !budget.is_spent()
-            && let Some(least) = self.least()
+            && let Some(least) = self.least(env)?
         {
             let Some(side) = self.streams.get_mut(least) else { break };
-            let Some((keys, row)) = side.head.take() else { break };
-            budget.take(&row);
-            out.push(row);
-            side.load(env, &self.order, batch)?;
-            if let Some((next, _)) = &side.head
-                && next.compare(&keys, &self.order) == Ordering::Less
-            {
-                let message = "The streams given as arguments are not ordered by given ordering.";
-                return Err(Error::logic(message));
+            let Some(mut head) = side.head.take() else { break };
+            side.load(env, batch)?;
+            if let Some(next) = &mut side.head {
+                let next = next.keys(env, &self.order)?;
+                let keys = head.keys(env, &self.order)?;
+                if next.compare(keys, &self.order) == Ordering::Less {
+                    let message = "The streams given as arguments are not ordered by given ordering.";
+                    return Err(Error::logic(message));
+                }
             }
+            budget.take(&head.row);
+            out.push(head.row);
         }
         Ok(())
     }
@@ -98,6 +120,14 @@ impl Stream for Merge {
 
     fn is_exhausted(&self) -> bool {
         self.streams.iter().all(Side::is_exhausted)
+    }
+
+    fn asks_tables(&self) -> bool {
+        self.streams.iter().any(|side| side.stream.asks_tables())
+    }
+
+    fn blame(&mut self, at: NodeId) {
+        self.at = at;
     }
 
     fn is_array(&self) -> bool {

@@ -3,6 +3,7 @@
 mod array;
 mod budget;
 mod concat;
+mod gathered;
 mod index_rows;
 mod merge;
 mod on_first_read;
@@ -22,6 +23,7 @@ mod zip;
 pub use array::ArrayStream;
 pub use budget::Budget;
 pub use concat::{Expand, concat};
+pub use gathered::Gathered;
 pub use index_rows::{IndexRow, IndexRows};
 pub use merge::Merge;
 pub use on_first_read::{NoRows, OnFirstRead};
@@ -46,7 +48,7 @@ use crate::datum::Datum;
 use crate::table::Document;
 
 use super::env::Env;
-use super::error::{Error, Result};
+use super::error::{Error, NodeId, Result};
 
 /// A stream behind a pointer.
 pub type BoxStream = Box<dyn Stream>;
@@ -65,6 +67,14 @@ pub trait Stream: Debug + Send {
     fn is_on_shards(&self) -> bool {
         false
     }
+
+    /// Whether some of its rows come of a table, which has to be asked for them; those of an array are there at once.
+    fn asks_tables(&self) -> bool {
+        self.source().is_some_and(Stream::asks_tables)
+    }
+
+    /// A term has added to what is done with each row: it is blamed from now on for errors that name no other.
+    fn blame(&mut self, _at: NodeId) {}
 
     /// The stream of whose rows it makes its own, where it is an array, endless, or a changefeed when that one is.
     fn source(&self) -> Option<&dyn Stream> {

@@ -59,6 +59,10 @@ impl Stream for OnFirstRead {
         Err(no_origin(false))
     }
 
+    fn asks_tables(&self) -> bool {
+        true
+    }
+
     fn advance(&mut self, env: &Env, rows: u64) -> Result<u64> {
         self.stream(env)?.advance(env, rows)
     }
@@ -91,6 +95,10 @@ impl Stream for NoRows {
 
     fn origin(self: Box<Self>) -> Result<Origin> {
         Err(no_origin(false))
+    }
+
+    fn asks_tables(&self) -> bool {
+        true
     }
 
     fn remaining(&mut self, _env: &Env) -> Result<Option<u64>> {

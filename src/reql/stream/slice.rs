@@ -86,6 +86,10 @@ impl Stream for Slice {
         Ok(passed)
     }
 
+    fn asks_tables(&self) -> bool {
+        self.source.asks_tables()
+    }
+
     fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
         let rest = self.source.remaining(env)?.map(|rest| rest.saturating_sub(self.skip));
         Ok(rest.map(|rest| self.left.map_or(rest, |left| rest.min(left))))

@@ -85,6 +85,10 @@ impl Stream for SortedGroups {
         self.sorted.is_empty() && self.ahead.is_empty() && self.source.is_exhausted()
     }
 
+    fn asks_tables(&self) -> bool {
+        self.source.asks_tables()
+    }
+
     fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
         let held = (self.sorted.len() + self.ahead.len()) as u64;
         Ok(self.source.remaining(env)?.map(|left| left + held))

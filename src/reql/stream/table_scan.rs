@@ -151,6 +151,10 @@ impl Stream for TableScan {
         true
     }
 
+    fn asks_tables(&self) -> bool {
+        true
+    }
+
     fn origin(self: Box<Self>) -> Result<Origin> {
         Ok(Origin::new(self.table, self.range, self.order))
     }

@@ -45,9 +45,8 @@ pub struct Transformed {
 
 impl Transformed {
     /// Transforms a stream; `at` is the term to blame for errors that name no other.
-    pub fn new(source: BoxStream, transform: Box<dyn Transform>, at: NodeId) -> Self {
-        // Where the documents lie no term is known to blame.
-        let at = if source.is_on_shards() { NodeId::ROOT } else { at };
+    pub fn new(mut source: BoxStream, transform: Box<dyn Transform>, at: NodeId) -> Self {
+        source.blame(at);
         Transformed { source, transform, at, turns: None }
     }
 
@@ -110,6 +109,10 @@ impl Stream for Transformed {
 
     fn is_on_shards(&self) -> bool {
         self.source.is_on_shards()
+    }
+
+    fn blame(&mut self, at: NodeId) {
+        self.source.blame(at);
     }
 
     fn source(&self) -> Option<&dyn Stream> {

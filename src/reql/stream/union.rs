@@ -15,9 +15,16 @@ pub struct Union {
 }
 
 impl Union {
-    /// The rows of all these streams.
-    pub fn new(streams: Vec<BoxStream>) -> Self {
+    /// The rows of all these streams, in their order.
+    pub fn ordered(streams: Vec<BoxStream>) -> Self {
         Union { streams, current: 0 }
+    }
+
+    /// The rows of all these streams, those that are there at once before those that tables have to be asked for: so
+    /// they come in RethinkDB, which reads all streams at the same time.
+    pub fn new(mut streams: Vec<BoxStream>) -> Self {
+        streams.sort_by_key(|stream| stream.asks_tables());
+        Union::ordered(streams)
     }
 
     fn rest(&self) -> impl Iterator<Item = &BoxStream> {
@@ -32,7 +39,7 @@ impl Stream for Union {
                 self.current += 1;
                 continue;
             }
-            let rows = stream.next_batch(env, batch)?;
+            let rows = stream.next_batch(env, &batch.in_turn())?;
             if !rows.is_empty() {
                 return Ok(rows);
             }
@@ -43,6 +50,10 @@ impl Stream for Union {
 
     fn is_exhausted(&self) -> bool {
         self.rest().all(|stream| stream.is_exhausted())
+    }
+
+    fn asks_tables(&self) -> bool {
+        self.rest().any(|stream| stream.asks_tables())
     }
 
     fn is_array(&self) -> bool {

@@ -76,6 +76,14 @@ impl Stream for Zip {
         self.streams.iter().any(Side::is_exhausted)
     }
 
+    fn asks_tables(&self) -> bool {
+        self.streams.iter().any(|side| side.stream.asks_tables())
+    }
+
+    fn blame(&mut self, at: NodeId) {
+        self.at = at;
+    }
+
     fn is_array(&self) -> bool {
         self.streams.iter().all(|side| side.stream.is_array())
     }

@@ -12,7 +12,7 @@ use crate::reql::eval::Args;
 use crate::reql::selection::{TableIndex, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
 use crate::reql::stream::{
-    BatchSpec, BoxStream, IndexRow, Transform, Transformed, for_each_batch, no_origin,
+    BatchSpec, BoxStream, Gathered, IndexRow, Transform, Transformed, for_each_batch, no_origin,
 };
 use crate::reql::terms::transformations::ordered_by_index;
 use crate::reql::value::{Val, ValKind};
@@ -82,10 +82,11 @@ fn of_table(args: &Args<'_>, table: TableVal, index: Option<&Arc<str>>) -> Resul
     let is_key = *name == key;
     if let (false, Some(TableIndex::Secondary(_))) = (is_key, &table.index) {
         let values = table.into_rows(args.env, IndexRow::Value)?;
+        let values = Box::new(Gathered(values));
         let once = Transformed::new(values, Box::new(Once::default()), args.node.id);
         return args.val(ValKind::Sequence(Box::new(once)));
     }
-    let documents = table.into_stream(args.env)?;
+    let documents = Box::new(Gathered(table.into_stream(args.env)?));
     let stream: BoxStream = match index {
         None => documents,
         Some(_) => Box::new(Transformed::new(documents, Box::new(KeyOf { key }), args.node.id)),

@@ -5,7 +5,7 @@ use photondb_protocol::text::not_utf8;
 
 use crate::datum::{Datum, DatumType, ObjectBuilder, pseudo_typed};
 use crate::reql::env::Env;
-use crate::reql::error::{Error, Result};
+use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
 use crate::reql::stream::{BatchSpec, collect_array, for_each_batch};
@@ -130,7 +130,10 @@ fn coerce_to(args: &Args<'_>) -> Result<Val> {
         let (start, end) = (held.name(), end.name());
         Error::new(kind, format!("Cannot coerce {start} to {end}.")).at(at)
     };
-    let kind = val.error_kind();
+    let kind = match &document {
+        Some(Datum::Null) => ErrorKind::NonExistence,
+        _ => val.error_kind(),
+    };
     let datum = match (document, &val.kind) {
         (Some(document), _) => Some(document),
         (None, ValKind::Datum(datum)) => Some(datum.clone()),
@@ -144,7 +147,9 @@ fn coerce_to(args: &Args<'_>) -> Result<Val> {
         None if !val.is_sequence() => Err(refusal(kind)),
         None => match end {
             Type::AnyDatum | Type::Datum(DatumType::Array) => {
-                args.value(collect_array(val.into_finite_stream(args.env)?, args.env)?)
+                // The array counts as the sequence it was: that one's term is blamed for a wrong type.
+                let array = collect_array(val.into_finite_stream(args.env)?, args.env)?;
+                Ok(Val::datum(array, at))
             }
             Type::Datum(DatumType::Object) => {
                 let mut builder = ObjectBuilder::new();

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 
+use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::{Datum, ObjectBuilder};
 use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
+use crate::reql::named_uuid::{system_database_id, system_table_id};
 use crate::reql::selection::{TableRef, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
 use crate::reql::value::{Val, ValKind};
@@ -43,7 +45,7 @@ fn info(env: &Env, val: &Val) -> Result<Datum> {
             fields.set("value", datum.try_print()?.into());
         }
         ValKind::Func(func) => fields.set("source_code", func.source().into()),
-        ValKind::Database(database) => return Ok(database_info(env, &database.name)),
+        ValKind::Database(database) => return database_info(env, &database.name),
         ValKind::Table(table) if table.is_slice() => slice(env, table, &mut fields)?,
         ValKind::Table(table) => return table_info(env, &table.table),
         ValKind::Selection(selection) => fields.set("table", table_info(env, &selection.table)?),
@@ -53,25 +55,30 @@ fn info(env: &Env, val: &Val) -> Result<Datum> {
     Ok(fields.build())
 }
 
-fn database_info(env: &Env, name: &str) -> Datum {
+fn database_info(env: &Env, name: &str) -> Result<Datum> {
     let state = env.context.catalog.state();
     let id = match state.database(name) {
         Ok(database) => Datum::from(database.id.0.to_string()),
-        // The system's own has none.
+        Err(_) if name == SYSTEM_DATABASE => system_database_id(name)?.to_string().into(),
+        // It was dropped since the query found it.
         Err(_) => Datum::Null,
     };
     let mut fields = Fields::typed("DB");
     fields.set("name", name.into());
     fields.set("id", id);
-    fields.build()
+    Ok(fields.build())
 }
 
 fn table_info(env: &Env, table: &TableRef) -> Result<Datum> {
     let count = doc_count(&env.reader(table)?).map_err(|error| env.table_error(table, error))?;
     let mut fields = Fields::typed("TABLE");
-    fields.set("db", database_info(env, &table.db));
+    fields.set("db", database_info(env, &table.db)?);
     fields.set("doc_count_estimates", Datum::array(vec![Datum::Number(count as f64)]));
-    fields.set("id", table.entry.id.0.to_string().into());
+    let id = match table.is_system() {
+        true => system_table_id(table.name())?,
+        false => table.entry.id.0,
+    };
+    fields.set("id", id.to_string().into());
     let indexes = table.entry.indexes.keys().map(|name| name.as_str().into());
     fields.set("indexes", Datum::array(indexes.collect()));
     fields.set("name", table.name().into());

@@ -1,11 +1,11 @@
 //! `uuid`: a random one, or always the same one for a text.
 
 use photondb_protocol::numbers::TermType;
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
-use crate::reql::error::{Error, Result};
+use crate::reql::error::Result;
 use crate::reql::eval::Args;
+use crate::reql::named_uuid::named_uuid;
 use crate::reql::spec::{Arity, Chapter, Determinism, TermSpec};
 use crate::reql::value::Val;
 
@@ -18,17 +18,10 @@ pub static UUID: TermSpec = TermSpec {
 };
 
 fn uuid(args: &Args<'_>) -> Result<Val> {
-    let uuid = if args.is_empty() { Uuid::new_v4() } else { of_text(&args.str(0)?)? };
+    let uuid = if args.is_empty() { Uuid::new_v4() } else { named_uuid(&NAMESPACE, &args.str(0)?)? };
     args.value(uuid.hyphenated().to_string())
 }
 
-/// Version 5 of RFC 9562.
-fn of_text(text: &str) -> Result<Uuid> {
-    let input = [NAMESPACE.as_bytes(), text.as_bytes()].concat();
-    let sum = digest(&SHA1_FOR_LEGACY_USE_ONLY, &input);
-    let bytes = sum.as_ref().first_chunk().ok_or_else(|| Error::internal("SHA-1 is too short."))?;
-    Ok(Builder::from_sha1_bytes(*bytes).into_uuid())
-}
 
 #[cfg(test)]
 mod tests {

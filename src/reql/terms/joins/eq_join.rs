@@ -91,6 +91,18 @@ impl Pairs {
         Ok(self.entry.get_or_init(|| entry.clone()))
     }
 
+    /// Whether a value can be a key of the index.
+    fn check_key(&self, key: &Datum) -> Result<()> {
+        match &self.index {
+            TableIndex::Primary => drop(PrimaryKey::encode(key)?),
+            TableIndex::Secondary(name) => {
+                self.entry(name)?;
+                IndexRange::value(key).map_err(on_shard)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Calls a function with the documents of a key, as they lie in their order, until it answers `false`.
     fn each(
         &self,
@@ -242,6 +254,10 @@ impl EqJoin {
                 keys.entry(key).or_default().push(i);
             }
         }
+        // RethinkDB makes one range of all keys first, of which the ends must be keys.
+        for key in [keys.keys().next(), keys.keys().next_back()].into_iter().flatten() {
+            self.pairs.check_key(key)?;
+        }
         let (mut found, mut bytes, mut is_few) = (Vec::new(), 0, true);
         for (i, key) in keys.keys().enumerate() {
             self.pairs.each(env, key, |key, document| {
@@ -328,6 +344,14 @@ impl Stream for EqJoin {
 
     fn is_array(&self) -> bool {
         self.left.is_array()
+    }
+
+    fn asks_tables(&self) -> bool {
+        true
+    }
+
+    fn blame(&mut self, at: NodeId) {
+        self.at = at;
     }
 
     fn is_infinite(&self) -> bool {

@@ -202,4 +202,8 @@ impl Stream for DocumentsByKey {
     fn is_on_shards(&self) -> bool {
         true
     }
+
+    fn asks_tables(&self) -> bool {
+        true
+    }
 }

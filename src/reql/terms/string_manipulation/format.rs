@@ -25,7 +25,7 @@ fn format_term(args: &Args<'_>) -> Result<Val> {
     while let Some((text, after)) = rest.split_once('{') {
         out.push_str(text);
         let Some((name, after)) = after.split_once('}') else {
-            return Err(Error::logic("Unclosed template parameter"));
+            return Err(Error::logic("Parameter tag must be closed"));
         };
         if name.contains('{') {
             return Err(Error::logic("Nested template parameters are not allowed"));
@@ -63,6 +63,6 @@ mod tests {
         check_error(r#"[197,["{b}",{"a":1}]]"#, ErrorKind::NonExistence, text, "[]");
         let text = "Expected type OBJECT but found NUMBER.";
         check_error(r#"[197,["{b}",5]]"#, ErrorKind::Logic, text, "[]");
-        check_error(r#"[197,["{b",5]]"#, ErrorKind::Logic, "Unclosed template parameter", "[]");
+        check_error(r#"[197,["{b",5]]"#, ErrorKind::Logic, "Parameter tag must be closed", "[]");
     }
 }

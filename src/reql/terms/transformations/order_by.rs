@@ -93,7 +93,12 @@ fn order_by(args: &Args<'_>) -> Result<Val> {
                 (false, _) => ValKind::Selection(table.into_selection(args.env)?),
             });
         }
-        (_, Some(_)) if !exhausted => {
+        // Of what is known to have no rows nothing is sorted, and it stays what it is.
+        (Ordered::Selection(selection), _) if exhausted => {
+            return args.val(ValKind::Selection(selection));
+        }
+        (Ordered::Stream(stream), _) if exhausted => return args.stream_value(stream),
+        (_, Some(_)) => {
             return Err(Error::logic(
                 "Indexed order_by can only be performed on a TABLE or TABLE_SLICE. Make sure order_by comes before any \
                  transformations (such as map) or filters.",

@@ -2,6 +2,7 @@
 
 use photondb_protocol::numbers::TermType;
 
+use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::{Args, Node, Op};
 use crate::reql::function::Shortcut;
@@ -22,16 +23,18 @@ fn union(args: &Args<'_>) -> Result<Val> {
     for i in 0..args.len() {
         streams.push(args.stream(i)?);
     }
-    let order = match args.optarg_node("interleave") {
+    let interleave = args.optarg_node("interleave");
+    let order = match interleave {
         Some(node) => interleaving(args, node)?,
         None => Vec::new(),
     };
+    let one_by_one = interleave.is_some_and(|node| matches!(node.op, Op::Datum(Datum::Bool(false))));
     if streams.iter().any(|stream| stream.feed().is_some()) {
         let message = "A `union` of changefeeds is not supported by this server yet.";
         return Err(Error::logic(message));
     }
     let stream: BoxStream = if order.is_empty() {
-        Box::new(Union::new(streams))
+        Box::new(if one_by_one { Union::ordered(streams) } else { Union::new(streams) })
     } else {
         Box::new(Merge::new(streams, order, args.node.id))
     };
@@ -41,7 +44,7 @@ fn union(args: &Args<'_>) -> Result<Val> {
 /// What the sequences are merged by: a field or function, or an array of them. A truth value merges nothing.
 fn interleaving(args: &Args<'_>, node: &Node) -> Result<Vec<SortKey>> {
     match &node.op {
-        Op::Datum(crate::datum::Datum::Bool(_)) => Ok(Vec::new()),
+        Op::Datum(Datum::Bool(_)) => Ok(Vec::new()),
         Op::Call(call) if call.spec.term == TermType::MakeArray => {
             refuse_args(call.args.iter())?;
             call.args.iter().map(|node| sort_key(args, node)).collect()
