@@ -185,6 +185,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(recorded, 20_666);
+        assert_eq!(recorded, 26_871);
     }
 }

@@ -4,9 +4,9 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
+const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("main", &["cli"]),
-    ("cli", &["server", "config", "shutdown", "limits", "log_lines"]),
+    ("cli", &["server", "config", "shutdown", "limits", "log_lines", "panics"]),
     (
         "server",
         &[
@@ -22,6 +22,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
             "limits",
             "log_lines",
             "meter",
+            "panics",
             "reql",
             "table",
             "changefeed",
@@ -61,6 +62,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("log_lines", &["limits", "bell"]),
     ("memory", &[]),
     ("meter", &[]),
+    ("panics", &[]),
     ("bell", &[]),
     ("limits", &[]),
     ("testing", &[]),
