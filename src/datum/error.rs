@@ -11,6 +11,8 @@ pub enum DatumErrorKind {
     NonExistence,
     /// A bound was reached (array size).
     ResourceLimit,
+    /// RethinkDB fails in a way of its own, which drivers see as an internal error.
+    Internal,
 }
 
 /// What is wrong with a value, in RethinkDB's words.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Datum, DatumError, REQL_TYPE, TIME};
+use super::{Datum, DatumError, DatumErrorKind, REQL_TYPE, TIME};
 
 /// The field of a time that holds its seconds.
 pub const EPOCH_TIME: &str = "epoch_time";
@@ -309,13 +309,16 @@ struct Local {
     micros: i128,
     /// Seconds those clocks are ahead.
     offset: i64,
+    /// Whether the seconds are more than RethinkDB's integers hold.
+    is_beyond: bool,
 }
 
 impl Local {
     fn of(time: &Datum) -> Result<Local, DatumError> {
         let epoch = epoch_time(time)?;
         let offset = checked_offset(timezone(time)?)?;
-        Ok(Local { micros: micros(epoch) + i128::from(offset) * MICROS, offset })
+        let micros = micros(epoch) + i128::from(offset) * MICROS;
+        Ok(Local { micros, offset, is_beyond: epoch.abs() >= i64::MAX as f64 })
     }
 
     fn days(&self) -> i64 {
@@ -328,6 +331,10 @@ impl Local {
     }
 
     fn civil(&self) -> Result<Civil, DatumError> {
+        if self.is_beyond {
+            let message = "The time is too far away to have a date.".to_owned();
+            return Err(DatumError { kind: DatumErrorKind::Internal, message });
+        }
         let civil = civil_from_days(self.days());
         check_year(civil.year)?;
         Ok(civil)
@@ -381,6 +388,13 @@ mod tests {
         assert_eq!(portion(&far, Portion::Minutes).unwrap(), 0.0);
         let text = to_iso8601(&at(0.0, "+15:00")).unwrap_err().message;
         assert_eq!(text, "Error in time logic: Offset out of range: 15:00:00.");
+    }
+
+    #[test]
+    fn a_time_beyond_all_integers_is_an_internal_error() {
+        let error = to_iso8601(&at(1e300, "+00:00")).unwrap_err();
+        assert_eq!(error.kind, DatumErrorKind::Internal);
+        assert_eq!(to_iso8601(&at(9e15, "+00:00")).unwrap_err().kind, DatumErrorKind::Logic);
     }
 
     #[test]

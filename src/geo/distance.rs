@@ -127,6 +127,22 @@ pub fn check_radius(radius: f64, on: &Ellipsoid) -> Result<(), DatumError> {
     )))
 }
 
+/// Fails unless everything this far from a point, in meters, can be looked for in an index at once. RethinkDB looks in an
+/// octagon around the point, of which the corners are somewhat farther away; those must be where [`check_radius`] allows.
+pub fn check_search_radius(radius: f64, on: &Ellipsoid) -> Result<(), DatumError> {
+    const CORNERS: f64 = 8.0;
+    const LEEWAY: f64 = 1.01;
+    let distortion = on.equator.max(on.poles()) / on.equator.min(on.poles());
+    let corner = radius * LEEWAY / (PI / CORNERS).cos() * distortion;
+    check_radius(corner, on).map_err(|error| {
+        DatumError::logic(format!(
+            "The distance has become too large for continuing the indexed nearest traversal.  Consider specifying a \
+             smaller `max_dist` parameter.  ({})",
+            error.message
+        ))
+    })
+}
+
 /// The corners of a regular polygon whose corners have this distance in meters from a center; the first comes again at
 /// the end. Begins in the south and goes on to the west. Not finite when the center is not on the globe.
 pub fn circle(center: LonLat, radius: f64, corners: usize, on: &Ellipsoid) -> Vec<LonLat> {

@@ -20,7 +20,7 @@ mod series;
 mod vector;
 
 pub use cover::{Cell, cover, cover_around};
-pub use distance::{Ellipsoid, Unit, check_radius, circle, distance};
+pub use distance::{Ellipsoid, Unit, check_radius, check_search_radius, circle, distance};
 pub use effort::{Effort, GeoError};
 pub use geojson::{check, kind_of, line, line_positions, point, point_position, polygon};
 pub use relation::{Area, intersects, read_polygon};

@@ -167,6 +167,7 @@ impl From<DatumError> for Error {
             DatumErrorKind::Logic => ErrorKind::Logic,
             DatumErrorKind::NonExistence => ErrorKind::NonExistence,
             DatumErrorKind::ResourceLimit => ErrorKind::ResourceLimit,
+            DatumErrorKind::Internal => ErrorKind::Internal,
         };
         Error::new(kind, error.message)
     }

@@ -85,6 +85,9 @@ impl Val {
     pub fn error_kind(&self) -> ErrorKind {
         match &self.kind {
             ValKind::Datum(Datum::Null) => ErrorKind::NonExistence,
+            ValKind::SingleSelection(single) if single.in_memory() == Some(Datum::Null) => {
+                ErrorKind::NonExistence
+            }
             _ => ErrorKind::Logic,
         }
     }
@@ -104,13 +107,13 @@ impl Val {
             | ValKind::Selection(Selection { table, .. }) => {
                 Ok(format!("SELECTION ON table({})", table.name()))
             }
-            ValKind::SingleSelection(SingleSelection { found: Some(document), .. }) => {
-                document.check_json()?;
-                Ok(document.truncated_print())
-            }
-            ValKind::SingleSelection(single) => {
-                Ok(format!("SINGLE_SELECTION ON table({})", single.table.name()))
-            }
+            ValKind::SingleSelection(single) => match single.in_memory() {
+                Some(document) => {
+                    document.check_json()?;
+                    Ok(document.truncated_print())
+                }
+                None => Ok(format!("SINGLE_SELECTION ON table({})", single.table.name())),
+            },
             _ => Ok(format!("VALUE {}", self.kind_name())),
         }
     }

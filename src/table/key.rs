@@ -441,6 +441,27 @@ mod tests {
     }
 
     #[test]
+    fn strings_with_nulls_in_arrays_sort_like_the_values_in_an_index() {
+        let array = |texts: &[&str]| {
+            let array = Datum::array(texts.iter().map(|text| Datum::string(text)).collect());
+            encode_secondary(&array, 100).unwrap().bytes
+        };
+        let sorted = [
+            array(&["a"]),
+            array(&["a", "b"]),
+            array(&["a\0"]),
+            array(&["a\0", "b"]),
+            array(&["a\0\0"]),
+            array(&["a\0b"]),
+            array(&["a\u{1}"]),
+            array(&["ab"]),
+        ];
+        assert!(sorted.is_sorted_by(|one, other| one < other));
+        let bare = encode_secondary(&Datum::string("a\0"), 100);
+        assert!(bare.is_err_and(|error| error.message.contains("NULL byte at offset 1")));
+    }
+
+    #[test]
     fn minval_and_maxval_enclose_every_key() {
         let mut random = Random::from_environment();
         let everything =

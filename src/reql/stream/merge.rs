@@ -100,7 +100,8 @@ impl Merge {
                 let next = next.keys(env, &self.order)?;
                 let keys = head.keys(env, &self.order)?;
                 if next.compare(keys, &self.order) == Ordering::Less {
-                    let message = "The streams given as arguments are not ordered by given ordering.";
+                    let message =
+                        "The streams given as arguments are not ordered by given ordering.";
                     return Err(Error::logic(message));
                 }
             }

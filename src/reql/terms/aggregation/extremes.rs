@@ -93,7 +93,7 @@ fn end_of_index(args: &Args<'_>, which: Which, table: TableVal, index: &Arc<str>
     let rows = selection.stream.next_batch(args.env, &BatchSpec::TERMINAL.at_most(1))?;
     let document = rows.into_iter().next().ok_or_else(|| {
         let name = which.name();
-        Error::non_existence(format!("`{name}` found no entries in the specified index."))
+        Error::logic(format!("`{name}` found no entries in the specified index."))
     })?;
     let found = SingleSelection::of_document(selection.table, document)?;
     args.val(ValKind::SingleSelection(found))

@@ -18,10 +18,10 @@ pub static UUID: TermSpec = TermSpec {
 };
 
 fn uuid(args: &Args<'_>) -> Result<Val> {
-    let uuid = if args.is_empty() { Uuid::new_v4() } else { named_uuid(&NAMESPACE, &args.str(0)?)? };
+    let uuid =
+        if args.is_empty() { Uuid::new_v4() } else { named_uuid(&NAMESPACE, &args.str(0)?)? };
     args.value(uuid.hyphenated().to_string())
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use crate::datum::Datum;
 use crate::geo::{self, Cell, Ellipsoid, LonLat, point};
 use crate::limits::{NEAREST_METERS, NEAREST_RESULTS};
 use crate::reql::env::Env;
-use crate::reql::error::{Error, Result};
+use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::selection::{Selection, TableRef};
 use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
@@ -22,7 +22,7 @@ use crate::storage::Direction;
 use crate::table::{Document, Index, IndexRange, IndexScan, IndexValue, PrimaryKey, TableReader};
 
 use super::options::{ellipsoid, unit};
-use super::{geometry, position, work};
+use super::{geometry, position, reach, work};
 
 pub static GET_INTERSECTING: TermSpec = TermSpec {
     options: &["index"],
@@ -83,8 +83,12 @@ fn get_nearest(args: &Args<'_>) -> Result<Val> {
         let most = usize::try_from(most).ok().filter(|most| *most > 0);
         results = most.ok_or_else(|| Error::logic("max_results must be positive.").at(at))?;
     }
-    let index = geospatial(&table, &name, "get_nearest")?;
-    let nearest = nearest(args.env, &table, index, &Search { center, within, results, on })?;
+    // What goes wrong in the index is not said of any term, as in RethinkDB.
+    let in_index = |error: Error| error.at(NodeId::ROOT);
+    let index = geospatial(&table, &name, "get_nearest").map_err(in_index)?;
+    let search = Search { center, within, results, on };
+    reach::check(args.env, &table, index, &search).map_err(in_index)?;
+    let nearest = nearest(args.env, &table, index, &search)?;
     let mut rows = Vec::with_capacity(nearest.len());
     for (meters, document) in nearest {
         let dist = Datum::Number(unit.from_meters(meters));
@@ -95,11 +99,41 @@ fn get_nearest(args: &Args<'_>) -> Result<Val> {
     args.value(Datum::array(rows))
 }
 
-struct Search {
-    center: LonLat,
+/// What `getNearest` looks for.
+pub(super) struct Search {
+    pub(super) center: LonLat,
+    /// Meters.
+    pub(super) within: f64,
+    pub(super) results: usize,
+    pub(super) on: Ellipsoid,
+}
+
+/// A document, and how many meters away it is.
+pub(super) struct Found {
+    pub(super) meters: f64,
+    pub(super) key: PrimaryKey,
+    document: Document,
+}
+
+/// The documents of an index that are so many meters around the center at most.
+pub(super) fn around(
+    env: &Env,
+    table: &TableRef,
+    index: &IndexEntry,
+    search: &Search,
     within: f64,
-    results: usize,
-    on: Ellipsoid,
+) -> Result<Vec<Found>> {
+    let center = point(search.center);
+    let cells = geo::cover_around(search.center, within, &search.on);
+    let mut found = Vec::new();
+    let mut candidates = Candidates::open(env, table, index, cells)?;
+    while let Some(Candidate { value, key, document }) = candidates.next(env)? {
+        let meters = work(env, |effort| geo::distance(&center, &value, &search.on, effort))?;
+        if meters <= within {
+            found.push(Found { meters, key, document });
+        }
+    }
+    Ok(found)
 }
 
 /// The nearest documents with their distances in meters. Looks ever farther around, until there are enough.
@@ -111,26 +145,17 @@ fn nearest(
 ) -> Result<Vec<(f64, Document)>> {
     /// The first distance is so much smaller than the last: most searches find enough near by.
     const STEPS: i32 = 10;
-    let center = point(search.center);
     for step in (0..=STEPS).rev() {
         let within = search.within / f64::from(4_i32.pow(step.unsigned_abs()));
-        let cells = geo::cover_around(search.center, within, &search.on);
-        let mut found = Vec::new();
-        let mut candidates = Candidates::open(env, table, index, cells)?;
-        while let Some(Candidate { value, key, document }) = candidates.next(env)? {
-            let meters = work(env, |effort| geo::distance(&center, &value, &search.on, effort))?;
-            if meters <= within {
-                found.push((meters, key, document));
-            }
-        }
+        let mut found = around(env, table, index, search, within)?;
         if found.len() >= search.results || step == 0 {
             // Those at the same distance come by their shards, as in RethinkDB.
             found.sort_by(|one, other| {
-                let shards = || one.1.hash_shard().cmp(&other.1.hash_shard());
-                one.0.total_cmp(&other.0).then_with(shards)
+                let shards = || one.key.hash_shard().cmp(&other.key.hash_shard());
+                one.meters.total_cmp(&other.meters).then_with(shards)
             });
             found.truncate(search.results);
-            return Ok(found.into_iter().map(|(meters, _, document)| (meters, document)).collect());
+            return Ok(found.into_iter().map(|one| (one.meters, one.document)).collect());
         }
     }
     Ok(Vec::new())

@@ -5,6 +5,7 @@ mod distance;
 mod geojson;
 mod indexed;
 mod options;
+mod reach;
 mod relation;
 
 use crate::datum::Datum;

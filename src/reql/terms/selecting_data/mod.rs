@@ -6,6 +6,8 @@ mod db;
 mod filter;
 mod get;
 mod get_all;
+#[cfg(test)]
+mod index_tests;
 mod table;
 
 use crate::reql::spec::TermSpec;

@@ -28,7 +28,8 @@ fn union(args: &Args<'_>) -> Result<Val> {
         Some(node) => interleaving(args, node)?,
         None => Vec::new(),
     };
-    let one_by_one = interleave.is_some_and(|node| matches!(node.op, Op::Datum(Datum::Bool(false))));
+    let one_by_one =
+        interleave.is_some_and(|node| matches!(node.op, Op::Datum(Datum::Bool(false))));
     if streams.iter().any(|stream| stream.feed().is_some()) {
         let message = "A `union` of changefeeds is not supported by this server yet.";
         return Err(Error::logic(message));
