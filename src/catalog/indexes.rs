@@ -212,7 +212,7 @@ impl Catalog {
     }
 
     fn note_built(&self, table: TableId, index: &Index) -> Result<(), CatalogError> {
-        self.change(|state, batch| {
+        let plan = |state: &CatalogState, batch: &mut WriteBatch| {
             let (found, _) = found(state, table)?;
             let mut record = found.record();
             for built in record.indexes.iter_mut().filter(|record| record.id == index.id()) {
@@ -220,9 +220,9 @@ impl Catalog {
             }
             record::put_table(batch, table.0, &record)?;
             Ok((state.with_table(Arc::clone(found)), ()))
-        })?;
-        index.set_ready();
-        Ok(())
+        };
+        // A change of the table that is planned before it is ready would store that it is not built.
+        self.change_and(plan, || index.set_ready()).map(drop)
     }
 
     /// The indexes of a table: those that are open already, and the others opened.

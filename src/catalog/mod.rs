@@ -317,6 +317,15 @@ impl Catalog {
         &self,
         plan: impl Fn(&CatalogState, &mut WriteBatch) -> Result<(CatalogState, T), CatalogError>,
     ) -> Result<Changed<T>, CatalogError> {
+        self.change_and(plan, || {})
+    }
+
+    /// The same, and what follows from the change is done before the next change is planned.
+    fn change_and<T>(
+        &self,
+        plan: impl Fn(&CatalogState, &mut WriteBatch) -> Result<(CatalogState, T), CatalogError>,
+        then: impl FnOnce(),
+    ) -> Result<Changed<T>, CatalogError> {
         let _only_writer = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attempts = 0;
         loop {
@@ -326,6 +335,7 @@ impl Catalog {
             attempts += 1;
             match self.engine.apply(batch) {
                 Ok(commit) => {
+                    then();
                     self.replace(next);
                     return Ok(Changed { value, commit });
                 }

@@ -39,6 +39,9 @@ pub fn run(mut raw: RawOptions) -> ExitCode {
         "data file: {} slots of {} bytes in {} extents, {} extents free",
         report.slots, report.slot_bytes, report.extents, report.free_extents,
     );
+    if report.lost_slots > 0 {
+        println!("{} of the slots are lost room, of damaged values deleted", report.lost_slots);
+    }
     println!(
         "log: commits up to {}, {} of them in {} groups of {} bytes in {} segments",
         report.last_sequence,

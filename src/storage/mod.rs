@@ -15,7 +15,8 @@
 //!    prefix of the commits that contains every acknowledged one.
 //! 3. Every page and every log record has a checksum, checked on read; a damaged one is an error with its place, never
 //!    an answer. A torn log tail never stops a start.
-//! 4. After a failed write or sync the engine stops writing and says so.
+//! 4. After a failed write or sync the engine alters no file any more and says so. Want of room is no such failure: commits
+//!    are refused until there is some.
 //! 5. Readers see one commit point and never block writers; writers of one tree never block those of another.
 //! 6. Memory stays within the cache budget, whatever the data size.
 //! 7. Space comes back: what is freed is reused, and given back to the file system without a stop.
@@ -33,9 +34,9 @@ mod encoding;
 mod engine;
 mod entries;
 mod error;
-mod health;
 #[cfg(test)]
 mod fixture;
+mod health;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod overlay;

@@ -78,6 +78,7 @@ fn superblock(checkpoint: u64) -> Superblock {
         extents: 0,
         meta_root: None,
         meta_entries: 0,
+        least_length: 0,
     }
 }
 

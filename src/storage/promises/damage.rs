@@ -53,7 +53,10 @@ fn promise_3_a_damaged_byte_is_an_error_with_its_place_and_never_an_answer() {
             }
         }
         println!("{name}: {found} found, {harmless} harmless");
-        assert!(found > 0 || name.contains("log") || name.contains("reserve"), "nothing was found in {name}");
+        assert!(
+            found > 0 || name.contains("log") || name.contains("reserve"),
+            "nothing was found in {name}"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod damage;
 mod full;
 mod restarts;
 mod silence;
+mod unstoppable;
 mod waiting;
 
 use std::sync::Arc;

@@ -138,7 +138,10 @@ impl Life {
         let verified = verify_directory(&self.disk);
         assert_eq!(self.disk.alterations(), before, "a walk has changed something");
         match verified {
-            Ok(report) => Some(report.last_sequence),
+            Ok(report) => {
+                assert_eq!(report.lost_slots, 0, "room was lost");
+                Some(report.last_sequence)
+            }
             Err(StorageError::Foreign { .. }) if self.known.last() == 0 => None,
             Err(error) => panic!("a store without damage: {error}"),
         }

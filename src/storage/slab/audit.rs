@@ -34,6 +34,8 @@ pub(crate) struct SlotCount {
     pub(crate) slots: u64,
     /// Bytes of them.
     pub(crate) bytes: u64,
+    /// Slots in use to which nothing refers: lost room, no damage.
+    pub(crate) lost: u64,
 }
 
 impl Audit {
@@ -85,7 +87,6 @@ impl Audit {
 
     /// Everything has been noted: no slot may be left over.
     pub(crate) fn finish(self) -> Result<SlotCount, StorageError> {
-        let mut count = SlotCount::default();
         for (number, extent) in &self.extents {
             if extent.noted != extent.live {
                 let problem = format!(
@@ -99,12 +100,21 @@ impl Audit {
                     problem,
                 ));
             }
+        }
+        Ok(self.count())
+    }
+
+    /// The same, where slots may be left over, which are counted: something damaged may have been deleted.
+    pub(crate) fn count(self) -> SlotCount {
+        let mut count = SlotCount::default();
+        for extent in self.extents.values() {
             let slots = u64::from(extent.live.count());
             count.extents += u64::from(slots > 0);
             count.slots += slots;
             count.bytes += slots * extent.class.grains() * GRAIN;
+            count.lost += slots - u64::from(extent.noted.count());
         }
         count.free_extents = self.end.saturating_sub(1 + count.extents);
-        Ok(count)
+        count
     }
 }

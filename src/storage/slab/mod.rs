@@ -22,14 +22,14 @@ use bytes::Bytes;
 pub(crate) use self::audit::Audit;
 pub(crate) use self::class::{EXTENT, GRAIN};
 pub(crate) use self::fill::{Filler, slot_cost};
-use self::reference::{NoSuperblock, VERSION, superblock_offset};
+use self::reference::{NoSuperblock, VERSION, superblock_offsets};
 pub(crate) use self::reference::{
     REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
 };
 use self::space::Space;
 pub(crate) use self::space::{Epoch, ExtentRecord, META};
 use super::StorageError;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, is_full};
 use super::encoding::{BLOCK, checksum};
 use crate::limits::{CHECKPOINT_SYNC_BYTES, PUNCHED_RANGES};
 
@@ -57,7 +57,9 @@ pub(crate) fn create(disk: &dyn Disk, superblock: &Superblock) -> Result<(), Sto
     let make = || {
         let file = disk.create(NEW_FILE)?;
         file.set_length(EXTENT)?;
-        file.write_at(superblock_offset(superblock.checkpoint), &superblock.encode())?;
+        for offset in superblock_offsets(superblock.checkpoint) {
+            file.write_at(offset, &superblock.encode())?;
+        }
         file.sync()?;
         disk.rename(NEW_FILE, FILE)?;
         disk.sync_directory()
@@ -71,6 +73,13 @@ impl Slab {
     pub(crate) fn open(disk: &dyn Disk) -> Result<(Self, Superblock), StorageError> {
         let file = disk.open(FILE).map_err(|error| StorageError::io(FILE, error))?;
         let superblock = newest_superblock(&*file)?;
+        let length = file.length().map_err(|error| StorageError::io(FILE, error))?;
+        if length < superblock.least_length {
+            let least = superblock.least_length;
+            let problem =
+                format!("it has {length} bytes, its superblock says at least {least} (rule 15)");
+            return Err(StorageError::corrupt(FILE, problem));
+        }
         Ok((
             Self {
                 file,
@@ -91,8 +100,13 @@ impl Slab {
         superblock: &Superblock,
     ) -> Result<(), StorageError> {
         let write_again = || {
-            let offset = superblock_offset(superblock.checkpoint);
-            self.file.write_at(offset, &superblock.encode())?;
+            let [first, second] = superblock_offsets(superblock.checkpoint);
+            self.file.write_at(first, &superblock.encode())?;
+            // A file that was made before there were two has perhaps no room for another.
+            match self.file.write_at(second, &superblock.encode()) {
+                Err(error) if !is_full(&error) => return Err(error),
+                _ => {}
+            }
             self.file.sync()?;
             disk.sync_directory()
         };
@@ -171,17 +185,22 @@ impl Slab {
         self.space().take_changes()
     }
 
-    /// Makes everything that was stored safe, and then the superblock that refers to it. `extents` of it is set here.
-    /// After an error nothing may be written any more. What was released is free once the epoch is not held any more.
+    /// Makes everything that was stored safe, and then the superblock that refers to it. `extents` and `least_length` of it are set here.
+    /// After an error nothing may be written any more, unless it was [`StorageError::DiskFull`]. What was released is free once the epoch is not held any more.
     pub(crate) fn commit(
         &self,
         mut superblock: Superblock,
         epoch: Weak<Epoch>,
     ) -> Result<(), StorageError> {
-        superblock.extents = self.space().end();
+        {
+            let space = self.space();
+            superblock.extents = space.end();
+            superblock.least_length = space.least_length();
+        }
         let write = || {
-            let offset = superblock_offset(superblock.checkpoint);
-            self.file.write_at(offset, &superblock.encode())
+            let [first, second] = superblock_offsets(superblock.checkpoint);
+            self.file.write_at(first, &superblock.encode())?;
+            self.file.write_at(second, &superblock.encode())
         };
         self.sync()?;
         write().map_err(|error| StorageError::io(FILE, error))?;
@@ -343,9 +362,9 @@ fn newest_superblock(file: &dyn DiskFile) -> Result<Superblock, StorageError> {
     let length = file.length().map_err(io)?;
     let mut found: Option<Superblock> = None;
     let mut is_ours = false;
-    for checkpoint in [0, 1] {
+    let places = [0, 1].map(|checkpoint| superblock_offsets(checkpoint).map(|at| (checkpoint, at)));
+    for (checkpoint, offset) in places.into_iter().flatten() {
         let mut block = [0; BLOCK];
-        let offset = superblock_offset(checkpoint);
         if offset + BLOCK as u64 > length {
             continue;
         }

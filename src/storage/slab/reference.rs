@@ -40,9 +40,11 @@ pub(crate) fn decode_reference(bytes: &[u8; REFERENCE_BYTES]) -> Option<Referenc
 const MAGIC: &[u8; 8] = b"PHOTSLAB";
 pub(super) const VERSION: u32 = 1;
 
-/// Where a checkpoint puts its superblock.
-pub(super) fn superblock_offset(checkpoint: u64) -> u64 {
-    checkpoint % 2 * 131_072
+/// Where a checkpoint puts its superblock, twice: one bit must not cost the newest state. What is before it is
+/// overwritten sooner or later, and the log before it is cut.
+pub(super) fn superblock_offsets(checkpoint: u64) -> [u64; 2] {
+    let first = checkpoint % 2 * 131_072;
+    [first, first + 65_536]
 }
 
 /// What everything else is found from.
@@ -56,6 +58,9 @@ pub(crate) struct Superblock {
     pub(crate) extents: u64,
     pub(crate) meta_root: Option<Reference>,
     pub(crate) meta_entries: u64,
+    /// What the data file has at least, in bytes: the last slot in use begins before that. 0 when it is not known, as in
+    /// files that were written before it was noted.
+    pub(crate) least_length: u64,
 }
 
 /// Why a block is not a superblock.
@@ -76,6 +81,7 @@ impl Superblock {
         }
         bytes.extend_from_slice(&encode_reference(self.meta_root));
         bytes.extend_from_slice(&self.meta_entries.to_le_bytes());
+        bytes.extend_from_slice(&self.least_length.to_le_bytes());
         seal_block(bytes)
     }
 
@@ -107,6 +113,7 @@ impl Superblock {
             extents: reader.u64()?,
             meta_root: decode_reference(&reader.array()?),
             meta_entries: reader.u64()?,
+            least_length: reader.u64()?,
         })
     }
 }
@@ -125,6 +132,7 @@ mod tests {
             extents: 12,
             meta_root: Some(Reference { grain: 300, length: 2_000, sum: 77 }),
             meta_entries: 5,
+            least_length: 300_000,
         };
         let mut block: [u8; BLOCK] = superblock.encode().try_into().unwrap();
         assert_eq!(Superblock::decode(&block), Ok(superblock));

@@ -113,6 +113,15 @@ impl Space {
         self.end
     }
 
+    /// What the file has at least, in bytes: where the last live slot begins, and one more.
+    pub(super) fn least_length(&self) -> u64 {
+        let last_slot = |(number, extent): (&u64, &Extent)| {
+            let slot = (0..extent.class.slots()).rev().find(|slot| extent.live.has(*slot))?;
+            Some(extent.class.first_grain(*number, slot) * GRAIN + 1)
+        };
+        self.extents.iter().rev().find_map(last_slot).unwrap_or(EXTENT)
+    }
+
     /// How many extents a tree has.
     pub(super) fn extents_of(&self, tree: u64) -> u64 {
         self.owners.get(&tree).map_or(0, |owner| owner.extents.len() as u64)

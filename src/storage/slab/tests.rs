@@ -17,6 +17,7 @@ const FIRST: Superblock = Superblock {
     extents: 1,
     meta_root: None,
     meta_entries: 0,
+    least_length: 0,
 };
 
 fn open(disk: &FaultyDisk) -> (Slab, Superblock) {
@@ -204,8 +205,11 @@ fn the_newer_superblock_counts_and_a_torn_one_does_not() {
     commit(&slab, 3, &Arc::default());
     assert_eq!(open(&disk.crash(CrashMode::LoseAll)).1.checkpoint, 3);
     disk.flip_bit(FILE, 131_072 + 33, 0);
+    assert_eq!(open(&disk).1.checkpoint, 3, "there is another one");
+    disk.flip_bit(FILE, 131_072 + 65_536 + 33, 0);
     assert_eq!(open(&disk).1.checkpoint, 2);
     disk.flip_bit(FILE, 33, 0);
+    disk.flip_bit(FILE, 65_536 + 33, 0);
     let error = Slab::open(&disk).err().unwrap().to_string();
     assert!(error.contains("rule 1"), "{error}");
     let other = FaultyDisk::new(1);

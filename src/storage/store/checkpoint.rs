@@ -136,10 +136,7 @@ impl Shared {
         }
     }
 
-    fn checkpoint_after(
-        &self,
-        mut last: MutexGuard<'_, Checkpoints>,
-    ) -> Result<(), StorageError> {
+    fn checkpoint_after(&self, mut last: MutexGuard<'_, Checkpoints>) -> Result<(), StorageError> {
         self.log.check()?;
         let Some(mut frozen) = self.freeze(&last) else { return Ok(()) };
         // The log counts anew.
@@ -306,6 +303,7 @@ impl Shared {
             extents: 0,
             meta_root,
             meta_entries: last.meta.len(),
+            least_length: 0,
         };
         self.pages.slab.commit(superblock, Arc::downgrade(&frozen.view.holder))?;
         last.number += 1;

@@ -51,6 +51,10 @@ impl Counters {
         tracing::warn!("room in the data file is lost, of a long value that was deleted: {damage}");
     }
 
+    pub(super) fn has_leaks(&self) -> bool {
+        self.leaks.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn checkpoint_written(&self) {
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
     }

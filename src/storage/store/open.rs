@@ -13,9 +13,9 @@ use super::pages::Pages;
 use super::replay::Replay;
 use super::room::page_bytes;
 use super::{OpenTree, Shared, SlabEngine, SlabOptions, State, View};
+use crate::limits::LOG_START_SEGMENTS;
 use crate::storage::batch::key_of;
 use crate::storage::btree::{Part, Tree};
-use crate::limits::LOG_START_SEGMENTS;
 use crate::storage::disk::{Disk, DiskLock, GuardedDisk};
 use crate::storage::health::Health;
 use crate::storage::memory::tree::CountedTree;
@@ -143,6 +143,7 @@ fn first_superblock(options: &SlabOptions) -> Superblock {
         extents: 1,
         meta_root: None,
         meta_entries: 0,
+        least_length: 0,
     }
 }
 

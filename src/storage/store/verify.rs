@@ -44,6 +44,8 @@ pub struct VerifyReport {
     pub slots: u64,
     /// Bytes of these slots.
     pub slot_bytes: u64,
+    /// Those of them to which nothing refers: what a damaged long value had that was deleted. Lost room, no damage.
+    pub lost_slots: u64,
     /// Log segments from the first on that is needed.
     pub log_segments: u64,
     /// Groups in them.
@@ -111,7 +113,12 @@ impl Shared {
         self.checkpoint()?;
         // Held, so that no other checkpoint begins and what this one refers to stays.
         let last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        walk(&self.pages.slab, &last).map(drop)
+        let report = walk(&self.pages.slab, &last)?;
+        if report.lost_slots > 0 && !self.counters.has_leaks() {
+            let problem = format!("{} slots are in use for nothing (rule 12)", report.lost_slots);
+            return Err(StorageError::corrupt("slab.data", problem));
+        }
+        Ok(())
     }
 }
 
@@ -131,7 +138,8 @@ fn walk(slab: &Slab, checkpoint: &Checkpoints) -> Result<VerifyReport, StorageEr
         report.trees += 1;
         report.entries += record.count;
     }
-    let count = audit.finish()?;
+    let count = audit.count();
+    report.lost_slots = count.lost;
     report.extents = count.extents;
     report.free_extents = count.free_extents;
     report.slots = count.slots;
@@ -367,8 +375,7 @@ mod tests {
         let identity = [7; 16];
         let end = replay(&disk, &identity, CommitSequence(last - 500), false, &mut |_, _| Ok(()));
         let health = Arc::default();
-        let options =
-            LogOptions { identity, segment_bytes: 1 << 20, flush_interval: None, health };
+        let options = LogOptions { identity, segment_bytes: 1 << 20, flush_interval: None, health };
         let log = Log::begin(Arc::new(disk.clone()), &options, end.unwrap()).unwrap();
         let missing = TreeId(tree.0 + 5);
         let operations = [Operation::Delete { tree: missing, key: Bytes::from("key") }];
