@@ -13,6 +13,7 @@ const COPIES: u64 = 6;
 /// Damages copies of the store, which is opened once more, so that the log has been followed by another segment and
 /// none of it can be taken for torn.
 pub(super) fn examine(life: &mut Life) {
+    damage_the_last_group(life);
     let engine = life.recover();
     life.disk.set_phase("damaging");
     if life.random.once_in(2) {
@@ -50,6 +51,29 @@ pub(super) fn examine(life: &mut Life) {
         };
         disk.note(event, "");
         life.disk = disk;
+    }
+}
+
+/// Flips a bit of the last group of the log before anybody has seen it again: it may be taken for torn, by rule 9 of the
+/// format, and what is before it is whole.
+fn damage_the_last_group(life: &mut Life) {
+    life.disk.forgive();
+    let disk = life.disk.crash(CrashMode::KeepAll);
+    disk.set_phase("damaging");
+    let names = disk.list().expect("nothing fails").into_iter();
+    let Some(name) = names.filter(|name| name.starts_with("slab.log")).max() else { return };
+    let bytes = disk.bytes(&name);
+    let Some(last) = bytes.iter().rposition(|byte| *byte != 0).filter(|last| *last > 4_096) else {
+        return;
+    };
+    disk.flip_bit(&name, last, life.random.below(8) as u8);
+    life.disk.note("damage of the last group", "slab.log");
+    match life.open(&disk) {
+        Ok(engine) => {
+            assert!(engine.last_sequence().0 <= life.known.last(), "commits that nobody made");
+            engine.verify().expect("what is before it is whole");
+        }
+        Err(error) => assert!(is_damage(&error), "{error}"),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The life of one store on a faulty disk, from a seed: work, faults, crashes, kills, and damage at the end.
 //! Panics as soon as the store is not what it must be.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 use super::damage;
 use super::model::{Entries, Known, Model};
@@ -88,7 +89,7 @@ impl Life {
     }
 
     /// Opens the store after a crash or a kill, which may fail and be followed by another one; and looks at it.
-    pub(super) fn recover(&mut self) -> SlabEngine {
+    pub(super) fn recover(&mut self) -> Arc<SlabEngine> {
         let (engine, verified) = loop {
             self.come_up();
             let verified = if self.random.once_in(6) { self.verify() } else { None };
@@ -109,7 +110,7 @@ impl Life {
                 Ok(engine) => {
                     let overlooked = self.disk.failed().filter(|call| !call.is_harmless());
                     assert_eq!(overlooked, None, "a failure that was overlooked");
-                    break (engine, verified);
+                    break (Arc::new(engine), verified);
                 }
                 Err(error) => {
                     let has_cause = self.disk.failed().is_some() || self.disk.was_full();
@@ -171,13 +172,17 @@ impl Life {
                 let room = self.random.below(most) as usize;
                 self.disk.set_capacity(self.disk.used() + room);
             }
+            5 => {
+                let calls = [Call::Punch, Call::SetLength, Call::Remove, Call::Sync, Call::Write];
+                self.disk.fail_always(calls[self.random.below(5) as usize]);
+            }
             _ => {}
         }
     }
 
     /// Works with a store until something fails, or for a while.
-    fn work(&mut self, engine: &SlabEngine) {
-        let mut kept: Vec<(Arc<dyn Snapshot>, Model)> = Vec::new();
+    fn work(&mut self, engine: &Arc<SlabEngine>) {
+        let mut kept: Vec<(Arc<dyn Snapshot>, Model, u64)> = Vec::new();
         let mut load = None;
         for _ in 0..self.random.below(self.steps + 1) {
             let step = match self.random.below(20) {
@@ -189,8 +194,12 @@ impl Life {
                 }
                 14 => {
                     self.disk.set_phase("checkpoint");
-                    let written = engine.checkpoint();
-                    self.judge(engine, written)
+                    if self.random.once_in(2) {
+                        self.checkpoint_amid_others(engine)
+                    } else {
+                        let written = engine.checkpoint();
+                        self.judge(engine, written)
+                    }
                 }
                 15 if self.random.once_in(4) => {
                     self.disk.set_phase("verifying");
@@ -198,12 +207,20 @@ impl Life {
                     self.judge(engine, verified)
                 }
                 16 => {
-                    kept.push((engine.snapshot().expect("it is open"), self.known.now().clone()));
+                    let snapshot = engine.snapshot().expect("it is open");
+                    kept.push((snapshot, self.known.now().clone(), engine.numbers().checkpoints));
                     Step::Done
                 }
                 17 if !kept.is_empty() => {
+                    // Some of them for as long as the store is open.
                     let at = self.random.below(kept.len() as u64) as usize;
-                    let (snapshot, model) = kept.swap_remove(at);
+                    let (snapshot, model, since) = kept[at].clone();
+                    if self.random.once_in(2) {
+                        kept.swap_remove(at);
+                    }
+                    if engine.numbers().checkpoints > since + 2 {
+                        self.disk.note("snapshot held for long", "");
+                    }
                     self.ask(engine, &*snapshot, &model)
                 }
                 18 => match load.take() {
@@ -238,10 +255,56 @@ impl Life {
         }
     }
 
-    fn write(&mut self, engine: &SlabEngine) -> Step {
+    /// Writes a checkpoint, and between its operations on the data file does what other threads of a server do: batches
+    /// and syncs of the log, some of which fail.
+    fn checkpoint_amid_others(&mut self, engine: &Arc<SlabEngine>) -> Step {
+        let mut model = self.known.now().clone();
+        let mut batches = VecDeque::new();
+        for _ in 0..self.random.below(8) {
+            let (batch, refused) =
+                random_batch(&mut self.random, &self.shape, &**engine, &model);
+            if !refused {
+                model.apply(batch.operations());
+                batches.push_back(batch);
+            }
+        }
+        let mut random = Random::seeded(self.random.next());
+        let fails = random.once_in(8);
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let (others, disk, committed) = (Arc::clone(engine), self.disk.clone(), Arc::clone(&done));
+        self.disk.interrupt(Some(Box::new(move || match random.below(8) {
+            0 | 1 => {
+                if fails && random.once_in(3) {
+                    disk.fail_next(Call::Sync, "slab.log");
+                    disk.note("fault amid a checkpoint", "slab.log");
+                }
+                drop(others.wait_durable(others.last_sequence()));
+                disk.note("log amid a checkpoint", "");
+            }
+            2 | 3 if let Some(batch) = batches.pop_front() => {
+                let operations = batch.operations().to_vec();
+                match others.apply(batch) {
+                    Ok(commit) => {
+                        committed.lock().unwrap().push((commit.sequence.0, operations));
+                        disk.note("commit amid a checkpoint", "");
+                    }
+                    Err(_) => batches.clear(),
+                }
+            }
+            _ => {}
+        })));
+        let written = engine.checkpoint();
+        self.disk.interrupt(None);
+        for (sequence, operations) in done.lock().unwrap().drain(..) {
+            self.known.commit(sequence, &operations);
+        }
+        self.judge(engine, written)
+    }
+
+    fn write(&mut self, engine: &Arc<SlabEngine>) -> Step {
         self.disk.set_phase("writing");
         let random = &mut self.random;
-        let (batch, refused) = random_batch(random, &self.shape, engine, self.known.now());
+        let (batch, refused) = random_batch(random, &self.shape, &**engine, self.known.now());
         match self.apply(engine, batch) {
             Err(StorageError::Conflict) if refused => Step::Done,
             Err(StorageError::DiskFull { .. }) => self.judge_full(engine),
@@ -253,7 +316,7 @@ impl Life {
     }
 
     /// Fills a tree with sorted entries, which nobody sees yet.
-    fn begin_load<'a>(&mut self, engine: &'a SlabEngine, load: &mut Option<Load<'a>>) -> Step {
+    fn begin_load<'a>(&mut self, engine: &'a Arc<SlabEngine>, load: &mut Option<Load<'a>>) -> Step {
         self.disk.set_phase("loading");
         let names = self.known.now().names();
         let Some(tree) = any_of(&mut self.random, &names) else { return Step::Done };
@@ -272,7 +335,7 @@ impl Life {
     }
 
     /// Makes what was loaded visible, or gives it up.
-    fn end_load(&mut self, engine: &SlabEngine, load: Load<'_>) -> Step {
+    fn end_load(&mut self, engine: &Arc<SlabEngine>, load: Load<'_>) -> Step {
         self.disk.set_phase("loading");
         if self.random.once_in(4) {
             drop(load);
@@ -296,7 +359,7 @@ impl Life {
     }
 
     /// A load that was under way when something failed does not go on writing.
-    fn end_load_after_failure(&mut self, engine: &SlabEngine, load: Load<'_>) {
+    fn end_load_after_failure(&mut self, engine: &Arc<SlabEngine>, load: Load<'_>) {
         let is_broken = self.disk.failed().is_some_and(Call::must_not_fail);
         if is_broken && !self.disk.has_stopped() {
             assert!(load.filled.finish(Durability::Hard).is_err(), "it goes on");
@@ -305,7 +368,7 @@ impl Life {
         }
     }
 
-    fn apply(&mut self, engine: &SlabEngine, batch: WriteBatch) -> Result<(), StorageError> {
+    fn apply(&mut self, engine: &Arc<SlabEngine>, batch: WriteBatch) -> Result<(), StorageError> {
         let operations = batch.operations().to_vec();
         let commit = engine.apply(batch)?;
         self.known.commit(commit.sequence.0, &operations);
@@ -313,7 +376,7 @@ impl Life {
     }
 
     /// Takes note of what is durable, and looks closely when something has failed.
-    fn judge(&mut self, engine: &SlabEngine, outcome: Result<(), StorageError>) -> Step {
+    fn judge(&mut self, engine: &Arc<SlabEngine>, outcome: Result<(), StorageError>) -> Step {
         self.known.acknowledge(engine.durable_sequence().0);
         if matches!(outcome, Err(StorageError::DiskFull { .. })) {
             return self.judge_full(engine);
@@ -330,7 +393,7 @@ impl Life {
         self.disk.set_phase("after a failure");
         let model = self.known.now().clone();
         self.read(&*engine.snapshot().expect("it can be read"), &model);
-        let (batch, _) = random_batch(&mut self.random, &self.shape, engine, &model);
+        let (batch, _) = random_batch(&mut self.random, &self.shape, &**engine, &model);
         match self.apply(engine, batch) {
             Err(StorageError::Poisoned { .. }) => {
                 self.disk.note("end of writing", "");
@@ -352,7 +415,7 @@ impl Life {
     }
 
     /// The disk was full: everything can be read, and once there is room writes go on with everything that was applied.
-    fn judge_full(&mut self, engine: &SlabEngine) -> Step {
+    fn judge_full(&mut self, engine: &Arc<SlabEngine>) -> Step {
         assert!(self.disk.was_full(), "there was room");
         if self.disk.failed().is_some() {
             return self.judge(engine, Ok(()));
@@ -367,7 +430,7 @@ impl Life {
             return Step::Done;
         }
         self.disk.set_capacity(usize::MAX);
-        let (batch, refused) = random_batch(&mut self.random, &self.shape, engine, &model);
+        let (batch, refused) = random_batch(&mut self.random, &self.shape, &**engine, &model);
         match self.apply(engine, batch) {
             Ok(()) => {
                 self.disk.note("room again", "");
@@ -381,7 +444,7 @@ impl Life {
         }
     }
 
-    fn ask(&mut self, engine: &SlabEngine, snapshot: &dyn Snapshot, model: &Model) -> Step {
+    fn ask(&mut self, engine: &Arc<SlabEngine>, snapshot: &dyn Snapshot, model: &Model) -> Step {
         self.disk.set_phase("reading");
         let mut outcome = ask(&mut self.random, &self.shape, snapshot, model);
         if self.random.once_in(4) {

@@ -36,6 +36,8 @@ enum Keys {
     Decimal,
     /// Empty, as long as may be, with a long common prefix, prefixes of each other.
     Limits,
+    /// A kilobyte that nearly all of them share, as in an index on long texts, and a few that do away with it.
+    Prefixed,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,14 +50,16 @@ enum Values {
 impl Shape {
     pub(super) fn any(random: &mut Random) -> Self {
         let (keys, values) = match random.below(20) {
-            0..12 => (Keys::Decimal, Values::Small),
+            0..9 => (Keys::Decimal, Values::Small),
+            9..12 => (Keys::Prefixed, Values::Small),
             12..15 => (Keys::Limits, Values::Small),
             15..18 => (Keys::Decimal, Values::Medium),
             18 => (Keys::Limits, Values::Limits),
             _ => (Keys::Decimal, Values::Limits),
         };
         let trees = if random.once_in(10) { 40 } else { 1 + random.below(5) };
-        Self { keys, values, trees, key_space: 1 << random.below(10), batch: 1 << random.below(6) }
+        let (key_space, batch) = (1 << random.below(10), 1 << random.below(6));
+        Self { keys, values, trees, key_space, batch }
     }
 
     fn key(&self, random: &mut Random) -> Bytes {
@@ -63,6 +67,10 @@ impl Shape {
         let decimal = number.to_string().into_bytes();
         Bytes::from(match self.keys {
             Keys::Decimal => decimal,
+            Keys::Prefixed => {
+                let shared = if random.once_in(50) { random.below(1_024) } else { 1_024 };
+                [vec![b'p'; shared as usize], decimal].concat()
+            }
             Keys::Limits => match number % 6 {
                 0 if number == 0 => Vec::new(),
                 0 => number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes().to_vec(),
@@ -136,7 +144,8 @@ pub(super) fn random_batch(
             trees.remove(at);
         }
     }
-    let puts = 20 + random.below(70);
+    // Deletions in plenty join what earlier batches have filled.
+    let puts = if random.once_in(4) { 5 } else { 20 + random.below(70) };
     for _ in 0..random.below(shape.batch + 1) {
         let Some(tree) = any_of(random, &trees) else { break };
         let key = shape.key(random);

@@ -36,6 +36,10 @@ struct State {
     /// The next call of this kind for such a file fails.
     fails_next: Option<(Call, &'static str)>,
     interruption: Option<Interruption>,
+    /// The operation that comes next was under way when another one failed.
+    is_under_way: bool,
+    /// Calls of this kind that fail for good.
+    fails_always: Option<Call>,
     /// What has failed since the last [`FaultyDisk::forgive`], if anything did.
     failed: Option<Call>,
     /// Whether a call that makes something safe, or could, has failed since then.
@@ -149,6 +153,8 @@ impl FaultyDisk {
             fault: None,
             fails_next: None,
             interruption: None,
+            is_under_way: false,
+            fails_always: None,
             failed: None,
             is_broken: false,
             was_full: false,
@@ -171,6 +177,11 @@ impl FaultyDisk {
         self.state().fails_next = Some((call, file));
     }
 
+    /// Every call of this kind fails from now on.
+    pub(crate) fn fail_always(&self, call: Call) {
+        self.state().fails_always = Some(call);
+    }
+
     /// Before every operation on the data file this is done, on the same thread, unless it is being done: what other
     /// threads might do meanwhile. Whoever waits for the data file holds no lock that they need, but a checkpoint's own.
     pub(crate) fn interrupt(&self, interruption: Option<Interruption>) {
@@ -178,16 +189,18 @@ impl FaultyDisk {
     }
 
     fn pass(&self, file: usize) {
-        let interruption = {
+        let (interruption, was_broken) = {
             let mut state = self.state();
             if &*state.files[file].kind != "slab.data" {
                 return;
             }
-            state.interruption.take()
+            (state.interruption.take(), state.is_broken)
         };
         if let Some(mut interruption) = interruption {
             interruption();
-            self.state().interruption = Some(interruption);
+            let mut state = self.state();
+            state.interruption = Some(interruption);
+            state.is_under_way = state.is_broken && !was_broken;
         }
     }
 
@@ -210,6 +223,9 @@ impl FaultyDisk {
     pub(crate) fn forgive(&self) {
         let mut state = self.state();
         state.fault = None;
+        state.fails_next = None;
+        state.fails_always = None;
+        state.is_under_way = false;
         state.failed = None;
         state.is_broken = false;
         state.was_full = false;
@@ -311,8 +327,14 @@ impl State {
     fn begin(&mut self, call: Call, file: &str) -> io::Result<()> {
         self.operations += 1;
         self.alterations += u64::from(call.alters());
-        if self.is_broken && call.alters() {
+        let is_under_way = std::mem::take(&mut self.is_under_way);
+        if self.is_broken && call.alters() && !is_under_way {
             self.late_writes += 1;
+        }
+        if self.fails_always == Some(call) {
+            self.note("lasting fault", file);
+            self.fail(call);
+            return Err(io::Error::other("a fault of the disk that lasts"));
         }
         if self.fails_next.is_some_and(|(next, of)| next == call && of == file) {
             self.fails_next = None;
@@ -332,6 +354,12 @@ impl State {
         if is_first {
             self.note(event, file);
         }
+        if call == Call::Sync && matches!(fault, Fault::Once(_)) && self.random.once_in(3) {
+            // Some file systems notice only then, and what was written is lost all the same.
+            self.note("full disk at a sync", file);
+            self.fail(call);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         // A reserve is of no consequence.
         if file != "slab.reserve" || matches!(fault, Fault::Stop(_)) {
             self.fail(call);
@@ -342,6 +370,16 @@ impl State {
     /// Whether the machine has stopped in the middle of an operation before this one.
     fn has_stopped(&self) -> bool {
         matches!(self.fault, Some(Fault::Stop(at)) if self.operations > at + 1)
+    }
+
+    /// Refuses a call for want of room, if there is none: file systems need some for names and for maps of holes.
+    fn needs_room(&mut self, event: &'static str, file: &str) -> io::Result<()> {
+        if self.capacity.saturating_sub(self.used()) >= CHUNK {
+            return Ok(());
+        }
+        self.note(event, file);
+        self.was_full = true;
+        Err(io::ErrorKind::StorageFull.into())
     }
 
     fn fail(&mut self, call: Call) {
@@ -427,6 +465,7 @@ impl Disk for FaultyDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
         state.begin(Call::Create, name)?;
+        state.needs_room("full disk at a creation", name)?;
         let file = match state.names.get(name) {
             Some(file) => *file,
             None => {
@@ -531,6 +570,10 @@ impl DiskFile for FaultyFile {
         self.disk.pass(self.file);
         let mut state = self.disk.state();
         state.begin_on(Call::SetLength, self.file)?;
+        if state.random.once_in(4) {
+            let kind = Arc::clone(&state.files[self.file].kind);
+            state.needs_room("full disk at a cut", &kind)?;
+        }
         state.files[self.file].change(Change::Length(place(length)?));
         Ok(())
     }
@@ -539,6 +582,8 @@ impl DiskFile for FaultyFile {
         self.disk.pass(self.file);
         let mut state = self.disk.state();
         state.begin_on(Call::Punch, self.file)?;
+        let kind = Arc::clone(&state.files[self.file].kind);
+        state.needs_room("full disk at a hole", &kind)?;
         state.files[self.file].change(Change::Hole(place(offset)?, place(length)?));
         Ok(())
     }
