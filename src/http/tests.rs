@@ -1,6 +1,7 @@
 //! The HTTP server on a real port, asked in plain bytes.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,11 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::auth::{ADMIN, Password};
-use crate::session::testing;
+use crate::reql::Context;
+use crate::session::{Service, testing};
+use crate::storage::Engine as _;
+use crate::storage::disk::{Call, FaultyDisk};
+use crate::storage::store::{SlabEngine, SlabOptions};
 
 struct Site {
     address: SocketAddr,
@@ -18,7 +23,10 @@ struct Site {
 }
 
 async fn site(password: &str) -> Site {
-    let service = testing::service();
+    site_of(testing::service(), password).await
+}
+
+async fn site_of(service: Arc<Service>, password: &str) -> Site {
     let users = service.context.users.clone();
     users.set_password(ADMIN, &Password::new(password).unwrap()).unwrap();
     let state = HttpState::new(service, users, Shutdown::new(Handle::current()));
@@ -66,6 +74,21 @@ async fn it_lives_and_is_ready_until_it_stops() {
     site.state.shutdown.begin();
     site.state.shutdown.finished().await;
     assert!(TcpStream::connect(site.address).await.is_err());
+}
+
+#[tokio::test]
+async fn it_is_not_ready_once_the_engine_stopped_writing() {
+    let disk = FaultyDisk::new(1);
+    let options = SlabOptions { flush_interval: None, ..SlabOptions::new([7; 16], 1 << 20) };
+    let engine = Arc::new(SlabEngine::open(Arc::new(disk.clone()), options).unwrap());
+    let context = Context::open(engine.clone(), "test_server").unwrap();
+    let site = site_of(testing::service_on(context), "").await;
+    assert_eq!(site.get("/health/ready").await.0, 200);
+    disk.fail_next(Call::Sync, "slab.log");
+    engine.wait_durable(engine.last_sequence()).unwrap_err();
+    let stopped = "the storage engine stopped writing\n".to_owned();
+    assert_eq!(site.get("/health/ready").await, (503, stopped));
+    assert_eq!(site.get("/health/live").await.0, 200);
 }
 
 #[tokio::test]
