@@ -261,8 +261,7 @@ impl Life {
         let mut model = self.known.now().clone();
         let mut batches = VecDeque::new();
         for _ in 0..self.random.below(8) {
-            let (batch, refused) =
-                random_batch(&mut self.random, &self.shape, &**engine, &model);
+            let (batch, refused) = random_batch(&mut self.random, &self.shape, &**engine, &model);
             if !refused {
                 model.apply(batch.operations());
                 batches.push_back(batch);

@@ -14,7 +14,7 @@ mod space;
 mod tests;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -44,6 +44,8 @@ pub(crate) struct Slab {
     syncs: Mutex<bool>,
     /// Bytes that were stored since the last one, roughly.
     unsynced: AtomicU64,
+    /// Whether the log has been told that a hole could not be made.
+    refuses_holes: AtomicBool,
 }
 
 /// Whether the directory has a data file.
@@ -86,6 +88,7 @@ impl Slab {
                 space: Mutex::new(Space::new()),
                 syncs: Mutex::default(),
                 unsynced: AtomicU64::new(0),
+                refuses_holes: AtomicBool::new(false),
             },
             superblock,
         ))
@@ -285,7 +288,10 @@ impl Slab {
                 return done;
             }
             if let Err(error) = self.file.punch_hole(*offset, *length) {
-                tracing::warn!("{FILE} does not give back the room of what is free: {error}");
+                // It is tried again every second.
+                if !self.refuses_holes.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("{FILE} does not give back the room of what is free: {error}");
+                }
                 return done;
             }
         }
