@@ -153,7 +153,10 @@ fn faults_come_when_they_were_asked_for() {
     disk.set_capacity(8_192);
     assert_eq!(file.write_at(8_000, &[1; 1_000]).unwrap_err().kind(), ErrorKind::StorageFull);
     file.write_at(7_000, &[1; 1_000]).unwrap();
+    assert_eq!(file.punch_hole(0, 4_096).unwrap_err().kind(), ErrorKind::StorageFull);
+    disk.set_capacity(12_288);
     file.punch_hole(0, 4_096).unwrap();
+    disk.set_capacity(8_192);
     file.write_at(8_000, &[1; 1_000]).expect("there is room again");
     file.write_at(0, &[1; 100]).unwrap_err();
     disk.set_capacity(usize::MAX);

@@ -79,6 +79,7 @@ pub(super) struct SlabLoad {
 
 impl SlabLoad {
     pub(super) fn begin(shared: &Arc<Shared>, tree: TreeId) -> Result<Self, StorageError> {
+        shared.log.check()?;
         shared.check_room_on_disk()?;
         shared.read_state().view.tree(tree)?;
         Ok(Self {

@@ -60,7 +60,6 @@ impl Shared {
         if self.health.is_full() && !self.has_threads() {
             self.make_room()?;
         }
-        self.log.check()?;
         self.health.check_writable()
     }
 
