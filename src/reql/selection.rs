@@ -12,7 +12,7 @@ use crate::table::{IndexRange, PrimaryKey, Table, key_range};
 
 use super::env::Env;
 use super::error::{Error, NodeId, Result};
-use super::stream::{BoxStream, IndexRow, IndexRows, NoRows, OnFirstRead, TableScan};
+use super::stream::{BoxStream, IndexRow, IndexRows, NoRows, OnFirstRead, TableScan, Unreadable};
 
 /// A database that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,12 +144,14 @@ pub struct TableVal {
     pub order: Option<Direction>,
     /// The term that gave the table: what cannot be combined with it is blamed on that one, as in RethinkDB.
     pub at: NodeId,
+    /// The last term that ranged or ordered it: what cannot be read of it is blamed on that one.
+    pub by: NodeId,
 }
 
 impl TableVal {
     /// The whole table, as a term gave it.
     pub fn whole(table: TableRef, at: NodeId) -> Self {
-        TableVal { table, index: None, range: None, order: None, at }
+        TableVal { table, index: None, range: None, order: None, at, by: at }
     }
 
     /// Whether a range or an order was applied.
@@ -185,12 +187,7 @@ impl TableVal {
             (Some(index), _) => index,
             (None, order) => order.clone().unwrap_or(TableIndex::Primary),
         };
-        let val = TableVal { index: Some(index), range: Some(Box::new((left, right))), ..self };
-        // A bound that can be no primary key is refused here and not by whoever reads the range.
-        if val.index == Some(TableIndex::Primary) {
-            val.key_range()?;
-        }
-        Ok(val)
+        Ok(TableVal { index: Some(index), range: Some(Box::new((left, right))), ..self })
     }
 
     /// The same in the order of an index.
@@ -246,7 +243,7 @@ impl TableVal {
     /// looked up with the first row.
     pub fn into_rows(self, env: &Env, row: IndexRow) -> Result<BoxStream> {
         let Some(TableIndex::Secondary(name)) = &self.index else {
-            return Ok(Box::new(TableScan::open(env, &self)?));
+            return self.scan(env);
         };
         if self.is_unachievable() {
             return Ok(Box::new(NoRows));
@@ -258,6 +255,15 @@ impl TableVal {
             let rows = IndexRows::open(env, &self.table, &entry.index, ranges, self.order, row)?;
             Ok(Box::new(rows))
         })))
+    }
+
+    /// Its documents by their primary keys. A bound that can be no key is an error of whoever reads them.
+    fn scan(self, env: &Env) -> Result<BoxStream> {
+        Ok(match self.key_range() {
+            Ok(range) => Box::new(TableScan::open(env, &self, range)?),
+            Err(_) if self.is_unachievable() => Box::new(NoRows),
+            Err(error) => Box::new(Unreadable::new(error, self.by)),
+        })
     }
 
     /// Its documents as a selection.

@@ -26,7 +26,7 @@ pub use concat::{Expand, concat};
 pub use gathered::Gathered;
 pub use index_rows::{IndexRow, IndexRows};
 pub use merge::Merge;
-pub use on_first_read::{NoRows, OnFirstRead};
+pub use on_first_read::{NoRows, OnFirstRead, Unreadable};
 pub use origin::{Origin, no_origin};
 pub use range::RangeStream;
 pub use shards::{Shards, Turns};

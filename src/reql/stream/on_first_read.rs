@@ -1,4 +1,4 @@
-//! A stream that is opened when its first row is asked for, and the stream that has no rows.
+//! A stream that is opened when its first row is asked for, one that cannot be opened, and the one that has no rows.
 //!
 //! RethinkDB looks up a secondary index when it reads the rows, not when it meets the term: a query that reads none
 //! says nothing of an index that does not exist, and one that does says it of the query and of no term.
@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::datum::Datum;
 use crate::reql::env::Env;
-use crate::reql::error::{NodeId, Result};
+use crate::reql::error::{Error, NodeId, Result};
 
 use super::{BatchSpec, BoxStream, Origin, Stream, no_origin};
 
@@ -73,6 +73,42 @@ impl Stream for OnFirstRead {
 
     fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
         self.stream(env)?.remaining(env)
+    }
+}
+
+/// Rows that were asked for by a value that can be no key: only who reads them is told.
+#[derive(Debug)]
+pub struct Unreadable {
+    error: Error,
+    at: NodeId,
+}
+
+impl Unreadable {
+    /// What is wrong; `at` is the term to blame.
+    pub fn new(error: impl Into<Error>, at: NodeId) -> Self {
+        Unreadable { error: error.into(), at }
+    }
+}
+
+impl Stream for Unreadable {
+    fn next_batch(&mut self, _env: &Env, _batch: &BatchSpec) -> Result<Vec<Datum>> {
+        Err(self.error.clone().at(self.at))
+    }
+
+    fn is_exhausted(&self) -> bool {
+        false
+    }
+
+    fn is_on_shards(&self) -> bool {
+        true
+    }
+
+    fn asks_tables(&self) -> bool {
+        true
+    }
+
+    fn blame(&mut self, at: NodeId) {
+        self.at = at;
     }
 }
 

@@ -41,9 +41,8 @@ enum Rows {
 
 impl TableScan {
     /// Begins to read the table at the last commit point.
-    pub fn open(env: &Env, val: &TableVal) -> Result<TableScan> {
+    pub fn open(env: &Env, val: &TableVal, range: KeyRange) -> Result<TableScan> {
         let table = val.table.clone();
-        let range = val.key_range()?;
         let reader = env.reader(&table)?;
         let order = val.order;
         let rows = Rows::Few(0);

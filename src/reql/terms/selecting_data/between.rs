@@ -7,6 +7,7 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::selection::TableVal;
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
@@ -42,7 +43,7 @@ fn between(args: &Args<'_>, nulls: Nulls) -> Result<Val> {
     let index = index_option(args, &slice.table)?;
     let side = |open, value| if open { Bound::Excluded(value) } else { Bound::Included(value) };
     let slice = slice.between(index, side(left_open, left), side(right_open, right))?;
-    args.val(ValKind::Table(slice))
+    args.val(ValKind::Table(TableVal { by: args.node.id, ..slice }))
 }
 
 fn bound(args: &Args<'_>, i: usize, nulls: Nulls) -> Result<Option<Datum>> {

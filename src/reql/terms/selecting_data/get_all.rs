@@ -2,7 +2,7 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::{Datum, GEOMETRY};
+use crate::datum::{Datum, DatumError, GEOMETRY};
 use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::reql::selection::{Selection, TableIndex, TableRef};
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Budget, IndexRow, IndexRows, NoRows, OnFirstRead, Origin, Pick, Shards,
-    Stream, no_origin,
+    Stream, Unreadable, no_origin,
 };
 use crate::reql::value::{Val, ValKind};
 use crate::table::{Document, IndexRange, PrimaryKey, TableReader};
@@ -47,11 +47,13 @@ fn get_all(args: &Args<'_>) -> Result<Val> {
         keys.push(key);
     }
     let stream: BoxStream = match index {
-        TableIndex::Primary => {
-            let keys =
-                keys.iter().map(PrimaryKey::encode).collect::<std::result::Result<_, _>>()?;
-            Box::new(DocumentsByKey::open(args.env, &table, keys)?)
-        }
+        TableIndex::Primary => match keys.iter().map(PrimaryKey::encode).collect() {
+            Ok(keys) => Box::new(DocumentsByKey::open(args.env, &table, keys)?),
+            Err(first) => {
+                let wrong = wrong_key(&keys, first, |key| PrimaryKey::encode(key).err());
+                Box::new(Unreadable::new(wrong, args.node.id))
+            }
+        },
         TableIndex::Secondary(_) if keys.is_empty() => Box::new(NoRows),
         TableIndex::Secondary(name) => {
             // RethinkDB looks for keys in their order, whichever they were given in.
@@ -63,9 +65,22 @@ fn get_all(args: &Args<'_>) -> Result<Val> {
     args.val(ValKind::Selection(Selection { table, stream }))
 }
 
+/// What is said of keys of which one at least can be none. RethinkDB makes one range of all of them first, so that the
+/// ends are judged before the others.
+fn wrong_key(
+    keys: &[Datum],
+    first: DatumError,
+    problem: impl Fn(&Datum) -> Option<DatumError>,
+) -> DatumError {
+    let ends = [keys.iter().min(), keys.iter().max()];
+    ends.into_iter().flatten().find_map(problem).unwrap_or(first)
+}
+
 fn by_index(env: &Env, table: &TableRef, name: &str, keys: &[Datum]) -> Result<BoxStream> {
     let entry = table.ordered_index(name)?;
-    let ranges = keys.iter().map(IndexRange::value).collect::<std::result::Result<_, _>>()?;
+    let ranges = keys.iter().map(IndexRange::value).collect::<std::result::Result<_, _>>();
+    let ranges =
+        ranges.map_err(|first| wrong_key(keys, first, |key| IndexRange::value(key).err()))?;
     let row = IndexRow::Document;
     Ok(Box::new(IndexRows::open(env, table, &entry.index, ranges, None, row)?))
 }

@@ -93,6 +93,27 @@ fn a_range_that_nothing_lies_in_asks_no_index() {
 }
 
 #[test]
+fn a_value_that_can_be_no_key_is_told_to_who_reads_the_rows() {
+    let server = server();
+    let text = "Primary keys must be either a number, string, bool, pseudotype or array (got type OBJECT):\n{}";
+    for selection in [format!("[78,[{T},1,{{}}]]"), format!("[182,[{T},1,{{}}]]")] {
+        server.succeed(&format!("[79,[{selection}]]"));
+        server.check(&format!("[71,[{selection},0]]"), "[]");
+        let count = format!("[24,[1,[43,[{selection}]]]]");
+        refused(&server, &count, ErrorKind::Logic, text, "[1,0]");
+        let mapped = format!(r#"[24,[1,[43,[[170,[{selection},"a"]]]]]]"#);
+        refused(&server, &mapped, ErrorKind::Logic, text, "[1,0]");
+    }
+    // Of many keys the least is judged first, then the greatest.
+    let text = "Primary keys must be either a number, string, bool, pseudotype or array (got type OBJECT):\n{\n\t\"z\":\t1\n}";
+    let both = format!(r#"[78,[{T},1,{{}},{{"z":1}}]]"#);
+    refused(&server, &both, ErrorKind::Logic, text, "[]");
+    let text = "Secondary keys must be a number, string, bool, pseudotype, or array (got {} of type OBJECT).";
+    let secondary = format!(r#"[24,[1,[43,[[78,[{T},{{}}],{{"index":"a"}}]]]]]"#);
+    refused(&server, &secondary, ErrorKind::Logic, text, "[]");
+}
+
+#[test]
 fn between_reads_the_index_of_the_order() {
     let server = server();
     let ordered = format!(r#"[182,[[41,[{T}],{{"index":[74,["a"]]}}],1,3]]"#);

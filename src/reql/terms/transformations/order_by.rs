@@ -81,6 +81,7 @@ fn order_by(args: &Args<'_>) -> Result<Val> {
         (Ordered::Table(table), Some(index)) => {
             let descending = args.optarg_node("index").is_some_and(is_descending);
             let table = ordered_by_index(table, &index.str(args.env)?, descending)?;
+            let table = TableVal { by: args.node.id, ..table };
             return args.val(match (order.is_empty(), &table.index) {
                 (true, _) => ValKind::Table(table),
                 (false, Some(TableIndex::Secondary(_))) => {
