@@ -24,7 +24,7 @@ use crate::testing::Random;
 const CRASHES: u64 = 600;
 
 /// From so many crashes on, each of [`MUST_HAPPEN`] must have happened.
-const MANY_CRASHES: u64 = 20_000;
+const MANY_CRASHES: u64 = 60_000;
 
 /// Events that a simulation must have mixed: the event, the file, and what the engine was about, where it matters.
 const MUST_HAPPEN: &[(&str, Option<&str>, Option<&str>)] = &[
