@@ -17,7 +17,7 @@ use super::value::Val;
 use super::walk_watch::{self, WalkWatch};
 use crate::datum::Datum;
 use crate::limits;
-use crate::storage::{Commit, CommitSequence, Durability, ReadMode, StorageError};
+use crate::storage::{Commit, CommitSequence, Durability, ReadMode, RenewalHandle, StorageError};
 use crate::table::{TableError, TableReader};
 
 /// Told to a running query from outside: stop.
@@ -84,6 +84,8 @@ pub struct Env {
     /// The last commit that must be durable before the query is answered.
     hard_commit: Cell<Option<CommitSequence>>,
     scripts: Scripts,
+    /// The snapshots that streams read.
+    held: RefCell<Vec<RenewalHandle>>,
 }
 
 impl Env {
@@ -110,6 +112,7 @@ impl Env {
             wrote: Cell::new(false),
             hard_commit: Cell::new(None),
             scripts: Scripts::default(),
+            held: RefCell::default(),
         };
         env.begin();
         if env.program.has_globals() {
@@ -284,6 +287,19 @@ impl Env {
     /// The table at the last commit point.
     pub fn reader(&self, table: &TableRef) -> Result<TableReader> {
         table.table.reader(self.read_mode()).map_err(|error| self.table_error(table, error))
+    }
+
+    /// As [`Env::reader`], for streams: its commit point is let go of when the client has got a batch.
+    pub fn stream_reader(&self, table: &TableRef) -> Result<TableReader> {
+        let opened = table.table.renewable_reader(self.read_mode());
+        let (reader, handle) = opened.map_err(|error| self.table_error(table, error))?;
+        self.held.borrow_mut().push(handle);
+        Ok(reader)
+    }
+
+    /// The client has its batch and may never ask for another: nothing is held of the store until it does.
+    pub fn release_snapshots(&self) {
+        self.held.borrow_mut().retain(RenewalHandle::release);
     }
 
     /// What a failing table means to the query.

@@ -47,7 +47,7 @@ pub enum Answer {
         durable_at: Option<CommitSequence>,
     },
     /// Rows, in batches.
-    Stream(Cursor),
+    Stream(Box<Cursor>),
 }
 
 /// A query that failed, as the response tells it.
@@ -128,7 +128,7 @@ fn answer(val: Val, env: Env) -> Result<Answer> {
         }
         ValKind::Sequence(_) | ValKind::Selection(_) | ValKind::Table(_) => {
             let stream = val.into_stream(&env)?;
-            return Ok(Answer::Stream(Cursor::new(stream, env)?));
+            return Ok(Answer::Stream(Box::new(Cursor::new(stream, env)?)));
         }
         ValKind::Func(_) | ValKind::Database(_) => {
             return Err(Error::logic(format!(
@@ -238,6 +238,7 @@ impl Cursor {
             Ok(rows) => {
                 self.first = false;
                 let done = self.stream.is_exhausted();
+                self.env.release_snapshots();
                 let durable_at = self.env.hard_commit();
                 Ok(Batch { rows, done, profile: self.env.take_profile(), durable_at })
             }

@@ -178,7 +178,7 @@ fn run(
 }
 
 fn rows(
-    mut cursor: Cursor,
+    mut cursor: Box<Cursor>,
     bounds: AskBounds,
 ) -> Result<(Asked, Option<CommitSequence>), AskError> {
     if cursor.ready().is_some() {

@@ -152,7 +152,7 @@ fn start(
             }
         }
         // The first batch of a feed is answered even when it is empty: it tells what kind of feed it is.
-        Ok(Answer::Stream(cursor)) => next(Box::new(cursor), context, token, true),
+        Ok(Answer::Stream(cursor)) => next(cursor, context, token, true),
         Err(failure) => (ended_by(&failure, token), None),
     }
 }

@@ -163,6 +163,12 @@ pub trait Snapshot: Send + Sync {
     /// The last commit it sees.
     fn sequence(&self) -> CommitSequence;
 
+    /// How often it was let go of and taken anew: see [`super::RenewableSnapshot`]. What was read before the last time
+    /// need not agree with what is read after it.
+    fn renewals(&self) -> u64 {
+        0
+    }
+
     /// Whether the tree exists.
     fn has_tree(&self, tree: TreeId, mode: ReadMode) -> Result<bool, StorageError>;
 
@@ -228,4 +234,13 @@ pub trait Cursor: Send {
 
     /// Passes over up to `entries` entries in O(log n), and returns how many there were to pass.
     fn skip(&mut self, entries: u64, mode: ReadMode) -> Result<u64, StorageError>;
+
+    /// Whether its snapshot was let go of since it was read: entries of the last batch that were not given yet are to be
+    /// dropped, and the cursor [rewound](Cursor::rewind).
+    fn is_stale(&self) -> bool {
+        false
+    }
+
+    /// Goes on behind an entry that it gave, or without one where it stood before the last batch.
+    fn rewind(&mut self, _given: Option<&[u8]>) {}
 }

@@ -100,6 +100,7 @@ impl Scanner {
     /// The next entry, or `None` at the end. After [`StorageError::NotResident`] the scan stands where it stood.
     #[expect(clippy::should_implement_trait, reason = "entries are lent from the scanner's batch")]
     pub fn next(&mut self) -> Result<Option<(&[u8], &Bytes)>, StorageError> {
+        self.drop_stale();
         if self.next >= self.batch.len() {
             if !self.more {
                 return Ok(None);
@@ -113,6 +114,7 @@ impl Scanner {
 
     /// Passes over up to `entries` entries and returns how many there were to pass.
     pub fn skip(&mut self, entries: u64) -> Result<u64, StorageError> {
+        self.drop_stale();
         let held = (self.batch.len() - self.next.min(self.batch.len())) as u64;
         if entries <= held {
             self.next += usize::try_from(entries).unwrap_or(usize::MAX);
@@ -122,6 +124,18 @@ impl Scanner {
         self.batch.clear();
         self.next = 0;
         Ok(held + beyond)
+    }
+
+    /// Drops entries of a snapshot that was let go of: the next one comes of the new snapshot.
+    fn drop_stale(&mut self) {
+        if self.batch.is_empty() || !self.cursor.is_stale() {
+            return;
+        }
+        let given = self.next.checked_sub(1).and_then(|last| self.batch.get(last));
+        self.cursor.rewind(given.map(|(key, _)| key));
+        self.batch.clear();
+        self.next = 0;
+        self.more = true;
     }
 
     fn refill(&mut self) -> Result<(), StorageError> {

@@ -43,6 +43,7 @@ pub(crate) mod overlay;
 #[cfg(test)]
 mod promises;
 mod range;
+mod renewable;
 #[cfg(test)]
 mod simulation;
 mod slab;
@@ -55,4 +56,5 @@ pub use engine::{ReadMode, Snapshot, TreeId};
 pub use entries::{EntryBatch, FillLimit, Scanner};
 pub use error::StorageError;
 pub use range::{Direction, KeyRange};
+pub use renewable::{RenewableSnapshot, RenewalHandle};
 pub use store::{VerifyReport, verify_and_look, verify_directory};

@@ -38,6 +38,8 @@ pub struct IndexScan {
     group: VecDeque<IndexedDocument>,
     /// An entry that was read and belongs behind the group.
     next: Option<Entry>,
+    /// The renewals of the snapshot when that entry was read.
+    renewals: u64,
 }
 
 /// An entry that owns its key.
@@ -76,6 +78,7 @@ impl TableReader {
             scanner: Scanner::new(cursor, self.mode),
             group: VecDeque::new(),
             next: None,
+            renewals: self.snapshot.renewals(),
         })
     }
 
@@ -114,7 +117,9 @@ impl IndexScan {
             // The entry stays in place until its document was found, should that not be in memory.
             let found = self.load(entry)?;
             self.next = None;
-            return Ok(Some(found));
+            if found.is_some() {
+                return Ok(found);
+            }
         }
     }
 
@@ -154,6 +159,7 @@ impl IndexScan {
     }
 
     fn read_entry(&mut self) -> Result<Option<Entry>, TableError> {
+        self.renewals = self.reader.snapshot.renewals();
         let Some((key, _)) = self.scanner.next()? else { return Ok(None) };
         let Some(split) = EntryKey::split(key) else {
             let place = format!("index {}", self.index.id());
@@ -167,12 +173,16 @@ impl IndexScan {
         }))
     }
 
-    fn load(&self, entry: &Entry) -> Result<IndexedDocument, TableError> {
+    /// The document of an entry; none when it has gone since the entry was read.
+    fn load(&self, entry: &Entry) -> Result<Option<IndexedDocument>, TableError> {
         let Some(document) = self.reader.get(&entry.primary)? else {
+            if self.renewals != self.reader.snapshot.renewals() {
+                return Ok(None);
+            }
             let place = format!("index {}", self.index.id());
             return Err(TableError::DamagedIndex { place, problem: "an entry without document" });
         };
-        Ok(IndexedDocument { document, key: entry.primary.clone(), tag: entry.tag })
+        Ok(Some(IndexedDocument { document, key: entry.primary.clone(), tag: entry.tag }))
     }
 
     /// Entries that begin like this one and come before it in the scan's direction.
@@ -203,7 +213,7 @@ impl IndexScan {
             let Some(split) = EntryKey::split(key) else { continue };
             let primary = PrimaryKey::from_stored(split.primary);
             let entry = Entry { value: Vec::new(), is_cut: true, primary, tag: split.tag };
-            let loaded = self.load(&entry)?;
+            let Some(loaded) = self.load(&entry)? else { continue };
             if let Some(value) = self.index.value_of(&loaded.document, loaded.tag)
                 && self.range.contains(&value)
             {

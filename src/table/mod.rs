@@ -39,7 +39,9 @@ pub use write::{Decision, WriteError, Written, WrittenOne};
 use self::change::ChangeOrder;
 use self::locks::KeyLocks;
 use crate::meter::Meter;
-use crate::storage::{Engine, ReadMode, Snapshot, StorageError, TreeId};
+use crate::storage::{
+    Engine, ReadMode, RenewableSnapshot, RenewalHandle, Snapshot, StorageError, TreeId,
+};
 
 /// The identity of a table, which outlives its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,6 +165,16 @@ impl Table {
     /// A view of the table at the last commit point.
     pub fn reader(&self, mode: ReadMode) -> Result<TableReader, TableError> {
         Ok(self.reader_at(self.engine.snapshot()?, mode))
+    }
+
+    /// As [`Table::reader`], with a commit point that can be let go of between two reads. The handle does that.
+    pub fn renewable_reader(
+        &self,
+        mode: ReadMode,
+    ) -> Result<(TableReader, RenewalHandle), TableError> {
+        let snapshot = RenewableSnapshot::take(&self.engine)?;
+        let handle = snapshot.handle();
+        Ok((self.reader_at(Arc::new(snapshot), mode), handle))
     }
 
     /// A view of the table at a commit point that was taken before, perhaps to read several tables at one.

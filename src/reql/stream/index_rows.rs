@@ -82,7 +82,7 @@ impl IndexRows {
         let mut stream = IndexRows {
             table: table.clone(),
             index: Arc::clone(index),
-            reader: env.reader(table)?,
+            reader: env.stream_reader(table)?,
             direction: order.unwrap_or(Direction::Forward),
             row,
             few: None,

@@ -4,6 +4,8 @@ mod array;
 mod budget;
 mod concat;
 mod gathered;
+#[cfg(test)]
+mod idle_tests;
 mod index_rows;
 mod merge;
 mod on_first_read;

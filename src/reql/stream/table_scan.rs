@@ -43,7 +43,7 @@ impl TableScan {
     /// Begins to read the table at the last commit point.
     pub fn open(env: &Env, val: &TableVal, range: KeyRange) -> Result<TableScan> {
         let table = val.table.clone();
-        let reader = env.reader(&table)?;
+        let reader = env.stream_reader(&table)?;
         let order = val.order;
         let rows = Rows::Few(0);
         let is_begun = val.is_unachievable();

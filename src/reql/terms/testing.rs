@@ -72,7 +72,7 @@ impl Server {
     #[track_caller]
     pub(crate) fn open(&self, query: &str) -> Cursor {
         match self.start(query, "{}") {
-            Ok(Ok(Answer::Stream(cursor))) => cursor,
+            Ok(Ok(Answer::Stream(cursor))) => *cursor,
             other => panic!("{query} is no stream: {other:?}"),
         }
     }

@@ -183,7 +183,7 @@ impl Session {
         program: &Arc<Program>,
         wait_for: Option<CommitSequence>,
         batch: &Batch,
-        mut cursor: Cursor,
+        mut cursor: Box<Cursor>,
         out: &mut Vec<u8>,
     ) -> Inline {
         let Asked { token, noreply, .. } = asked;
@@ -191,7 +191,7 @@ impl Session {
             let mut frame = Vec::new();
             let outcome = if evaluate::write_batch(&mut frame, token, batch, &cursor) {
                 cursor.allow_blocking();
-                Outcome::More(frame, Box::new(cursor))
+                Outcome::More(frame, cursor)
             } else {
                 Outcome::Ended(frame, true)
             };
@@ -203,12 +203,12 @@ impl Session {
         Inline::Done(metrics::Outcome::Success)
     }
 
-    fn keep_open(&mut self, token: u64, program: &Arc<Program>, mut cursor: Cursor) {
+    fn keep_open(&mut self, token: u64, program: &Arc<Program>, mut cursor: Box<Cursor>) {
         // Later batches are read on the pool: rows that were taken from a table cannot be read again there.
         cursor.allow_blocking();
         let number = self.number();
         let cancel = std::mem::take(&mut self.inline_cancel);
-        let state = State::Open(Box::new(cursor));
+        let state = State::Open(cursor);
         let running = Some(self.enter(token, program, &cancel));
         let (noreply, began) = (false, None);
         let slot = Slot { number, cancel, noreply, state, running, began, continues: 0, stops: 0 };

@@ -203,7 +203,7 @@ impl Candidates {
         Ok(Candidates {
             table: table.clone(),
             index: Arc::clone(&index.index),
-            reader: env.reader(table)?,
+            reader: env.stream_reader(table)?,
             ranges: ranges(cells).into_iter(),
             scan: None,
             seen: HashSet::new(),

@@ -43,7 +43,7 @@ fn eq_join(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(2)?.into_table()?;
     let index = named_index(args, &table)?;
     let ordered = args.optarg_bool("ordered", false)?;
-    let reader = args.env.reader(&table)?;
+    let reader = args.env.stream_reader(&table)?;
     let pairs = Pairs { func, table, index, entry: OnceLock::new(), reader };
     match rows {
         Rows::Stream(left) | Rows::Selection(Selection { stream: left, .. })

@@ -122,7 +122,7 @@ impl std::fmt::Debug for DocumentsByKey {
 
 impl DocumentsByKey {
     fn open(env: &Env, table: &TableRef, mut keys: Vec<PrimaryKey>) -> Result<Self> {
-        let (table, reader) = (table.clone(), env.reader(table)?);
+        let (table, reader) = (table.clone(), env.stream_reader(table)?);
         // RethinkDB looks for keys in their order, whichever they were given in.
         keys.sort_unstable();
         let is_few = (2..=HASH_ORDER_ROWS).contains(&(keys.len() as u64)) && !table.is_system();
