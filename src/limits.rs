@@ -324,9 +324,9 @@ pub const CURSORS_PER_CONNECTION: usize = 131_072;
 /// one that does not read its answers makes the server hold no more than these.
 pub const POOL_QUERIES_PER_CONNECTION: usize = 16;
 
-/// Part of the pool's free threads that one connection may have. The fuller the pool, the fewer threads are left to those
-/// who have some already, and there are always some for who has none.
-pub const POOL_FREE_PART: usize = 8;
+/// A connection with so many queries on the pool gets another only while half of the pool is free; one with fewer, but some,
+/// only while a quarter is. So a quarter of the pool, 64 threads, is kept for connections that have none there.
+pub const POOL_FEW_QUERIES: usize = 4;
 
 /// Evaluations beside each other on the pool, of all connections. They may wait for pages, for indexes, for scripts and for
 /// other servers, or go on for minutes, and when none is left everybody else waits for them, down to who wants to look at

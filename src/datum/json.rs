@@ -25,8 +25,14 @@ pub fn write_json_within(datum: &Datum, out: &mut Vec<u8>, bound: usize) {
         Datum::Bool(true) => out.extend_from_slice(b"true"),
         Datum::Bool(false) => out.extend_from_slice(b"false"),
         Datum::Number(value) => number_to_json(*value, out),
-        Datum::String(text) => write_json_string(out, text),
-        Datum::Binary(bytes) => write_binary(bytes, out),
+        Datum::String(text) => {
+            work::byte_steps(text.len());
+            write_json_string(out, text);
+        }
+        Datum::Binary(bytes) => {
+            work::byte_steps(bytes.len());
+            write_binary(bytes, out);
+        }
         Datum::Array(values) => {
             out.push(b'[');
             for (i, value) in values.iter().enumerate() {

@@ -191,7 +191,11 @@ impl Datum {
     /// The text, or the type error RethinkDB gives.
     pub fn as_str(&self) -> Result<&Arc<str>, DatumError> {
         match self {
-            Datum::String(text) => Ok(text),
+            Datum::String(text) => {
+                // Whoever asks goes through it.
+                work::byte_steps(text.len());
+                Ok(text)
+            }
             other => Err(other.type_error(DatumType::String)),
         }
     }
@@ -199,7 +203,10 @@ impl Datum {
     /// The bytes, or the type error RethinkDB gives.
     pub fn as_binary(&self) -> Result<&Arc<[u8]>, DatumError> {
         match self {
-            Datum::Binary(bytes) => Ok(bytes),
+            Datum::Binary(bytes) => {
+                work::byte_steps(bytes.len());
+                Ok(bytes)
+            }
             other => Err(other.type_error(DatumType::Binary)),
         }
     }

@@ -21,8 +21,9 @@ struct Meter {
     observer: Cell<Option<Observer>>,
 }
 
-/// Called once in [`WALK_STEPS`] steps, on the thread that walks. May unwind to end the walk.
-pub type Observer = fn();
+/// Called once in [`WALK_STEPS`] steps, on the thread that walks, and told for how many times so many steps. May unwind to
+/// end the walk.
+pub type Observer = fn(u32);
 
 /// Counts a step of a walk: one value that is visited.
 #[inline]
@@ -30,21 +31,22 @@ pub fn step() {
     steps(1);
 }
 
-/// Counts so many steps at once. Bytes that are compared, copied or searched are counted by [`byte_steps`].
+/// Counts so many steps at once. Bytes of texts are counted by [`byte_steps`].
 #[inline]
 pub fn steps(count: usize) {
     METER.with(|meter| match (meter.left.get() as usize).checked_sub(count) {
         Some(left) => meter.left.set(left as u32),
-        None => meter.observe(),
+        None => meter.observe(1 + count / WALK_STEPS as usize),
     });
 }
 
 /// Calls the observer now: for those who wait instead of walking.
 pub fn look() {
-    METER.with(Meter::observe);
+    METER.with(|meter| meter.observe(1));
 }
 
-/// Counts the steps that so many bytes of text are worth.
+/// Counts the steps that so many bytes of text are worth, to be compared, copied, searched or written. To be called before
+/// that is done.
 #[inline]
 pub fn byte_steps(bytes: usize) {
     const BYTES_PER_STEP: usize = 64;
@@ -63,10 +65,10 @@ pub fn observe_with(observer: Option<Observer>) -> Option<Observer> {
 
 impl Meter {
     #[cold]
-    fn observe(&self) {
+    fn observe(&self, looks: usize) {
         self.left.set(WALK_STEPS);
         if let Some(observer) = self.observer.get() {
-            observer();
+            observer(u32::try_from(looks).unwrap_or(u32::MAX));
         }
     }
 }
@@ -93,7 +95,7 @@ mod tests {
     /// What a walk comes to when it is ended at the observer's first call.
     #[track_caller]
     fn check_ends<T>(walk: impl FnOnce() -> T) {
-        observe_with(Some(|| resume_unwind(Box::new(Ended))));
+        observe_with(Some(|_| resume_unwind(Box::new(Ended))));
         let ended = catch_unwind(std::panic::AssertUnwindSafe(walk));
         observe_with(None);
         assert_eq!(ended.err().and_then(|cause| cause.downcast().ok()), Some(Box::new(Ended)));
@@ -101,16 +103,18 @@ mod tests {
 
     #[test]
     fn the_observer_is_called_once_in_so_many_steps() {
-        observe_with(Some(|| CALLS.set(CALLS.get() + 1)));
+        observe_with(Some(|looks| CALLS.set(CALLS.get() + looks)));
         (0..=WALK_STEPS).for_each(|_| step());
         assert_eq!(CALLS.get(), 1);
         steps(WALK_STEPS as usize);
         assert_eq!(CALLS.get(), 1);
         byte_steps(64);
         assert_eq!(CALLS.get(), 2);
+        byte_steps(64 * 5 * WALK_STEPS as usize);
+        assert_eq!(CALLS.get(), 8);
         observe_with(None);
         steps(usize::MAX);
-        assert_eq!(CALLS.get(), 2);
+        assert_eq!(CALLS.get(), 8);
     }
 
     #[test]
@@ -147,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_message_shows_the_beginning_of_a_value_without_walking_all_of_it() {
-        observe_with(Some(|| panic!("a message walked too far")));
+        observe_with(Some(|_| panic!("a message walked too far")));
         let text = doubled(60, Datum::Null).truncated_print();
         observe_with(None);
         assert_eq!(text.len(), 300);

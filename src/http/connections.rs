@@ -1,9 +1,13 @@
 //! The connections of HTTP clients: a bounded number, in the server's numbers, each with a deadline for the headers of
 //! its next request.
 //!
-//! Clients that send nothing must not keep others out. When every place is taken, the connection that has waited longest
-//! for a request is closed for the new one; one whose request is being answered is not. So health checks, which ask as
-//! soon as they are connected, are answered however many silent clients there are. Knows sockets and HTTP; not routes.
+//! Clients that send no request must not keep others out. When every place is taken, the connection that has waited
+//! longest for a request is closed for the new one; one whose request is being read or evaluated is not. So health checks,
+//! which ask as soon as they are connected, are answered however many clients send nothing. Knows sockets and HTTP; not
+//! routes.
+//!
+//! Not covered yet: clients that send the head of a request and no body hold their places until the body's deadline, and
+//! one that reads a long answer slowly counts as waiting for its next request.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::datum::{Datum, DatumType};
+use crate::datum::{Datum, DatumType, work};
 
 use super::env::Env;
 use super::error::{Error, ErrorKind, NodeId, Result};
@@ -153,7 +153,10 @@ impl Val {
     pub fn str(self, env: &Env) -> Result<Arc<str>> {
         let at = self.at;
         match self.into_datum(env)? {
-            Datum::String(text) => Ok(text),
+            Datum::String(text) => {
+                work::byte_steps(text.len());
+                Ok(text)
+            }
             other => Err(Error::from(other.type_error(DatumType::String)).at(at)),
         }
     }

@@ -121,3 +121,27 @@ fn every_term_that_walks_a_shared_value_ends_when_it_is_stopped() {
     }
     assert!(stopped > 50, "only {stopped} queries were stopped");
 }
+
+/// A text of 8 MB, which is more than may be gone through where a query was read.
+fn long_text() -> String {
+    let doubled = "[64,[[69,[[2,[9]],[24,[[10,[9]],[10,[9]]]]]],";
+    let times = 13;
+    format!("{}\"{}\"{}", doubled.repeat(times), "long ".repeat(205), "]]".repeat(times))
+}
+
+#[test]
+fn no_term_goes_through_a_long_text_where_it_was_read() {
+    let (server, text) = (with_table(), long_text());
+    let cancel = CancelFlag::default();
+    for term in ["141", "142", "149", "97", "24"] {
+        let query = format!(r#"[{term},[{text},"x"]]"#);
+        let alone = format!("[{term},[{text}]]");
+        let ended = [&query, &alone].map(|query| start(&server, query, &cancel, false));
+        assert!(ended.contains(&Some(ErrorKind::NotResident)), "term {term}: {ended:?}");
+    }
+    for row in rows() {
+        let began = Instant::now();
+        start(&server, &format!(r#"[{},[{text},"x"]]"#, row.term.number()), &cancel, false);
+        assert!(began.elapsed() < SOON, "{} took {:?}", row.name, began.elapsed());
+    }
+}

@@ -49,15 +49,15 @@ impl WalkWatch {
         Self { cancel, deadline, inline_looks, looks: Cell::new(0), memory, context }
     }
 
-    fn look(&self) -> Result<()> {
+    fn look(&self, looks: u32) -> Result<()> {
         interrupted(&self.cancel, self.deadline)?;
         if let Some(left) = self.inline_looks.get() {
-            let left = left.checked_sub(1).ok_or_else(Error::too_long_inline)?;
+            let left = left.checked_sub(looks).ok_or_else(Error::too_long_inline)?;
             self.inline_looks.set(Some(left));
         }
-        let looks = self.looks.get().wrapping_add(1);
-        self.looks.set(looks);
-        if !self.memory.is_due(looks) {
+        let all = self.looks.get().wrapping_add(looks);
+        self.looks.set(all);
+        if !self.memory.is_due(all) {
             return Ok(());
         }
         self.memory.check(&self.context, 0)
@@ -68,7 +68,8 @@ impl WalkWatch {
 pub(super) fn watched<T>(watch: WalkWatch, evaluate: impl FnOnce() -> Result<T>) -> Result<T> {
     let outer = WATCH.replace(Some(watch));
     let observer = work::observe_with(Some(look));
-    // What is evaluated is thrown away with everything it has touched.
+    // What is evaluated is thrown away with everything it has touched. Commits are not, but after one the query stays
+    // where it is: see [`stay_inline`].
     let evaluated = catch_unwind(AssertUnwindSafe(evaluate));
     work::observe_with(observer);
     WATCH.set(outer);
@@ -87,8 +88,9 @@ pub(super) fn stay_inline() {
     });
 }
 
-fn look() {
-    let looked = WATCH.with_borrow(|watch| watch.as_ref().map_or(Ok(()), WalkWatch::look));
+fn look(looks: u32) {
+    let looked =
+        WATCH.with_borrow(|watch| watch.as_ref().map_or(Ok(()), |watch| watch.look(looks)));
     if let Err(error) = looked {
         resume_unwind(Box::new(Ended(error)));
     }

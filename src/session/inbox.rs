@@ -7,12 +7,14 @@ use super::evaluate::Finished;
 
 /// Answers on their way to a session. Its length is bounded by the session, which asked for each of them.
 #[derive(Debug, Default)]
-pub struct Inbox(Mutex<State>);
+pub(super) struct Inbox(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     finished: Vec<Finished>,
     waker: Option<Waker>,
+    /// Whether the session was asked to look around, without an answer for it.
+    nudged: bool,
     closed: bool,
 }
 
@@ -31,10 +33,22 @@ impl Inbox {
         }
     }
 
-    /// Moves all answers to `into`, which is empty; pending when there are none, and the task is woken for the next.
+    /// Wakes the session without an answer: something that it waits for may have come.
+    pub fn nudge(&self) {
+        let mut state = self.state();
+        state.nudged = true;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Moves all answers to `into`, which is empty; pending when there are none and nobody has nudged, and the
+    /// task is woken for the next.
     pub fn poll(&self, context: &mut Context<'_>, into: &mut Vec<Finished>) -> Poll<()> {
         let mut state = self.state();
-        if !state.finished.is_empty() {
+        if std::mem::take(&mut state.nudged) || !state.finished.is_empty() {
             std::mem::swap(&mut state.finished, into);
             return Poll::Ready(());
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+use super::inbox::Inbox;
 use crate::limits;
 
 /// Something to do on a thread of the pool.
@@ -24,6 +25,8 @@ pub struct Pool {
 struct State {
     threads: usize,
     queue: VecDeque<Job>,
+    /// Sessions that have jobs for the pool and were not admitted.
+    held_back: Vec<Arc<Inbox>>,
 }
 
 impl std::fmt::Debug for State {
@@ -54,9 +57,22 @@ impl Pool {
         self.handle.spawn_blocking(move || pool.work(job));
     }
 
-    /// How many threads a connection may have now: a part of those that are free, one in any case.
-    pub fn share(&self) -> usize {
-        (self.threads_max - self.busy()) / limits::POOL_FREE_PART + 1
+    /// Whether a connection that has so many jobs on the pool may put another one there. If not, its inbox is nudged when
+    /// a thread has become free. One that has none may always: its job waits in the queue if need be.
+    pub(super) fn admits(&self, running: usize, inbox: &Arc<Inbox>) -> bool {
+        let mut state = self.state();
+        if running == 0 || state.threads < self.threads_of(running) {
+            return true;
+        }
+        state.held_back.push(inbox.clone());
+        false
+    }
+
+    /// How many threads may be at work when a connection with so many jobs gets another: the more it has, the more are
+    /// left to others.
+    fn threads_of(&self, running: usize) -> usize {
+        let part = if running < limits::POOL_FEW_QUERIES { 4 } else { 2 };
+        self.threads_max - self.threads_max / part
     }
 
     /// Threads at work.
@@ -75,6 +91,9 @@ impl Pool {
             next = state.queue.pop_front();
             if next.is_none() {
                 state.threads -= 1;
+                let held_back = std::mem::take(&mut state.held_back);
+                drop(state);
+                held_back.iter().for_each(|inbox| inbox.nudge());
             }
         }
     }
@@ -124,25 +143,59 @@ mod tests {
         assert!(most.load(Ordering::SeqCst) <= 3);
     }
 
+    /// Puts jobs that end when the lock is let go on the pool, for so many connections as many as it admits of each.
+    fn occupy(pool: &Arc<Pool>, connections: usize, lock: &Arc<Mutex<()>>) {
+        for _ in 0..connections {
+            let inbox = Arc::new(Inbox::default());
+            for running in 0..limits::POOL_QUERIES_PER_CONNECTION {
+                if !pool.admits(running, &inbox) {
+                    break;
+                }
+                let lock = lock.clone();
+                pool.run(Box::new(move || drop(lock.lock())));
+            }
+        }
+    }
+
     #[tokio::test]
     async fn connections_with_endless_queries_leave_threads_to_others() {
         let pool = Pool::new(Handle::current(), limits::POOL_THREADS);
-        let (release, held) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
-        let guard = release.lock().unwrap();
-        for _connection in 0..32 {
-            for _query in 0..limits::POOL_QUERIES_PER_CONNECTION.min(pool.share()) {
-                let (release, held) = (release.clone(), held.clone());
-                pool.run(Box::new(move || {
-                    held.fetch_add(1, Ordering::SeqCst);
-                    drop(release.lock());
-                }));
-            }
-        }
-        assert!(pool.busy() < limits::POOL_THREADS, "{} threads are taken", pool.busy());
+        let lock = Arc::new(Mutex::new(()));
+        let guard = lock.lock().unwrap();
+        occupy(&pool, limits::POOL_QUERIES_PER_CONNECTION, &lock);
+        // Many others that have none find a thread each at once.
         let (sender, receiver) = mpsc::channel();
-        pool.run(Box::new(move || sender.send(()).unwrap()));
-        receiver.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+        for _ in 0..limits::POOL_THREADS / 4 {
+            let (sender, lock) = (sender.clone(), lock.clone());
+            assert!(pool.admits(0, &Arc::default()));
+            pool.run(Box::new(move || {
+                sender.send(()).unwrap();
+                drop(lock.lock());
+            }));
+        }
+        for _ in 0..limits::POOL_THREADS / 4 {
+            receiver.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        }
         drop(guard);
+    }
+
+    #[tokio::test]
+    async fn who_was_held_back_is_told_when_a_thread_is_free() {
+        let pool = Pool::new(Handle::current(), 4);
+        let lock = Arc::new(Mutex::new(()));
+        let guard = lock.lock().unwrap();
+        occupy(&pool, 4, &lock);
+        let inbox = Arc::new(Inbox::default());
+        assert!(!pool.admits(1, &inbox));
+        let mut none = Vec::new();
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(inbox.poll(&mut context, &mut none).is_pending());
+        drop(guard);
+        std::future::poll_fn(|context| inbox.poll(context, &mut none)).await;
+        assert!(none.is_empty());
+        while !pool.admits(1, &inbox) {
+            std::future::poll_fn(|context| inbox.poll(context, &mut none)).await;
+        }
     }
 
     #[tokio::test]

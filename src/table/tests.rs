@@ -408,6 +408,29 @@ fn a_write_that_must_not_wait_ends_before_anything_is_decided() {
 }
 
 #[test]
+fn a_write_that_must_not_wait_is_one_commit_or_none() {
+    let table = table_in(Arc::new(MemoryEngine::new()), Arc::new(NoSink));
+    let long = "x".repeat(crate::limits::WRITE_COMMIT_BYTES / 2);
+    let write = |mode| {
+        let keys: Vec<_> = (1..=3).map(key).collect();
+        table.write(&keys, SOFT, mode, |at, _| {
+            let fields = [("id", Datum::Number(at as f64 + 1.0)), ("long", long.as_str().into())];
+            Ok::<_, std::convert::Infallible>(Decision::Put(
+                Document::encode(&Datum::object(fields)).unwrap(),
+            ))
+        })
+    };
+    let refused = write(ReadMode::CachedOnly);
+    let not_resident = TableError::Storage(StorageError::NotResident);
+    assert!(
+        matches!(refused, Err(WriteError::Table(error)) if error.to_string() == not_resident.to_string())
+    );
+    assert_eq!(table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap(), 0);
+    write(WAIT).unwrap();
+    assert_eq!(table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap(), 3);
+}
+
+#[test]
 fn a_commit_from_elsewhere_makes_the_write_start_over() {
     for (interferences, succeeds) in [(2, true), (WRITE_ATTEMPTS, false)] {
         let engine = Arc::new(Elsewhere {

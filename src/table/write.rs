@@ -73,7 +73,8 @@ impl Table {
     ///
     /// With [`ReadMode::CachedOnly`], `NotResident` comes before anything is committed; before anything is decided when
     /// it is a document that is not in memory, when there are more keys than share one commit, when the engine has too
-    /// much to write already, and when somebody else is at one of the documents, who may be waiting for the disk.
+    /// much to write already, and when somebody else is at one of the documents, who may be waiting for the disk; after
+    /// some decisions when the documents are too long for one commit.
     pub fn write<E>(
         &self,
         keys: &[PrimaryKey],
@@ -153,6 +154,11 @@ impl<'a> Job<'a> {
         while self.done.len() < self.keys.len() {
             let before = (self.done.len(), self.repeated.clone());
             let batch = self.decide_some(&*snapshot, &read, &twice, decide)?;
+            // Whoever may not wait starts over elsewhere when something is in the way, and must not have written then: all
+            // of it is one commit.
+            if self.mode == ReadMode::CachedOnly && self.done.len() < self.keys.len() {
+                return Err(StorageError::NotResident.into());
+            }
             match self.apply(batch, before.0) {
                 Ok(()) => attempts = 0,
                 Err(error) if self.is_to_be_repeated(&error) && attempts + 1 < WRITE_ATTEMPTS => {

@@ -295,7 +295,8 @@ impl Session {
 
     fn begin_waiting(&mut self) {
         while self.on_pool < limits::POOL_QUERIES_PER_CONNECTION
-            && self.on_pool < self.service.pool.share()
+            && !self.waiting.is_empty()
+            && self.service.pool.admits(self.on_pool, &self.inbox)
             && let Some(job) = self.waiting.pop_front()
         {
             self.on_pool += 1;
