@@ -94,9 +94,9 @@ impl Func {
     }
 
     /// What a plain value stands for.
-    pub fn from_datum(datum: Datum, shortcut: Shortcut, at: NodeId) -> Result<Func> {
+    pub fn from_datum(datum: Datum, shortcut: Shortcut, at: NodeId, env: &Env) -> Result<Func> {
         let kind = match shortcut {
-            Shortcut::None => return Err(Val::datum(datum, at).type_error("FUNCTION")),
+            Shortcut::None => return Err(Val::datum(datum, at).type_error("FUNCTION", env)),
             Shortcut::Constant => FuncKind::Constant(datum),
             Shortcut::GetField => FuncKind::GetField(datum),
             Shortcut::Pluck => FuncKind::Pluck(datum),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::catalog::{IndexEntry, SYSTEM_DATABASE, TableEntry};
 use crate::datum::Datum;
-use crate::storage::{Direction, KeyRange, ReadMode};
+use crate::storage::{Direction, KeyRange};
 use crate::table::{IndexRange, PrimaryKey, Table, key_range};
 
 use super::env::Env;
@@ -298,16 +298,6 @@ impl SingleSelection {
     pub fn of_document(table: TableRef, document: Datum) -> Result<SingleSelection> {
         let key = PrimaryKey::encode(&document.field_or_error(table.table.primary_key())?)?;
         Ok(SingleSelection { table, key, found: Some(document) })
-    }
-
-    /// The document, or null, as messages show it; nothing where it would have to be waited for.
-    pub fn in_memory(&self) -> Option<Datum> {
-        if self.found.is_some() {
-            return self.found.clone();
-        }
-        let reader = self.table.table.reader(ReadMode::CachedOnly).ok()?;
-        let found = reader.get(&self.key).ok()?;
-        Some(found.map_or(Datum::Null, |document| document.value()))
     }
 
     /// The document, or null.

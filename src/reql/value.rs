@@ -70,35 +70,40 @@ impl Val {
     }
 
     /// `Expected type X but found Y:` and the value, blamed on the term that gave it.
-    pub fn type_error(&self, expected: &str) -> Error {
+    pub fn type_error(&self, expected: &str, env: &Env) -> Error {
         let found = self.kind_name();
-        match self.printed() {
-            Ok(printed) => {
-                let message = format!("Expected type {expected} but found {found}:\n{printed}");
-                Error::new(self.error_kind(), message).at(self.at)
-            }
+        self.refusal(env, |printed| {
+            format!("Expected type {expected} but found {found}:\n{printed}")
+        })
+    }
+
+    /// An error that shows the result, blamed on the term that gave it. Errors about null are of kind non-existence, all
+    /// others of kind query logic. A document is read for it, and where that fails this is the error.
+    pub fn refusal(&self, env: &Env, message: impl FnOnce(&str) -> String) -> Error {
+        let document = match &self.kind {
+            ValKind::Datum(datum) => Ok(Some(datum.clone())),
+            ValKind::SingleSelection(single) => single.read(env).map(Some),
+            _ => Ok(None),
+        };
+        let kind = match &document {
+            Ok(Some(Datum::Null)) => ErrorKind::NonExistence,
+            _ => ErrorKind::Logic,
+        };
+        let document = document.map_err(|error| error.at(self.at));
+        match document.and_then(|document| self.printed(document.as_ref())) {
+            Ok(printed) => Error::new(kind, message(&printed)).at(self.at),
             Err(error) => error,
         }
     }
 
-    /// Errors about null are of kind non-existence, all others of kind query logic.
-    pub fn error_kind(&self) -> ErrorKind {
-        match &self.kind {
-            ValKind::Datum(Datum::Null) => ErrorKind::NonExistence,
-            ValKind::SingleSelection(single) if single.in_memory() == Some(Datum::Null) => {
-                ErrorKind::NonExistence
-            }
-            _ => ErrorKind::Logic,
+    /// As messages show it, cut to their length, given the value it stands for if it is one. Bounds have no such form,
+    /// which is an error of the asking term.
+    fn printed(&self, value: Option<&Datum>) -> Result<String> {
+        if let Some(datum) = value {
+            datum.check_json()?;
+            return Ok(datum.truncated_print());
         }
-    }
-
-    /// As messages show it, cut to their length. Bounds have no such form, which is an error of the asking term.
-    pub fn printed(&self) -> Result<String> {
         match &self.kind {
-            ValKind::Datum(datum) => {
-                datum.check_json()?;
-                Ok(datum.truncated_print())
-            }
             ValKind::Database(database) => Ok(format!("db(\"{}\")", database.name)),
             ValKind::Table(table) if !table.is_slice() => {
                 Ok(format!("table(\"{}\")", table.table.name()))
@@ -107,13 +112,6 @@ impl Val {
             | ValKind::Selection(Selection { table, .. }) => {
                 Ok(format!("SELECTION ON table({})", table.name()))
             }
-            ValKind::SingleSelection(single) => match single.in_memory() {
-                Some(document) => {
-                    document.check_json()?;
-                    Ok(document.truncated_print())
-                }
-                None => Ok(format!("SINGLE_SELECTION ON table({})", single.table.name())),
-            },
             _ => Ok(format!("VALUE {}", self.kind_name())),
         }
     }
@@ -133,7 +131,7 @@ impl Val {
             | ValKind::Database(_)
             | ValKind::Func(_)
             | ValKind::Grouped(_)
-            | ValKind::GroupedStream(_) => Err(self.type_error("DATUM")),
+            | ValKind::GroupedStream(_) => Err(self.type_error("DATUM", env)),
         }
     }
 
@@ -173,7 +171,7 @@ impl Val {
             ValKind::SingleSelection(single) => {
                 Ok(single.read(env).map_err(|error| error.at(self.at))?.truthy())
             }
-            _ => Err(self.type_error("DATUM")),
+            _ => Err(self.type_error("DATUM", env)),
         }
     }
 
@@ -209,7 +207,7 @@ impl Val {
             ValKind::Database(_)
             | ValKind::Func(_)
             | ValKind::Grouped(_)
-            | ValKind::GroupedStream(_) => Err(self.type_error("SEQUENCE")),
+            | ValKind::GroupedStream(_) => Err(self.type_error("SEQUENCE", env)),
         }
     }
 
@@ -222,26 +220,26 @@ impl Val {
     }
 
     /// As a whole table.
-    pub fn into_table(self) -> Result<TableRef> {
+    pub fn into_table(self, env: &Env) -> Result<TableRef> {
         match self.kind {
             ValKind::Table(table) if !table.is_slice() => Ok(table.table),
-            _ => Err(self.type_error("TABLE")),
+            _ => Err(self.type_error("TABLE", env)),
         }
     }
 
     /// As a table or a range of one.
-    pub fn into_table_slice(self) -> Result<TableVal> {
+    pub fn into_table_slice(self, env: &Env) -> Result<TableVal> {
         match self.kind {
             ValKind::Table(table) => Ok(table),
-            _ => Err(self.type_error("TABLE_SLICE")),
+            _ => Err(self.type_error("TABLE_SLICE", env)),
         }
     }
 
     /// As a database.
-    pub fn into_database(self) -> Result<Database> {
+    pub fn into_database(self, env: &Env) -> Result<Database> {
         match self.kind {
             ValKind::Database(database) => Ok(database),
-            _ => Err(self.type_error("DATABASE")),
+            _ => Err(self.type_error("DATABASE", env)),
         }
     }
 
@@ -250,15 +248,15 @@ impl Val {
         let at = self.at;
         match self.kind {
             ValKind::Func(func) => Ok(func),
-            _ if shortcut == Shortcut::None => Err(self.type_error("FUNCTION")),
+            _ if shortcut == Shortcut::None => Err(self.type_error("FUNCTION", env)),
             ValKind::Sequence(_)
             | ValKind::Selection(_)
             | ValKind::Database(_)
             | ValKind::Table(_)
             | ValKind::Grouped(_)
-            | ValKind::GroupedStream(_) => Err(self.type_error("FUNCTION")),
+            | ValKind::GroupedStream(_) => Err(self.type_error("FUNCTION", env)),
             ValKind::Datum(_) | ValKind::SingleSelection(_) => {
-                Func::from_datum(self.into_datum(env)?, shortcut, at)
+                Func::from_datum(self.into_datum(env)?, shortcut, at, env)
             }
         }
     }

@@ -267,8 +267,42 @@ fn queries() -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_in_memory_changes_no_answer_and_no_effect() {
+    let forgotten = check_at_each_look(queries()).await;
+    assert!(forgotten > 60, "only {forgotten} places at which something may be missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_in_memory_changes_no_error_about_a_document() {
+    let get = |id: u64| json!([16, [[15, ["t"]], id]]);
+    let wrong = |id: u64| {
+        [
+            json!([56, [get(id), {}]]),
+            json!([150, [get(id)]]),
+            json!([182, [get(id), 1, 2]]),
+            json!([64, [get(id), 1]]),
+            json!([33, [get(id), "x"]]),
+        ]
+    };
+    let with_default = |term: Value| json!([92, [term, "of its own"]]);
+    let queries = wrong(3).into_iter().chain(wrong(99));
+    let queries = queries.flat_map(|term| [with_default(term.clone()), term]).collect();
+    let forgotten = check_at_each_look(queries).await;
+    assert!(forgotten > 15, "only {forgotten} places at which something may be missing");
+    let (mut session, memory) = session().await;
+    memory.0.store(0, Ordering::SeqCst);
+    let insert = json!([56, [get(99), {}]]);
+    let found = answers(&mut session, 1, &insert).await;
+    assert_eq!(found[0]["r"][0], "Expected type TABLE but found SINGLE_SELECTION:\nnull");
+    assert_eq!(found[0]["e"], 3_100_000);
+    memory.0.store(0, Ordering::SeqCst);
+    assert_eq!(one(&mut session, &with_default(insert)).await, "of its own");
+}
+
+/// Runs each query with memory failing at each of its looks in turn, and compares answers and effects to those of one
+/// that has all in memory. Tells how often something was missing.
+async fn check_at_each_look(queries: Vec<Value>) -> usize {
     let mut forgotten = 0;
-    for query in queries() {
+    for query in queries {
         let (mut plain, _) = session().await;
         let expected = answers(&mut plain, 1, &query).await;
         let expected_contents = contents(&mut plain).await;
@@ -287,7 +321,7 @@ async fn what_is_not_in_memory_changes_no_answer_and_no_effect() {
             forgotten += 1;
         }
     }
-    assert!(forgotten > 60, "only {forgotten} places at which something may be missing");
+    forgotten
 }
 
 /// Documents of the table that is larger than the memory for it, and bytes of each.

@@ -51,7 +51,7 @@ fn scope(args: &Args<'_>) -> Result<Scope> {
             Ok(Scope::Database(found.id.0))
         }
         kind => {
-            let table = Val::new(kind, target.at).into_table()?;
+            let table = Val::new(kind, target.at).into_table(args.env)?;
             if table.is_system() {
                 let scope = system_scope(table.name());
                 return scope.ok_or_else(|| Error::internal("A system table has no id."));

@@ -75,7 +75,7 @@ fn config(args: &Args<'_>) -> Result<Val> {
             ("db_config", state.database(&database.name).map_err(catalog_error)?.id.0)
         }
         kind => {
-            let table = Val::new(kind, target.at).into_table()?;
+            let table = Val::new(kind, target.at).into_table(args.env)?;
             if table.is_system() {
                 return Err(Error::op_failed(NOT_CONFIGURED));
             }
@@ -86,7 +86,7 @@ fn config(args: &Args<'_>) -> Result<Val> {
 }
 
 fn status(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     if table.is_system() {
         return Err(Error::op_failed(
             "Database `rethinkdb` is special; the system tables in it don't have meaningful status information.",
@@ -117,7 +117,7 @@ impl Target {
         let target = args.arg(0)?;
         match target.kind {
             ValKind::Database(Database { name }) => Ok(Target::Database(name)),
-            kind => Ok(Target::Table(Val::new(kind, target.at).into_table()?)),
+            kind => Ok(Target::Table(Val::new(kind, target.at).into_table(args.env)?)),
         }
     }
 

@@ -56,7 +56,7 @@ fn wait(args: &Args<'_>) -> Result<Val> {
             state.table_names(&database.name).map_err(catalog_error)?.len()
         }
         kind => {
-            if Val::new(kind, target.at).into_table()?.is_system() {
+            if Val::new(kind, target.at).into_table(args.env)?.is_system() {
                 return Err(Error::op_failed(ALWAYS_READY));
             }
             1

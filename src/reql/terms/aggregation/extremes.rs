@@ -67,7 +67,7 @@ fn extreme(args: &Args<'_>, which: Which) -> Result<Val> {
     let func = if args.len() == 2 { Some(args.func(1, Shortcut::GetField)?) } else { None };
     match (&func, index, first.kind) {
         (None, Some(index), kind) => {
-            let table = TableVal::whole(Val::new(kind, first.at).into_table()?, first.at);
+            let table = TableVal::whole(Val::new(kind, first.at).into_table(args.env)?, first.at);
             let index = index.str(args.env)?;
             end_of_index(args, which, table, &index)
         }

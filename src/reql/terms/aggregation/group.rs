@@ -43,13 +43,13 @@ fn group(args: &Args<'_>) -> Result<Val> {
             let at = index.at;
             let index = index.str(args.env)?;
             let from = first.at;
-            let table = TableVal::whole(first.into_table()?, from);
+            let table = TableVal::whole(first.into_table(args.env)?, from);
             let ordered = ordered_by_index(table, &index, false)?;
             if let Some(TableIndex::Secondary(_)) = ordered.index {
                 with_value = true;
             } else {
                 let key = Datum::String(index.clone());
-                funcs.push(Func::from_datum(key, Shortcut::GetField, at)?);
+                funcs.push(Func::from_datum(key, Shortcut::GetField, at, args.env)?);
             }
             let row = if with_value { IndexRow::Both } else { IndexRow::Document };
             ordered.into_rows(args.env, row)?
@@ -151,7 +151,7 @@ fn ungroup(args: &Args<'_>) -> Result<Val> {
     let grouped = match first.kind {
         ValKind::Grouped(grouped) => grouped,
         ValKind::GroupedStream(stream) => stream.gather(args.env)?,
-        _ => return Err(first.type_error("GROUPED_DATA")),
+        _ => return Err(first.type_error("GROUPED_DATA", args.env)),
     };
     args.env.check_array_size(grouped.groups.len())?;
     let rows = grouped

@@ -130,9 +130,9 @@ fn coerce_to(args: &Args<'_>) -> Result<Val> {
         let (start, end) = (held.name(), end.name());
         Error::new(kind, format!("Cannot coerce {start} to {end}.")).at(at)
     };
-    let kind = match &document {
-        Some(Datum::Null) => ErrorKind::NonExistence,
-        _ => val.error_kind(),
+    let kind = match held {
+        Type::Datum(DatumType::Null) => ErrorKind::NonExistence,
+        _ => ErrorKind::Logic,
     };
     let datum = match (document, &val.kind) {
         (Some(document), _) => Some(document),

@@ -66,9 +66,7 @@ impl RowTerm {
             return eval(args, object);
         }
         if !first.is_sequence() {
-            return Err(
-                Error::new(first.error_kind(), self.neither(&first.printed()?)).at(first.at)
-            );
+            return Err(first.refusal(args.env, |printed| self.neither(printed)));
         }
         if args.optarg_bool(NO_RECURSE, false)? {
             return Err(self.nested());

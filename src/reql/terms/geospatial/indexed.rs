@@ -44,7 +44,7 @@ const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<V
 }
 
 fn get_intersecting(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let shape = args.arg(1)?;
     let name = named_index(args, &table, "get_intersecting")?;
     let shape = geometry(shape, args.env)?;
@@ -61,7 +61,7 @@ fn get_intersecting(args: &Args<'_>) -> Result<Val> {
 }
 
 fn get_nearest(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let center = args.arg(1)?;
     let name = named_index(args, &table, "get_nearest")?;
     let center = position(&center.into_datum(args.env)?)?;

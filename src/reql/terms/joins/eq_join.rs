@@ -40,7 +40,7 @@ pub static EQ_JOIN: TermSpec = TermSpec {
 fn eq_join(args: &Args<'_>) -> Result<Val> {
     let rows = Rows::of(args.arg(0)?, args.env)?;
     let func = args.func(1, Shortcut::GetField)?;
-    let table = args.arg(2)?.into_table()?;
+    let table = args.arg(2)?.into_table(args.env)?;
     let index = named_index(args, &table)?;
     let ordered = args.optarg_bool("ordered", false)?;
     let reader = args.env.stream_reader(&table)?;

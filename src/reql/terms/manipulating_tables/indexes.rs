@@ -74,7 +74,7 @@ pub static INDEX_WAIT: TermSpec = TermSpec::on_tables(
 );
 
 fn index_create(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let name = args.str(1)?;
     if table.is_system() {
         return Err(Error::op_failed(
@@ -137,7 +137,7 @@ fn index_error(table: &TableRef, error: CatalogError) -> Error {
 }
 
 fn index_drop(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let name = args.str(1)?;
     let catalog = &args.env.context.catalog;
     let dropped =
@@ -147,13 +147,13 @@ fn index_drop(args: &Args<'_>) -> Result<Val> {
 }
 
 fn index_list(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let names = table.entry.indexes.keys().map(|name| name.as_str().into());
     args.value(Datum::array(names.collect()))
 }
 
 fn index_rename(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let (old, new) = (args.str(1)?, args.str(2)?);
     check_name(&table, &old)?;
     check_name(&table, &new)?;
@@ -169,7 +169,7 @@ fn index_rename(args: &Args<'_>) -> Result<Val> {
 
 /// The state of the indexes named, or of all.
 fn index_status(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let found = named(&names(args)?, &table)?;
     args.value(Datum::array(found.iter().map(|(name, entry)| status(name, entry)).collect()))
 }
@@ -177,7 +177,7 @@ fn index_status(args: &Args<'_>) -> Result<Val> {
 /// The same, once they are all complete. Of the indexes that it was not told by name, one that is dropped meanwhile is not
 /// waited for.
 fn index_wait(args: &Args<'_>) -> Result<Val> {
-    let mut table = args.arg(0)?.into_table()?;
+    let mut table = args.arg(0)?.into_table(args.env)?;
     let names = names(args)?;
     loop {
         let found = named(&names, &table)?;

@@ -94,7 +94,7 @@ fn table_drop(args: &Args<'_>) -> Result<Val> {
 fn table_list(args: &Args<'_>) -> Result<Val> {
     let database = match args.len() {
         0 => default_database(args.env)?,
-        _ => args.arg(0)?.into_database()?,
+        _ => args.arg(0)?.into_database(args.env)?,
     };
     let state = args.env.context.catalog.state();
     let names = state.table_names(&database.name).map_err(catalog_error)?;
@@ -105,7 +105,7 @@ fn table_list(args: &Args<'_>) -> Result<Val> {
 fn names(args: &Args<'_>) -> Result<(Database, Arc<str>)> {
     let (database, val) = match args.len() {
         1 => (default_database(args.env)?, args.arg(0)?),
-        _ => (args.arg(0)?.into_database()?, args.arg(1)?),
+        _ => (args.arg(0)?.into_database(args.env)?, args.arg(1)?),
     };
     let at = val.at;
     let name = val.str(args.env)?;

@@ -35,7 +35,7 @@ enum Nulls {
 }
 
 fn between(args: &Args<'_>, nulls: Nulls) -> Result<Val> {
-    let slice = args.arg(0)?.into_table_slice()?;
+    let slice = args.arg(0)?.into_table_slice(args.env)?;
     let left = bound(args, 1, nulls)?.unwrap_or(Datum::MinVal);
     let right = bound(args, 2, nulls)?.unwrap_or(Datum::MaxVal);
     let left_open = is_open(args, "left_bound", false)?;

@@ -33,7 +33,7 @@ fn db(args: &Args<'_>) -> Result<Val> {
 /// The database of terms that name none: the query's option `db`, else `test`.
 pub fn default_database(env: &Env) -> Result<Database> {
     match env.global_optarg("db")? {
-        Some(val) => val.into_database(),
+        Some(val) => val.into_database(env),
         None => existing(env, Arc::from(DEFAULT_DATABASE)),
     }
 }

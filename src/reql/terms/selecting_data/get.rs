@@ -21,7 +21,7 @@ pub static GET: TermSpec = TermSpec {
 };
 
 fn get(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let key = PrimaryKey::encode(&args.datum(1)?)?;
     args.val(ValKind::SingleSelection(SingleSelection { table, key, found: None }))
 }

@@ -29,7 +29,7 @@ pub static GET_ALL: TermSpec = TermSpec {
 };
 
 fn get_all(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let index = named_index(args, &table)?;
     let mut keys = Vec::with_capacity(args.len() - 1);
     for i in 1..args.len() {

@@ -23,7 +23,7 @@ fn table(args: &Args<'_>) -> Result<Val> {
     let look = options(args)?;
     let (database, val) = match args.len() {
         1 => (default_database(args.env)?, args.arg(0)?),
-        _ => (args.arg(0)?.into_database()?, args.arg(1)?),
+        _ => (args.arg(0)?.into_database(args.env)?, args.arg(1)?),
     };
     let at = val.at;
     let name = val.str(args.env)?;

@@ -52,7 +52,7 @@ pub fn write_selection(
             let selection = table.into_selection(env)?;
             write_stream(args, selection, replacing, replacer, &mut summary)?;
         }
-        _ => return Err(target.type_error("SELECTION")),
+        _ => return Err(target.type_error("SELECTION", env)),
     }
     args.value(summary.into_datum(env))
 }

@@ -41,7 +41,7 @@ enum Conflict {
 
 fn insert(args: &Args<'_>) -> Result<Val> {
     let env = args.env;
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let return_changes = ReturnChanges::read(args)?;
     let conflict = conflict(args)?;
     let options = WriteOptions::with_changes(args, return_changes)?;

@@ -22,7 +22,7 @@ pub static SYNC: TermSpec = TermSpec {
 
 /// Every answer that waits for a commit waits for those before it, so the newest commit stands for all.
 fn sync(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     if table.is_system() {
         return Err(Error::op_failed("Artificial tables don't support `sync()`."));
     }

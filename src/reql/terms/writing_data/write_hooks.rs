@@ -39,7 +39,7 @@ pub static GET_WRITE_HOOK: TermSpec = TermSpec::on_catalog(
 const FUNCTION_MAGIC: &[u8] = b"$reql_write_hook_function$";
 
 fn set_write_hook(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     let hook = given_hook(args)?;
     if table.is_system() {
         let message =
@@ -105,7 +105,7 @@ fn shown_before(bytes: &[u8]) -> Result<WriteHook> {
 }
 
 fn get_write_hook(args: &Args<'_>) -> Result<Val> {
-    let table = args.arg(0)?.into_table()?;
+    let table = args.arg(0)?.into_table(args.env)?;
     args.value(describe(table.entry.write_hook.as_deref()))
 }
 

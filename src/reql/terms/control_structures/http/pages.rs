@@ -28,7 +28,9 @@ impl NextPage {
         let at = page.at;
         let method = match page.kind {
             ValKind::Func(func) => return Ok(Some(NextPage::Func(func))),
-            ValKind::Database(_) | ValKind::Table(_) => return Err(page.type_error("FUNCTION")),
+            ValKind::Database(_) | ValKind::Table(_) => {
+                return Err(page.type_error("FUNCTION", env));
+            }
             _ => page.into_datum(env)?,
         };
         if matches!(method, Datum::Null) {
