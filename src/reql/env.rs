@@ -60,6 +60,30 @@ impl CancelFlag {
     }
 }
 
+/// A flag that is set until this is dropped, be it because an evaluation unwinds: a query goes on after some of those.
+#[derive(Debug)]
+pub(super) struct Setting<'a> {
+    flag: &'a Cell<bool>,
+    before: bool,
+}
+
+impl<'a> Setting<'a> {
+    fn new(flag: &'a Cell<bool>, value: bool) -> Setting<'a> {
+        Setting { flag, before: flag.replace(value) }
+    }
+
+    /// The flag as it was, and will be.
+    pub(super) fn before(&self) -> bool {
+        self.before
+    }
+}
+
+impl Drop for Setting<'_> {
+    fn drop(&mut self) {
+        self.flag.set(self.before);
+    }
+}
+
 /// The environment of one query; moves with the query from thread to thread.
 pub struct Env {
     /// The server.
@@ -208,18 +232,14 @@ impl Env {
 
     /// Runs an evaluation in which `r.literal` may stand: the argument of merge or update, or a function's body there.
     pub fn with_literals<T>(&self, eval: impl FnOnce() -> T) -> T {
-        let before = self.literals_legal.replace(true);
-        let result = eval();
-        self.literals_legal.set(before);
-        result
+        let _legal = Setting::new(&self.literals_legal, true);
+        eval()
     }
 
     /// Runs an evaluation that knows nothing of the options of the query: of a function that belongs to a table.
     pub fn without_options<T>(&self, eval: impl FnOnce() -> T) -> T {
-        let before = self.is_foreign.replace(true);
-        let result = eval();
-        self.is_foreign.set(before);
-        result
+        let _foreign = Setting::new(&self.is_foreign, true);
+        eval()
     }
 
     /// Whether a literal may stand where evaluation is.
@@ -227,14 +247,10 @@ impl Env {
         self.literals_legal.get()
     }
 
-    /// A term's arguments are evaluated next, where no literal may stand. Tells whether the term itself may be one.
-    pub(super) fn forbid_literals(&self) -> bool {
-        self.literals_legal.replace(false)
-    }
-
-    /// What [`Env::forbid_literals`] told holds again.
-    pub(super) fn allow_literals(&self, legal: bool) {
-        self.literals_legal.set(legal);
+    /// A term's arguments are evaluated next, where no literal may stand, until the result is dropped. What held before
+    /// tells whether the term itself may be one.
+    pub(super) fn forbid_literals(&self) -> Setting<'_> {
+        Setting::new(&self.literals_legal, false)
     }
 
     /// The flag that stops this query.
@@ -385,4 +401,23 @@ pub(super) fn interrupted(cancel: &CancelFlag, deadline: Option<Instant>) -> Res
         return Err(Error::resource_limit("The query ran longer than the server allows."));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_flag_is_set_back_when_evaluation_unwinds() {
+        let flag = Cell::new(false);
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let setting = Setting::new(&flag, true);
+            assert!(flag.get() && !setting.before());
+            resume_unwind(Box::new("as the test wants it"))
+        }));
+        assert!(unwound.is_err());
+        assert!(!flag.get());
+    }
 }

@@ -148,9 +148,9 @@ impl Node {
                     return Ok(Val::datum(value, at));
                 }
                 let _task = env.trace_enter(call.spec.name);
-                let literals_legal = env.forbid_literals();
-                let result = self.call(call, env, scope, literals_legal);
-                env.allow_literals(literals_legal);
+                let forbidden = env.forbid_literals();
+                let result = self.call(call, env, scope, forbidden.before());
+                drop(forbidden);
                 // A term that hands on an argument's result leaves the blame where it was.
                 result.map_err(|error| error.at(self.id))
             }
@@ -290,7 +290,7 @@ impl<'a> Args<'a> {
         &self.call.args
     }
 
-    /// In which ways an argument may vary. `r.args` hides nothing.
+    /// In which ways an argument may vary. `r.args` hides nothing, and of an argument that is missing nothing is sure.
     pub fn varies(&self, i: usize) -> Varies {
         let written = match &self.spliced {
             None => self.call.args.get(i),
@@ -300,7 +300,7 @@ impl<'a> Args<'a> {
                 None => None,
             },
         };
-        written.map_or(Varies::NEVER, |node| node.facts.varies)
+        written.map_or(Varies::ANYHOW, |node| node.facts.varies)
     }
 
     /// Evaluates an argument.
@@ -425,9 +425,9 @@ impl Detached {
         self.node.id
     }
 
-    /// In which ways the answer for the same first argument may vary.
+    /// In which ways the answer for the same first argument may vary. Of what cannot be evaluated nothing is sure.
     pub fn varies(&self) -> Varies {
-        let Op::Call(call) = &self.node.op else { return Varies::NEVER };
+        let Op::Call(call) = &self.node.op else { return Varies::ANYHOW };
         let others = call.args.iter().skip(1).chain(call.optargs.iter().map(|(_, node)| node));
         others
             .fold(Varies::of(call.spec.determinism, true), |all, node| all.join(node.facts.varies))
@@ -464,4 +464,17 @@ fn splice<'a>(call: &'a Call, env: &'a Env, scope: &'a Scope<'a>) -> Result<Vec<
         }
     }
     Ok(slots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_term_with_arguments_may_vary_in_any_way() {
+        let node = Node { id: NodeId::ROOT, op: Op::Datum(Datum::Null), facts: Facts::LITERAL };
+        let detached = Detached { node, captured: Scope::EMPTY.capture_all() };
+        assert!(!detached.varies().is_fixed_here());
+        assert!(!detached.varies().is_fixed_in_query());
+    }
 }

@@ -216,8 +216,8 @@ pub enum Determinism {
     No,
 }
 
-/// In which ways the answer of a tree may vary from one evaluation to the next: those of all its terms together. They are
-/// properties, not degrees: what varies with the time does not vary with the machine.
+/// In which ways the answer of a tree may vary from one evaluation to the next: those of all its terms together. The ways
+/// do not include each other: an answer that varies with the time may be the same on each machine, and the reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Varies(u8);
 
@@ -225,7 +225,7 @@ impl Varies {
     /// In none: the same arguments give the same answer.
     pub const NEVER: Varies = Varies(0);
     /// In any: random, tables, scripts.
-    const ANYHOW: Varies = Varies(1);
+    pub const ANYHOW: Varies = Varies(1);
     /// From machine to machine.
     const BY_MACHINE: Varies = Varies(2);
     /// From query to query, with `r.now()`.
