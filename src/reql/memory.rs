@@ -93,20 +93,20 @@ impl MemoryMeter {
                 && checks.is_multiple_of(limits::MEMORY_LOOK_INTERVAL))
     }
 
-    /// Fails when the evaluation, or all of them together, would pass a bound with `wanted` bytes more.
-    pub fn check(&self, context: &Context, wanted: u64) -> Result<()> {
+    /// Fails when the evaluation, or all of them together, would pass a bound if it took `more` bytes.
+    pub fn check(&self, context: &Context, more: u64) -> Result<()> {
         let Some(facts) = context.facts() else { return Ok(()) };
-        match self.look(facts.memory, wanted, &**context.catalog.engine()) {
+        match self.look(facts.memory, more, &**context.catalog.engine()) {
             Some(passed) => Err(Error::resource_limit(passed.message())),
             None => Ok(()),
         }
     }
 
-    /// Looks at the process, which is about to take `wanted` bytes more.
-    fn look(&self, bounds: MemoryBounds, wanted: u64, engine: &dyn Engine) -> Option<Passed> {
-        let held = u64::from(self.held()) * BLOCK_BYTES + wanted;
+    /// Which bound is passed once the evaluation has taken `more` bytes, which no count has in it yet.
+    fn look(&self, bounds: MemoryBounds, more: u64, engine: &dyn Engine) -> Option<Passed> {
+        let held = u64::from(self.held()) * BLOCK_BYTES + more;
         self.look_at.set(blocks(held + limits::QUERY_LOOK_BYTES));
-        let outside = resident()?.saturating_sub(engine.cached_bytes()).saturating_add(wanted);
+        let outside = resident()?.saturating_sub(engine.cached_bytes()).saturating_add(more);
         bounds.passed(held, outside, engine.memory_bytes().unwrap_or(0))
     }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_counts_before_it_is_taken() {
+    fn what_is_about_to_be_taken_counts_already() {
         let (meter, engine) = (MemoryMeter::default(), MemoryEngine::new());
         meter.begin();
         assert!(!meter.is_due(1));

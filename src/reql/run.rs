@@ -259,13 +259,13 @@ fn rows_to_answer(stream: &mut BoxStream, env: &Env, spec: &BatchSpec) -> Result
     }
     if !env.may_wait() {
         let most = limits::INLINE_ANSWER_BYTES;
-        let size =
-            rows.iter().fold(
-                0,
-                |size: usize, row| {
-                    if size > most { size } else { size + row.size_up_to(most) }
-                },
-            );
+        let mut size = 0;
+        for row in &rows {
+            size += row.size_up_to(most);
+            if size > most {
+                break;
+            }
+        }
         env.check_inline_answer(size)?;
     }
     Ok(rows)

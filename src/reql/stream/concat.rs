@@ -34,14 +34,13 @@ impl Expand for Func {
 /// The term's answer: each row of a sequence, or of each group of a grouped stream, replaced by what it stands for.
 pub fn concat(args: &Args<'_>, rows: Rows, expand: Box<dyn Expand>) -> Result<Val> {
     let at = args.node.id;
-    let source = match rows {
+    let mut source = match rows {
         Rows::Grouped(stream) => {
             let stream = stream.transformed(Box::new(Expanded { expand }), at);
             return args.val(ValKind::GroupedStream(stream));
         }
         Rows::Stream(stream) | Rows::Selection(Selection { stream, .. }) => stream,
     };
-    let mut source = source;
     source.blame(at);
     args.stream_value(Box::new(Concat { source, expand, at, open: Vec::new(), turns: None }))
 }

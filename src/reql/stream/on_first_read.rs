@@ -1,7 +1,8 @@
 //! A stream that is opened when its first row is asked for, one that cannot be opened, and the one that has no rows.
 //!
 //! RethinkDB looks up a secondary index when it reads the rows, not when it meets the term: a query that reads none
-//! says nothing of an index that does not exist, and one that does says it of the query and of no term.
+//! succeeds though the index does not exist. A query that reads some fails, and the error blames no term: its
+//! backtrace is empty.
 
 use std::fmt;
 

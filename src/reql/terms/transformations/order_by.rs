@@ -55,50 +55,24 @@ pub(super) fn check_order(func: &Func) -> Result<()> {
 
 fn order_by(args: &Args<'_>) -> Result<Val> {
     let first = args.arg(0)?;
-    refuse_args(args.written().iter())?;
-    let mut order = Vec::with_capacity(args.len().saturating_sub(1));
-    for i in 1..args.len() {
-        let func = args.func(i, Shortcut::GetField)?;
-        check_order(&func)?;
-        order.push(SortKey { func, descending: args.arg_node(i).is_some_and(is_descending) });
-    }
+    let order = sort_keys(args)?;
     let at = first.at;
     let rows = match first.kind {
         ValKind::Table(table) => Ordered::Table(table),
         ValKind::Selection(selection) => Ordered::Selection(selection),
         _ => Ordered::Stream(first.into_stream(args.env)?),
     };
-    let exhausted = match &rows {
-        Ordered::Table(_) => false,
-        Ordered::Selection(selection) => selection.stream.is_exhausted(),
-        Ordered::Stream(stream) => stream.is_exhausted(),
-    };
     let index = args.optarg("index")?;
     if order.is_empty() && index.is_none() {
         return Err(Error::logic("Must specify something to order by."));
     }
     let (table, stream) = match (rows, index) {
-        (Ordered::Table(table), Some(index)) => {
-            let descending = args.optarg_node("index").is_some_and(is_descending);
-            let table = ordered_by_index(table, &index.str(args.env)?, descending)?;
-            let table = TableVal { by: args.node.id, ..table };
-            return args.val(match (order.is_empty(), &table.index) {
-                (true, _) => ValKind::Table(table),
-                (false, Some(TableIndex::Secondary(_))) => {
-                    let selected = table.table.clone();
-                    let pairs = table.into_rows(args.env, IndexRow::Both)?;
-                    let stream = Box::new(SortedGroups::new(pairs, order));
-                    ValKind::Selection(Selection { table: selected, stream })
-                }
-                // Primary keys are unique: there is nothing left to order.
-                (false, _) => ValKind::Selection(table.into_selection(args.env)?),
-            });
-        }
+        (Ordered::Table(table), Some(index)) => return by_index(args, table, index, order),
         // Of what is known to have no rows nothing is sorted, and it stays what it is.
-        (Ordered::Selection(selection), _) if exhausted => {
+        (Ordered::Selection(selection), _) if selection.stream.is_exhausted() => {
             return args.val(ValKind::Selection(selection));
         }
-        (Ordered::Stream(stream), _) if exhausted => return args.stream_value(stream),
+        (Ordered::Stream(stream), _) if stream.is_exhausted() => return args.stream_value(stream),
         (_, Some(_)) => {
             return Err(Error::logic(
                 "Indexed order_by can only be performed on a TABLE or TABLE_SLICE. Make sure order_by comes before any \
@@ -113,17 +87,51 @@ fn order_by(args: &Args<'_>) -> Result<Val> {
         (Ordered::Stream(stream), _) => (None, stream),
     };
     check_finite(stream.as_ref()).map_err(|error| error.at(at))?;
-    let sorted = Datum::array(match args.top().filter(|_| !stream.is_array()) {
-        Some(top) => first_rows(args.env, order, stream, top)?,
-        None => sort_rows(args.env, &order, collect_to_sort(args.env, stream)?)?,
-    });
-    match (table, sorted) {
+    match (table, sorted(args, order, stream)?) {
         (Some(table), Datum::Array(values)) => {
             let stream = Box::new(ArrayStream::new(values));
             args.val(ValKind::Selection(Selection { table, stream }))
         }
         (_, sorted) => args.value(sorted),
     }
+}
+
+/// What rows are compared by: the arguments after the first.
+fn sort_keys(args: &Args<'_>) -> Result<Vec<SortKey>> {
+    refuse_args(args.written().iter())?;
+    let mut order = Vec::with_capacity(args.len().saturating_sub(1));
+    for i in 1..args.len() {
+        let func = args.func(i, Shortcut::GetField)?;
+        check_order(&func)?;
+        order.push(SortKey { func, descending: args.arg_node(i).is_some_and(is_descending) });
+    }
+    Ok(order)
+}
+
+/// A table in the order of an index; rows of one value of it in the order of the keys, if there are any.
+fn by_index(args: &Args<'_>, table: TableVal, index: Val, order: Vec<SortKey>) -> Result<Val> {
+    let descending = args.optarg_node("index").is_some_and(is_descending);
+    let table = ordered_by_index(table, &index.str(args.env)?, descending)?;
+    let table = TableVal { by: args.node.id, ..table };
+    args.val(match (order.is_empty(), &table.index) {
+        (true, _) => ValKind::Table(table),
+        (false, Some(TableIndex::Secondary(_))) => {
+            let selected = table.table.clone();
+            let pairs = table.into_rows(args.env, IndexRow::Both)?;
+            let stream = Box::new(SortedGroups::new(pairs, order));
+            ValKind::Selection(Selection { table: selected, stream })
+        }
+        // Primary keys are unique: there is nothing left to order.
+        (false, _) => ValKind::Selection(table.into_selection(args.env)?),
+    })
+}
+
+/// The rows of a stream sorted in memory: all, or the first of them where no more are read.
+fn sorted(args: &Args<'_>, order: Vec<SortKey>, stream: BoxStream) -> Result<Datum> {
+    Ok(Datum::array(match args.top().filter(|_| !stream.is_array()) {
+        Some(top) => first_rows(args.env, order, stream, top)?,
+        None => sort_rows(args.env, &order, collect_to_sort(args.env, stream)?)?,
+    }))
 }
 
 /// What is to be ordered.
