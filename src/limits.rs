@@ -256,6 +256,17 @@ pub const INDEX_WAIT_POLL: Duration = Duration::from_millis(5);
 /// Documents that the building of an index looks at under their locks at a time: short enough not to be felt.
 pub const INDEX_BUILD_DOCUMENTS: usize = 256;
 
+/// How long the building of an index holds the locks of documents before it lets writers in between.
+pub const INDEX_BUILD_LOCKED: Duration = Duration::from_millis(20);
+
+/// Work that an index function may do for one document, in looks of [`WALK_STEPS`] steps: a million steps, or the terms of
+/// a quarter of them, are some tenth of a second. A document for which it needs more has no value in the index, as one
+/// for which the function fails: otherwise one function without an end would stop every writer of its table.
+pub const INDEX_FUNCTION_LOOKS: u32 = 64;
+
+/// Steps that evaluating a term counts for.
+pub const TERM_STEPS: usize = 4;
+
 /// How long an array of a stored document may be, whatever the query's `array_limit` is. RethinkDB's bound.
 pub const STORED_ARRAY_LEN: usize = 100_000;
 

@@ -15,7 +15,7 @@ use super::selection::TableRef;
 use super::trace::{Task, Trace};
 use super::value::Val;
 use super::walk_watch::{self, WalkWatch};
-use crate::datum::Datum;
+use crate::datum::{Datum, work};
 use crate::limits;
 use crate::storage::{Commit, CommitSequence, Durability, ReadMode, RenewalHandle, StorageError};
 use crate::table::{TableError, TableReader};
@@ -179,6 +179,7 @@ impl Env {
 
     /// Fails when the query was asked to stop or its time is over. Cheap: called for every term.
     pub fn check_interrupt(&self) -> Result<()> {
+        work::steps(limits::TERM_STEPS);
         let checks = self.checks.get().wrapping_add(1);
         self.checks.set(checks);
         if self.cancel.is_cancelled() || checks.is_multiple_of(limits::DEADLINE_CHECK_INTERVAL) {

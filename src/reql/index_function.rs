@@ -1,7 +1,7 @@
 //! What an index is computed from: a function kept as its term, compiled when the index is opened.
 //!
 //! An index function is deterministic, so it needs nothing of the server, and it runs on whatever thread writes a
-//! document. A document for which it fails has no value.
+//! document. A document for which it fails, or does more work than it may, has no value.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,6 +11,7 @@ use photondb_protocol::raw_term::RawTerm;
 use crate::catalog::{CompiledIndex, IndexDefinition, IndexFunctions};
 use crate::datum::{Datum, GEOMETRY};
 use crate::geo::{self, Effort};
+use crate::limits::INDEX_FUNCTION_LOOKS;
 use crate::table::{Document, IndexFunction, IndexKind, IndexValue, Ordered};
 
 use super::compile::Program;
@@ -20,6 +21,7 @@ use super::env::{CancelFlag, Env};
 use super::eval::Op;
 use super::function::{Func, FuncNode};
 use super::stored_function::StoredFunction;
+use super::walk_watch::bounded;
 
 /// Compiles the functions that the catalog keeps.
 #[derive(Debug)]
@@ -108,7 +110,8 @@ impl IndexFunction for TermIndex {
         let context = detached()?;
         let env = Env::new(context, self.program.clone(), CancelFlag::default(), true).ok()?;
         // As with a field: whoever reads a damaged document is told, and an index goes on without it.
-        caught(|| self.func.call_datum(&env, &[row])).ok()?.ok()
+        let value = || caught(|| self.func.call_datum(&env, &[row]));
+        bounded(INDEX_FUNCTION_LOOKS, value)?.ok()?.ok()
     }
 }
 

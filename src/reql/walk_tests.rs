@@ -145,3 +145,26 @@ fn no_term_goes_through_a_long_text_where_it_was_read() {
         assert!(began.elapsed() < SOON, "{} took {:?}", row.name, began.elapsed());
     }
 }
+
+#[test]
+fn an_index_function_without_an_end_stops_no_writer() {
+    let server = with_table();
+    let (x, y) = (doubled("1", "[2,[[10,[9]],[10,[9]]]]"), doubled("1", "[2,[[10,[9]],[10,[9]]]]"));
+    let endless = [
+        format!("[17,[{x},{y}]]"),
+        "[187,[[173,[3000000000]],0,[69,[[2,[6,7]],[24,[[10,[6]],1]]]]]]".to_owned(),
+    ];
+    for (at, body) in endless.iter().enumerate() {
+        let began = Instant::now();
+        let table = r#"[15,["t"]]"#;
+        server.succeed(&format!(r#"[75,[{table},"h{at}",[69,[[2,[5]],{body}]]]]"#));
+        server.succeed(&format!("[140,[{table}]]"));
+        server.succeed(&format!(r#"[53,[[16,[{table},1]],{{"n":{at}}}]]"#));
+        server.check(
+            &format!(r#"[43,[[182,[{table},[180,[]],[181,[]]],{{"index":"h{at}"}}]]]"#),
+            "0",
+        );
+        server.succeed(&format!(r#"[76,[{table},"h{at}"]]"#));
+        assert!(began.elapsed() < 5 * SOON, "took {:?}", began.elapsed());
+    }
+}

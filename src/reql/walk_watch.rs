@@ -18,6 +18,8 @@ use crate::limits::INLINE_WALK_LOOKS;
 thread_local! {
     /// The watch of the query that is evaluated on this thread.
     static WATCH: RefCell<Option<WalkWatch>> = const { RefCell::new(None) };
+    /// Looks left of what is evaluated by [`bounded`] on this thread.
+    static LOOKS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// What is looked at during the walks of one evaluation.
@@ -34,6 +36,9 @@ pub(super) struct WalkWatch {
 
 /// What an ended walk unwinds with.
 struct Ended(Error);
+
+/// What an evaluation unwinds with that has done more work than it may.
+struct OutOfLooks;
 
 impl WalkWatch {
     /// Of an evaluation that begins, or goes on, on this thread.
@@ -79,6 +84,21 @@ pub(super) fn watched<T>(watch: WalkWatch, evaluate: impl FnOnce() -> Result<T>)
     })
 }
 
+/// Evaluates something that may do so much work and no more, which says nothing of how long it takes: the same work always
+/// ends the same way. `None` when it was too much. The query around it, if there is one, goes on being watched.
+pub(super) fn bounded<T>(looks: u32, evaluate: impl FnOnce() -> T) -> Option<T> {
+    let outer = LOOKS_LEFT.replace(Some(looks));
+    let observer = work::observe_with(Some(look));
+    let evaluated = catch_unwind(AssertUnwindSafe(evaluate));
+    work::observe_with(observer);
+    LOOKS_LEFT.set(outer);
+    match evaluated {
+        Ok(value) => Some(value),
+        Err(cause) if cause.is::<OutOfLooks>() => None,
+        Err(other) => resume_unwind(other),
+    }
+}
+
 /// The query has had an effect: it goes on where it is, however long its walks are.
 pub(super) fn stay_inline() {
     WATCH.with_borrow(|watch| {
@@ -93,5 +113,11 @@ fn look(looks: u32) {
         WATCH.with_borrow(|watch| watch.as_ref().map_or(Ok(()), |watch| watch.look(looks)));
     if let Err(error) = looked {
         resume_unwind(Box::new(Ended(error)));
+    }
+    if let Some(left) = LOOKS_LEFT.get() {
+        match left.checked_sub(looks) {
+            Some(left) => LOOKS_LEFT.set(Some(left)),
+            None => resume_unwind(Box::new(OutOfLooks)),
+        }
     }
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::secondary::IndexValue;
 use super::{Document, PrimaryKey, Table, TableError};
 use crate::datum::Datum;
-use crate::limits::INDEX_BUILD_DOCUMENTS;
+use crate::limits::{INDEX_BUILD_DOCUMENTS, INDEX_BUILD_LOCKED, WRITE_COMMIT_BYTES};
 use crate::storage::{
     Direction, Durability, KeyRange, ReadMode, Scanner, StorageError, TreeId, WriteBatch,
 };
@@ -256,16 +256,22 @@ impl Table {
             let keys = self.next_keys(&rest)?;
             let Some(last) = keys.last() else { return Ok(true) };
             rest.start = Bound::Excluded(last.as_bytes().clone());
-            if index.is_dropped() {
-                return Ok(false);
-            }
-            match self.index_some(index, &keys) {
-                Err(TableError::Storage(StorageError::NoSuchTree(tree))) if tree == index.tree => {
+            let mut left = keys.as_slice();
+            while !left.is_empty() {
+                if index.is_dropped() {
                     return Ok(false);
                 }
-                outcome => outcome?,
+                let indexed = match self.index_some(index, left) {
+                    Err(TableError::Storage(StorageError::NoSuchTree(tree)))
+                        if tree == index.tree =>
+                    {
+                        return Ok(false);
+                    }
+                    indexed => indexed?,
+                };
+                left = left.get(indexed..).unwrap_or_default();
+                index.done.fetch_add(indexed as u64, Ordering::Relaxed);
             }
-            index.done.fetch_add(keys.len() as u64, Ordering::Relaxed);
         }
     }
 
@@ -283,19 +289,28 @@ impl Table {
         Ok(keys)
     }
 
-    fn index_some(&self, index: &Index, keys: &[PrimaryKey]) -> Result<(), TableError> {
+    /// Gives an index the entries of some documents, and tells of how many: at least one, and no more than a commit holds
+    /// and writers may be kept waiting for.
+    fn index_some(&self, index: &Index, keys: &[PrimaryKey]) -> Result<usize, TableError> {
+        let began = Instant::now();
         let _guard = self.locks.lock(keys);
         let reader = self.reader(ReadMode::MayBlock)?;
         let mut batch = WriteBatch::new(Durability::Soft);
+        let mut indexed = 0;
         for key in keys {
-            let Some(document) = reader.get(key)? else { continue };
-            for entry in index.entries(key, Some(&document)) {
-                batch.put(index.tree, entry, Bytes::new());
+            if let Some(document) = reader.get(key)? {
+                for entry in index.entries(key, Some(&document)) {
+                    batch.put(index.tree, entry, Bytes::new());
+                }
+            }
+            indexed += 1;
+            if batch.bytes() >= WRITE_COMMIT_BYTES || began.elapsed() >= INDEX_BUILD_LOCKED {
+                break;
             }
         }
         if !batch.is_empty() {
             self.engine.apply(batch)?;
         }
-        Ok(())
+        Ok(indexed)
     }
 }
