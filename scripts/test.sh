@@ -99,7 +99,7 @@ javascript() {
 }
 
 python_packages() {
-  [ -x "$drivers/python/.venv/bin/python" ] || python3 -m venv "$drivers/python/.venv"
+  [ -x "$drivers/python/.venv/bin/pip" ] || python3 -m venv "$drivers/python/.venv"
   "$drivers/python/.venv/bin/pip" install --quiet --disable-pip-version-check -r "$drivers/python/requirements.txt"
   example python "$drivers/python/.venv/bin/python" -
 }
