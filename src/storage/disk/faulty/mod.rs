@@ -356,7 +356,6 @@ impl State {
         }
         if call == Call::Sync && matches!(fault, Fault::Once(_)) && self.random.once_in(3) {
             // Some file systems notice only then, and what was written is lost all the same.
-            self.note(call.failure(), file);
             self.note("full disk at a sync", file);
             self.fail(call);
             return Err(io::ErrorKind::StorageFull.into());
