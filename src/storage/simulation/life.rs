@@ -407,6 +407,7 @@ impl Life {
         }
         // There is room again, and nothing else fails; which changes nothing for an engine that has seen it fail.
         self.disk.set_capacity(usize::MAX);
+        self.disk.fail_no_more();
         self.disk.set_phase("after a failure");
         let model = self.known.now().clone();
         self.read(&*engine.snapshot().expect("it can be read"), &model);

@@ -216,6 +216,7 @@ impl FaultyDisk {
         let is_to_come = |fault: Fault| state.operations <= fault.at();
         let was_to_come = state.fault.is_some_and(is_to_come);
         state.fault = None;
+        state.fails_next = None;
         was_to_come
     }
 
