@@ -186,6 +186,7 @@ stage "a table larger than memory" "$bin/large-table"
 if [ "$mode" != quick ]; then
   stage "simulated crashes" simulation
   stage "kills" "$bin/kill-loop" --cycles "$([ "$mode" = nightly ] && echo 1000 || echo 50)"
+  stage "model of a table" model
   client "JavaScript: packages, example of the README" "node npm" javascript_packages
   client "JavaScript: application with rethinkdb" "node npm" javascript todo.js
   client "JavaScript: application with rethinkdb-ts" "node npm" javascript todo-ts.js
