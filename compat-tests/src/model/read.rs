@@ -69,6 +69,17 @@ pub enum Part {
     CountSlice(usize, usize),
 }
 
+impl Part {
+    fn is_nothing(self) -> bool {
+        match self {
+            Self::Limit(0) | Self::Page(_, 0) | Self::FilterLimit(0) => true,
+            Self::Slice(from, to) => from >= to,
+            Self::CountSlice(from, to) => from > to,
+            _ => false,
+        }
+    }
+}
+
 impl Read {
     /// The query.
     pub fn term(&self, place: &Place) -> Value {
@@ -111,7 +122,10 @@ impl Read {
     /// The answer.
     pub fn expected(&self, model: &Model) -> Expected {
         let wants_shapes = matches!(self, Self::Intersecting(..) | Self::Nearest(..));
-        if self.index().is_some_and(|index| model.is_geo(index) != wants_shapes) {
+        // As in RethinkDB, no row asks no index, so that none can be of the wrong kind.
+        if !self.reads_no_row()
+            && self.index().is_some_and(|index| model.is_geo(index) != wants_shapes)
+        {
             return Expected::Error("geospatial index");
         }
         match self {
@@ -179,6 +193,20 @@ impl Read {
                 Expected::Value(json!(model.documents.values().filter(has).count()))
             }
             Self::Indexes => Expected::Rows(model.indexes.keys().map(|name| json!(name)).collect()),
+        }
+    }
+
+    /// Whether it is known to have no rows before any is read: an index is looked up with the first row.
+    fn reads_no_row(&self) -> bool {
+        match self {
+            Self::Few(_, 0) => true,
+            Self::Ordered(source, _, _, part) => part.is_nothing() || source.is_unachievable(),
+            Self::Rows(source)
+            | Self::Gathered(source)
+            | Self::Few(source, _)
+            | Self::Count(source)
+            | Self::IsEmpty(source) => source.is_unachievable(),
+            _ => false,
         }
     }
 

@@ -88,6 +88,15 @@ impl Source {
         }
     }
 
+    /// Whether it is a range that no value can lie in. It is known to be empty without a look at its index.
+    pub fn is_unachievable(&self) -> bool {
+        let Self::Range(_, Bound::At(left, left_in), Bound::At(right, right_in)) = self else {
+            return false;
+        };
+        let order = compare(left, right);
+        order.is_gt() || (order.is_eq() && !(*left_in && *right_in))
+    }
+
     /// The rows, in the order of the index.
     pub fn entries<'a>(&self, model: &'a Model) -> Vec<Entry<'a>> {
         match self {
