@@ -59,6 +59,7 @@ pub(super) fn examine(life: &mut Life) {
 fn damage_the_last_group(life: &mut Life) {
     life.disk.forgive();
     let disk = life.disk.crash(CrashMode::KeepAll);
+    disk.set_capacity(usize::MAX);
     disk.set_phase("damaging");
     let names = disk.list().expect("nothing fails").into_iter();
     let Some(name) = names.filter(|name| name.starts_with("slab.log")).max() else { return };
