@@ -14,7 +14,10 @@ const COPIES: u64 = 6;
 /// none of it can be taken for torn.
 pub(super) fn examine(life: &mut Life) {
     damage_the_last_group(life);
-    let engine = life.recover();
+    // On a full disk a start does without the segment.
+    drop(life.recover());
+    let disk = life.disk.clone();
+    let engine = life.open(&disk).expect("nothing fails");
     life.disk.set_phase("damaging");
     if life.random.once_in(2) {
         engine.checkpoint().expect("nothing fails");
