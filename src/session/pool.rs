@@ -1,9 +1,13 @@
 //! Threads for evaluations that may take long: at most so many at once, the rest in the order they came. Knows nothing
 //! of queries. The length of the queue is bounded by those who put into it: each connection has its own bound.
+//!
+//! The threads run at a lower priority than those that drive the network and the log. Otherwise a hundred scans would
+//! have a hundred turns on the processors for one of the thread that answers everybody else.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -13,55 +17,94 @@ use crate::limits;
 /// Something to do on a thread of the pool.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// A bounded number of threads and a queue before them. The threads are the runtime's blocking ones, which come and go.
+/// How long a thread waits for another job before it ends.
+const LINGERS: Duration = Duration::from_secs(10);
+
+/// A bounded number of threads and a queue before them. They are made when there are jobs, and end when there are none.
 #[derive(Debug)]
 pub struct Pool {
     handle: Handle,
     threads_max: usize,
     state: Mutex<State>,
+    has_job: Condvar,
 }
 
 #[derive(Default)]
 struct State {
+    /// Threads there are.
     threads: usize,
+    /// Threads that wait for a job.
+    idle: usize,
     queue: VecDeque<Job>,
     /// Sessions that have jobs for the pool and were not admitted.
     held_back: Vec<Arc<Inbox>>,
+}
+
+impl State {
+    /// Threads at work, and those that are about to be.
+    fn busy(&self) -> usize {
+        self.threads - self.idle + self.idle.min(self.queue.len())
+    }
 }
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State")
             .field("threads", &self.threads)
+            .field("idle", &self.idle)
             .field("queued", &self.queue.len())
             .finish()
     }
 }
 
 impl Pool {
-    /// A pool of at most so many threads of the runtime.
+    /// A pool of at most so many threads, whose jobs may use the runtime.
     pub fn new(handle: Handle, threads_max: usize) -> Arc<Pool> {
-        Arc::new(Pool { handle, threads_max, state: Mutex::default() })
+        Arc::new(Pool { handle, threads_max, state: Mutex::default(), has_job: Condvar::new() })
     }
 
     /// Runs a job as soon as a thread is free.
     pub fn run(self: &Arc<Self>, job: Job) {
         let mut state = self.state();
-        if state.threads >= self.threads_max {
-            state.queue.push_back(job);
-            return;
+        state.queue.push_back(job);
+        if state.queue.len() <= state.idle {
+            drop(state);
+            self.has_job.notify_one();
+        } else if state.threads < self.threads_max {
+            state.threads += 1;
+            drop(state);
+            self.add_thread();
         }
-        state.threads += 1;
-        drop(state);
-        let pool = self.clone();
-        self.handle.spawn_blocking(move || pool.work(job));
+    }
+
+    /// Starts a thread, which is counted already. Where the system has none to give, and the pool has none either, the
+    /// runtime lends one.
+    fn add_thread(self: &Arc<Self>) {
+        let (pool, lent) = (self.clone(), self.clone());
+        let thread = std::thread::Builder::new().name("query".to_owned());
+        let thread = thread.stack_size(limits::THREAD_STACK_BYTES).spawn(move || {
+            // A system that refuses has all threads equal.
+            let _ = rustix::process::nice(limits::POOL_NICENESS);
+            let _runtime = pool.handle.enter();
+            pool.work();
+        });
+        if let Err(error) = thread {
+            tracing::error!("no thread for a query: {error}");
+            let mut state = self.state();
+            if state.threads > 1 {
+                state.threads -= 1;
+            } else {
+                drop(state);
+                self.handle.spawn_blocking(move || lent.work());
+            }
+        }
     }
 
     /// Whether a connection that has so many jobs on the pool may put another one there. If not, its inbox is nudged when
     /// a thread has become free. One that has none may always: its job waits in the queue if need be.
     pub(super) fn admits(&self, running: usize, inbox: &Arc<Inbox>) -> bool {
         let mut state = self.state();
-        if running == 0 || state.threads < self.threads_of(running) {
+        if running == 0 || state.busy() < self.threads_of(running) {
             return true;
         }
         state.held_back.push(inbox.clone());
@@ -77,23 +120,37 @@ impl Pool {
 
     /// Threads at work.
     pub fn busy(&self) -> usize {
-        self.state().threads
+        self.state().busy()
     }
 
-    fn work(&self, first: Job) {
-        let mut next = Some(first);
-        while let Some(job) = next {
-            // A job tells its own failures; one that panics must not take the thread from the pool's count.
-            if catch_unwind(AssertUnwindSafe(job)).is_err() {
-                tracing::error!("a job of the pool panicked");
+    /// Does one job after another, until there has been none for a while.
+    fn work(&self) {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                drop(state);
+                // A job tells its own failures; one that panics must not take the thread from the pool's count.
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("a job of the pool panicked");
+                }
+                state = self.state();
+                continue;
             }
-            let mut state = self.state();
-            next = state.queue.pop_front();
-            if next.is_none() {
-                state.threads -= 1;
-                let held_back = std::mem::take(&mut state.held_back);
+            let held_back = std::mem::take(&mut state.held_back);
+            state.idle += 1;
+            if !held_back.is_empty() {
                 drop(state);
                 held_back.iter().for_each(|inbox| inbox.nudge());
+                state = self.state();
+            }
+            let waited =
+                self.has_job.wait_timeout_while(state, LINGERS, |state| state.queue.is_empty());
+            let (woken, time) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            if time.timed_out() {
+                state.threads -= 1;
+                return;
             }
         }
     }
@@ -196,6 +253,15 @@ mod tests {
         while !pool.admits(1, &inbox) {
             std::future::poll_fn(|context| inbox.poll(context, &mut none)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn the_threads_give_way_to_others() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        Pool::new(Handle::current(), 1).run(Box::new(move || sender.send(priority()).unwrap()));
+        let expected = (priority() + limits::POOL_NICENESS).min(19);
+        assert_eq!(receiver.recv().unwrap(), expected);
     }
 
     #[tokio::test]
