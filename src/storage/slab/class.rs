@@ -43,6 +43,16 @@ impl Class {
         extent * EXTENT_GRAINS + u64::from(slot) * self.grains()
     }
 
+    /// The slot that begins at a grain.
+    pub(super) fn slot_of(self, grain: u64) -> u16 {
+        (grain % EXTENT_GRAINS / self.grains()) as u16
+    }
+
+    /// All slots of an extent.
+    pub(super) fn all(self) -> Slots {
+        Slots::first(self.slots())
+    }
+
     /// Slots of an extent.
     pub(super) fn slots(self) -> u16 {
         (EXTENT_GRAINS / self.grains()) as u16
@@ -126,6 +136,26 @@ impl Slots {
             *bytes = word.to_le_bytes();
         }
         bytes
+    }
+
+    /// The first so many slots.
+    fn first(slots: u16) -> Self {
+        let mut words = [0; 4];
+        for (at, word) in (0..).zip(&mut words) {
+            let here = u32::from(slots).saturating_sub(at * 64).min(64);
+            *word = u64::MAX.checked_shr(64 - here).unwrap_or(0);
+        }
+        Self(words)
+    }
+
+    /// The slots, if none of them is behind the first 64.
+    pub(super) fn to_word(self) -> Option<u64> {
+        let Self([word, rest @ ..]) = self;
+        (rest == [0; 3]).then_some(word)
+    }
+
+    pub(super) fn from_word(word: u64) -> Self {
+        Self([word, 0, 0, 0])
     }
 
     pub(super) fn has(self, slot: u16) -> bool {

@@ -8,7 +8,9 @@
 mod audit;
 mod class;
 mod fill;
+mod map;
 mod reference;
+mod set;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -321,6 +323,11 @@ impl Slab {
     /// The bytes of all extents that a tree has.
     pub(crate) fn tree_bytes(&self, tree: u64) -> u64 {
         self.space().extents_of(tree) * EXTENT
+    }
+
+    /// Bytes of memory that the maps of the file take.
+    pub(crate) fn map_bytes(&self) -> usize {
+        self.space().map_bytes()
     }
 
     /// Whether something waits to be free that a snapshot may hold.

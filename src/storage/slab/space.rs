@@ -6,11 +6,13 @@
 //! checkpoint that does without it must be durable, and all snapshots that can see it must be gone. In between its
 //! release waits in line.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Weak;
 
 use super::class::{Blocks, Class, EXTENT, EXTENT_GRAINS, GRAIN, SPARE_BLOCK, Slots};
+use super::map::{Extent, Extents};
 use super::reference::Reference;
+use super::set::NumberSet;
 use crate::limits::{PUNCHED_RANGES, SPARE_BYTES_MIN, SPARE_PART};
 
 /// Whoever holds it may still read what was released since. Every snapshot holds that of its time.
@@ -23,46 +25,30 @@ pub(crate) const META: u64 = u64::MAX;
 /// All extents.
 #[derive(Debug, Default)]
 pub(super) struct Space {
-    extents: BTreeMap<u64, Extent>,
+    extents: Extents,
     /// Extents below [`Space::end`] that nobody has.
-    free: BTreeSet<u64>,
+    free: NumberSet,
     /// Those of them that may take room on the disk.
-    roomy: BTreeSet<u64>,
+    roomy: NumberSet,
     /// Extents that are being filled by loads, or were and wait for the checkpoint that has them; and whether they may
     /// have taken room before.
     lent: BTreeMap<u64, bool>,
     /// The first extent behind all others.
     end: u64,
-    owners: HashMap<u64, Owner>,
+    /// Extents of a tree with a slot to take, by class.
+    open: HashMap<(u64, Class), NumberSet>,
     /// Extents whose live slots are not those of the last checkpoint.
-    changed: BTreeSet<u64>,
-    /// What the checkpoint that is being written does without.
-    released: Vec<(u64, u16)>,
+    changed: NumberSet,
+    /// What the checkpoint that is being written does without, as the first grains of slots.
+    released: Vec<u64>,
     /// What earlier checkpoints do without, from the oldest on.
     waiting: VecDeque<Freed>,
     /// Whether [`Space::surplus`] has left something for the next time.
     has_surplus: bool,
 }
 
-/// Slots without use, as extent and grain, and the readers that may still need them.
-type Freed = (Weak<Epoch>, Vec<(u64, u16)>);
-
-#[derive(Debug)]
-struct Extent {
-    tree: u64,
-    class: Class,
-    live: Slots,
-    busy: Slots,
-    /// Blocks that take no room on the disk, as far as is known.
-    holes: Blocks,
-}
-
-#[derive(Debug, Default)]
-struct Owner {
-    extents: BTreeSet<u64>,
-    /// Extents with a slot to take, by class.
-    open: BTreeMap<Class, BTreeSet<u64>>,
-}
+/// Slots without use, as their first grains, and the readers that may still need them.
+type Freed = (Weak<Epoch>, Vec<u64>);
 
 /// What the meta tree says of an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,24 +101,33 @@ impl Space {
 
     /// What the file has at least, in bytes: where the last live slot begins, and one more.
     pub(super) fn least_length(&self) -> u64 {
-        let last_slot = |(number, extent): (&u64, &Extent)| {
+        let last_slot = |(number, extent): (u64, Extent)| {
             let slot = (0..extent.class.slots()).rev().find(|slot| extent.live.has(*slot))?;
-            Some(extent.class.first_grain(*number, slot) * GRAIN + 1)
+            Some(extent.class.first_grain(number, slot) * GRAIN + 1)
         };
         self.extents.iter().rev().find_map(last_slot).unwrap_or(EXTENT)
     }
 
+    /// Bytes of memory that all of this takes.
+    pub(super) fn map_bytes(&self) -> usize {
+        let sets = [&self.free, &self.roomy, &self.changed].into_iter().chain(self.open.values());
+        let waiting = self.waiting.iter().map(|(_, grains)| grains.capacity()).sum::<usize>();
+        self.extents.bytes()
+            + sets.map(NumberSet::bytes).sum::<usize>()
+            + (waiting + self.released.capacity()) * size_of::<u64>()
+    }
+
     /// How many extents a tree has.
     pub(super) fn extents_of(&self, tree: u64) -> u64 {
-        self.owners.get(&tree).map_or(0, |owner| owner.extents.len() as u64)
+        self.extents.count_of(tree)
     }
 
     /// Takes a slot for an image of so many bytes, in the foremost extent that has one: the last ones become empty.
     pub(super) fn take(&mut self, tree: u64, length: u64) -> Option<u64> {
         let class = Class::of(length)?;
-        let open = self.owners.get(&tree).and_then(|owner| owner.open.get(&class)?.first());
+        let open = self.open.get(&(tree, class)).and_then(NumberSet::first);
         let number = match open {
-            Some(number) => *number,
+            Some(number) => number,
             None => {
                 let (number, is_roomy) = self.free_extent();
                 let mut extent = Extent::new(tree, class);
@@ -143,17 +138,17 @@ impl Space {
                 number
             }
         };
-        let extent = self.extents.get_mut(&number)?;
-        let slot = extent.busy.first_missing(class.slots())?;
-        extent.busy.set(slot);
-        extent.live.set(slot);
-        let mut taken = Slots::default();
-        taken.set(slot);
-        extent.holes = extent.holes.without(Blocks::of(class, taken));
-        if extent.busy.count() == class.slots()
-            && let Some(owner) = self.owners.get_mut(&tree)
-        {
-            owner.open.entry(class).or_default().remove(&number);
+        let (slot, is_full) = self.extents.change(number, |extent| {
+            let slot = extent.busy.first_missing(class.slots())?;
+            extent.busy.set(slot);
+            extent.live.set(slot);
+            let mut taken = Slots::default();
+            taken.set(slot);
+            extent.holes = extent.holes.without(Blocks::of(class, taken));
+            Some((slot, extent.busy == class.all()))
+        })??;
+        if is_full {
+            self.close(tree, class, number);
         }
         self.changed.insert(number);
         Some(class.first_grain(number, slot))
@@ -162,30 +157,29 @@ impl Space {
     /// The checkpoint being written does without this image. `false` when no live slot is there: the tree is damaged.
     pub(super) fn release(&mut self, reference: Reference) -> bool {
         let number = reference.grain / EXTENT_GRAINS;
-        let Some(extent) = self.extents.get_mut(&number) else { return false };
         let grain = reference.grain % EXTENT_GRAINS;
-        let slot = (grain / extent.class.grains()) as u16;
-        let is_slot = Class::of(u64::from(reference.length)) == Some(extent.class)
-            && grain.is_multiple_of(extent.class.grains());
-        if !is_slot || !extent.live.clear(slot) {
+        let was_live = self.extents.change(number, |extent| {
+            let is_slot = Class::of(u64::from(reference.length)) == Some(extent.class)
+                && grain.is_multiple_of(extent.class.grains());
+            is_slot && extent.live.clear((grain / extent.class.grains()) as u16)
+        });
+        if was_live != Some(true) {
             return false;
         }
         self.changed.insert(number);
-        self.released.push((number, slot));
+        self.released.push(reference.grain);
         true
     }
 
     /// Makes a slot free again that was taken for nothing: neither a checkpoint nor a snapshot can refer to it.
     pub(super) fn untake(&mut self, grain: u64) {
         let number = grain / EXTENT_GRAINS;
-        let Some(extent) = self.extents.get_mut(&number) else { return };
-        let slot = (grain % EXTENT_GRAINS / extent.class.grains()) as u16;
-        extent.live.clear(slot);
-        self.changed.insert(number);
-        if self.make_free(number, slot) {
-            self.free.insert(number);
-            self.roomy.insert(number);
+        let clear = |extent: &mut Extent| extent.live.clear(extent.class.slot_of(grain));
+        if self.extents.change(number, clear).is_none() {
+            return;
         }
+        self.changed.insert(number);
+        self.make_free(grain);
     }
 
     /// A checkpoint was given up. Those who hold its epoch keep what later ones release, since they may read it.
@@ -195,16 +189,17 @@ impl Space {
 
     /// The checkpoint being written does without this tree.
     pub(super) fn release_tree(&mut self, tree: u64) {
-        let Some(owner) = self.owners.get(&tree) else { return };
-        for number in &owner.extents {
-            let Some(extent) = self.extents.get_mut(number) else { continue };
+        let of_tree = self.extents.iter().filter(|(_, extent)| extent.tree == tree);
+        let numbers: Vec<u64> = of_tree.map(|(number, _)| number).collect();
+        for number in numbers {
+            let Some(extent) = self.extents.get(number) else { continue };
             let mut from = 0;
             while let Some(slot) = extent.live.first_from(from) {
-                extent.live.clear(slot);
-                self.released.push((*number, slot));
+                self.released.push(extent.class.first_grain(number, slot));
                 from = slot + 1;
             }
-            self.changed.insert(*number);
+            self.extents.change(number, |extent| extent.live = Slots::default());
+            self.changed.insert(number);
         }
     }
 
@@ -212,7 +207,7 @@ impl Space {
     pub(super) fn take_changes(&mut self) -> Vec<(u64, Option<ExtentRecord>)> {
         let changed = std::mem::take(&mut self.changed);
         let record = |number: u64| {
-            let Some(extent) = self.extents.get(&number) else { return Some((number, None)) };
+            let Some(extent) = self.extents.get(number) else { return Some((number, None)) };
             if extent.tree == META {
                 return None;
             }
@@ -223,7 +218,7 @@ impl Space {
             };
             Some((number, (!extent.live.is_empty()).then_some(record)))
         };
-        changed.into_iter().filter_map(record).collect()
+        changed.iter().filter_map(record).collect()
     }
 
     /// The checkpoint is durable. What it does without is free once nobody holds the epoch, or an earlier one.
@@ -249,26 +244,26 @@ impl Space {
 
     /// Does without the extents at the end that nobody has.
     pub(super) fn cut(&mut self) {
-        while self.end > 1 && self.free.remove(&(self.end - 1)) {
+        while self.end > 1 && self.free.remove(self.end - 1) {
             self.end -= 1;
-            self.roomy.remove(&self.end);
+            self.roomy.remove(self.end);
         }
     }
 
     /// Takes out so many free extents that may take room, so that it can be given back.
     pub(super) fn take_roomy(&mut self, most: usize) -> Vec<u64> {
-        let extents: Vec<_> = self.roomy.iter().rev().take(most).copied().collect();
+        let extents: Vec<_> = self.roomy.iter().rev().take(most).collect();
         for number in &extents {
-            self.roomy.remove(number);
-            self.free.remove(number);
+            self.roomy.remove(*number);
+            self.free.remove(*number);
         }
         extents
     }
 
     /// Makes those extents free again, of which some still take room.
     pub(super) fn put_back(&mut self, empty: &[u64], roomy: &[u64]) {
-        self.free.extend(empty.iter().chain(roomy));
-        self.roomy.extend(roomy);
+        self.free.extend(empty.iter().chain(roomy).copied());
+        self.roomy.extend(roomy.iter().copied());
     }
 
     /// Lends an extent of the log, which lies before `ends`. The error names the broken rule.
@@ -286,10 +281,10 @@ impl Space {
         }
         self.free.extend(self.end..=number);
         self.end = self.end.max(number + 1);
-        if !self.free.remove(&number) {
+        if !self.free.remove(number) {
             return Err(format!("extent {number} of a load has another owner (rule 14)"));
         }
-        self.roomy.remove(&number);
+        self.roomy.remove(number);
         self.lent.insert(number, true);
         Ok(())
     }
@@ -313,16 +308,10 @@ impl Space {
         let mut grains = Vec::new();
         while let Some((epoch, _)) = self.waiting.front()
             && epoch.strong_count() == 0
-            && let Some((_, slots)) = self.waiting.pop_front()
+            && let Some((_, freed)) = self.waiting.pop_front()
         {
-            for (number, slot) in slots {
-                let class = self.extents.get(&number).map(|extent| extent.class);
-                grains.extend(class.map(|class| class.first_grain(number, slot)));
-                if self.make_free(number, slot) {
-                    self.free.insert(number);
-                    self.roomy.insert(number);
-                }
-            }
+            freed.iter().for_each(|grain| self.make_free(*grain));
+            grains.extend(freed);
         }
         grains
     }
@@ -337,7 +326,7 @@ impl Space {
     /// last extents come first, since slots are taken from the foremost.
     pub(super) fn surplus(&mut self) -> Vec<(u64, u64)> {
         let (mut used, mut spare) = (0, 0);
-        for extent in self.extents.values() {
+        for (_, extent) in self.extents.iter() {
             used += u64::from(extent.busy.count()) * extent.class.grains() * GRAIN;
             spare += extent.spare().count() * SPARE_BLOCK;
         }
@@ -346,7 +335,8 @@ impl Space {
         if spare <= SPARE_BYTES_MIN.max(used / SPARE_PART) {
             return ranges;
         }
-        for (number, extent) in self.extents.iter_mut().rev() {
+        let mut given = Vec::new();
+        for (number, extent) in self.extents.iter().rev() {
             if spare <= used / SPARE_PART / 2 {
                 break;
             }
@@ -358,8 +348,13 @@ impl Space {
             let start = number * EXTENT;
             let range = |(first, length)| (start + first * SPARE_BLOCK, length * SPARE_BLOCK);
             ranges.extend(blocks.runs().into_iter().map(range));
-            extent.holes = extent.holes.with(blocks);
+            if blocks != Blocks::default() {
+                given.push((number, blocks));
+            }
             spare -= blocks.count() * SPARE_BLOCK;
+        }
+        for (number, blocks) in given {
+            self.extents.change(number, |extent| extent.holes = extent.holes.with(blocks));
         }
         ranges
     }
@@ -370,9 +365,7 @@ impl Space {
         for (start, length) in ranges {
             let number = start / EXTENT;
             let blocks = Blocks::run(start % EXTENT / SPARE_BLOCK, length / SPARE_BLOCK);
-            if let Some(extent) = self.extents.get_mut(&number) {
-                extent.holes = extent.holes.without(blocks);
-            }
+            self.extents.change(number, |extent| extent.holes = extent.holes.without(blocks));
         }
     }
 
@@ -380,27 +373,35 @@ impl Space {
     fn free_extent(&mut self) -> (u64, bool) {
         let number = self.free.pop_first().unwrap_or(self.end);
         self.end = self.end.max(number + 1);
-        (number, self.roomy.remove(&number))
+        (number, self.roomy.remove(number))
     }
 
-    /// Whether nobody has the extent any more without the slot.
-    fn make_free(&mut self, number: u64, slot: u16) -> bool {
-        let Some(extent) = self.extents.get_mut(&number) else { return false };
-        extent.busy.clear(slot);
-        let (tree, class, is_empty) = (extent.tree, extent.class, extent.busy.is_empty());
-        let Some(owner) = self.owners.get_mut(&tree) else { return false };
-        let open = owner.open.entry(class).or_default();
+    /// Makes a slot free, and the extent when it was the last one.
+    fn make_free(&mut self, grain: u64) {
+        let number = grain / EXTENT_GRAINS;
+        let clear = |extent: &mut Extent| {
+            extent.busy.clear(extent.class.slot_of(grain));
+            (extent.tree, extent.class, extent.busy.is_empty())
+        };
+        let Some((tree, class, is_empty)) = self.extents.change(number, clear) else { return };
         if !is_empty {
-            open.insert(number);
-            return false;
+            self.open.entry((tree, class)).or_default().insert(number);
+            return;
         }
-        open.remove(&number);
-        owner.extents.remove(&number);
-        if owner.extents.is_empty() {
-            self.owners.remove(&tree);
+        self.close(tree, class, number);
+        self.extents.remove(number);
+        self.free.insert(number);
+        self.roomy.insert(number);
+    }
+
+    /// The extent has no slot to take any more.
+    fn close(&mut self, tree: u64, class: Class, number: u64) {
+        if let Some(open) = self.open.get_mut(&(tree, class)) {
+            open.remove(number);
+            if open.is_empty() {
+                self.open.remove(&(tree, class));
+            }
         }
-        self.extents.remove(&number);
-        true
     }
 
     /// Puts in an extent that the meta tree has a record of. The error names the broken rule.
@@ -416,59 +417,56 @@ impl Space {
             .filter(|class| number > 0 && grain.is_multiple_of(class.grains()))
             .ok_or_else(|| format!("no slot begins at grain {} (rule 4)", reference.grain))?;
         let slot = (grain / class.grains()) as u16;
-        if !self.extents.contains_key(&number) {
-            let holes = Blocks::default();
-            self.put(number, Extent { holes, ..Extent::new(META, class) })?;
-        }
-        let extent = self.extents.get_mut(&number);
-        let Some(extent) = extent.filter(|found| found.tree == META && found.class == class) else {
+        let found = self.extents.get(number);
+        let holes = Blocks::default();
+        let mut extent = found.unwrap_or(Extent { holes, ..Extent::new(META, class) });
+        if extent.tree != META || extent.class != class {
             return Err(format!("extent {number} has two owners (rule 12)"));
-        };
+        }
         if slot >= class.slots() || !extent.live.set(slot) {
             return Err(format!("grain {} is referred to twice (rule 12)", reference.grain));
         }
         extent.busy.set(slot);
-        if extent.busy.count() == class.slots()
-            && let Some(owner) = self.owners.get_mut(&META)
-        {
-            owner.open.entry(class).or_default().remove(&number);
+        self.extents.set(number, extent);
+        match extent.busy == class.all() {
+            true => self.close(META, class, number),
+            false => self.open.entry((META, class)).or_default().insert(number),
         }
         Ok(())
     }
 
     fn put(&mut self, number: u64, extent: Extent) -> Result<(), String> {
-        let owner = self.owners.entry(extent.tree).or_default();
-        owner.extents.insert(number);
-        if extent.busy.count() < extent.class.slots() {
-            owner.open.entry(extent.class).or_default().insert(number);
+        if self.extents.get(number).is_some() {
+            return Err(format!("extent {number} has two owners (rule 12)"));
         }
-        match self.extents.insert(number, extent) {
-            None => Ok(()),
-            Some(_) => Err(format!("extent {number} has two owners (rule 12)")),
+        if extent.busy != extent.class.all() {
+            self.open.entry((extent.tree, extent.class)).or_default().insert(number);
         }
+        self.extents.set(number, extent);
+        Ok(())
     }
 
     /// After everything was restored: what lies in between is free.
     pub(super) fn finish_restoring(&mut self) {
-        self.end = self.extents.last_key_value().map_or(1, |(last, _)| last + 1);
-        let free = (1..self.end).filter(|number| !self.extents.contains_key(number));
-        self.free = free.collect();
+        self.end = self.extents.iter().next_back().map_or(1, |(last, _)| last + 1);
+        self.free = NumberSet::default();
+        self.free.extend((1..self.end).filter(|number| self.extents.get(*number).is_none()));
         // Whoever made them free may have been killed before it gave back their room.
         self.roomy = self.free.clone();
-        self.changed.clear();
+        self.changed = NumberSet::default();
     }
 
     /// Number, tree, class and live slots of every extent.
     pub(super) fn extents(&self) -> impl Iterator<Item = (u64, u64, Class, Slots)> {
         let all = self.extents.iter();
-        all.map(|(number, extent)| (*number, extent.tree, extent.class, extent.live))
+        all.map(|(number, extent)| (number, extent.tree, extent.class, extent.live))
     }
 
     /// The live slots, as (tree, first grain).
     #[cfg(test)]
-    pub(super) fn live(&self) -> BTreeSet<(u64, u64)> {
-        let slots = |(number, extent): (&u64, &Extent)| {
-            let (number, tree, class) = (*number, extent.tree, extent.class);
+    pub(super) fn live(&self) -> std::collections::BTreeSet<(u64, u64)> {
+        let slots = |(number, extent): (u64, Extent)| {
+            let (tree, class) = (extent.tree, extent.class);
             let live = extent.live;
             (0..class.slots())
                 .filter(move |slot| live.has(*slot))
