@@ -4,6 +4,7 @@
 mod config_tests;
 mod directory;
 mod machine;
+mod memory_metrics;
 mod numbers;
 mod open_files;
 mod pid_file;
@@ -41,6 +42,7 @@ use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
 
 use directory::{Directory, DirectoryError};
+use memory_metrics::MemoryMetrics;
 use numbers::Counted;
 use open_files::ConnectionBounds;
 use pid_file::PidFile;
@@ -162,6 +164,7 @@ fn open(
     let shutdown = Shutdown::new(workers.clone());
     let metrics = Arc::new(Metrics::new()?);
     metrics.add(Box::new(panics::counter()?))?;
+    metrics.add(Box::new(MemoryMetrics::new()?))?;
     let service = Arc::new(Service {
         context: Arc::new(open_data(settings, directory, &metrics)?),
         pool: Pool::new(workers.clone(), limits::POOL_THREADS),

@@ -21,6 +21,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "shutdown",
             "limits",
             "log_lines",
+            "memory",
             "meter",
             "panics",
             "reql",
