@@ -12,7 +12,7 @@ use crate::storage::store::{SlabEngine, StoreNumbers};
 /// A number: its name, what it is, whether it only grows, where it is found.
 type Row = (&'static str, &'static str, MetricType, fn(&StoreNumbers) -> u64);
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 15] = [
     (
         "photondb_storage_commits_total",
         "Commits since the store was made.",
@@ -80,8 +80,20 @@ const ROWS: [Row; 13] = [
         |numbers| numbers.dirty_bytes,
     ),
     (
+        "photondb_storage_retained_bytes",
+        "Memory of earlier changes that only snapshots keep.",
+        MetricType::GAUGE,
+        |numbers| numbers.retained_bytes,
+    ),
+    (
+        "photondb_storage_map_bytes",
+        "Memory that the maps of the data file take.",
+        MetricType::GAUGE,
+        |numbers| numbers.map_bytes,
+    ),
+    (
         "photondb_storage_cache_limit_bytes",
-        "Memory that pages and changes together may take.",
+        "Memory that all of these together may take.",
         MetricType::GAUGE,
         |numbers| numbers.cache_limit_bytes,
     ),

@@ -37,6 +37,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod health;
+mod ledger;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod overlay;

@@ -9,7 +9,7 @@
 //! joined only if both together fit in the same sense. A deletion leaves an image that is no longer than the one before:
 //! it can only make the common prefix longer.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -17,9 +17,10 @@ use super::encode::{HEAD, INNER_MAX, LEAF_MAX, NODE_HEADER, common};
 use super::inner::{Child, Inner};
 use super::link::Link;
 use super::long::LongValue;
-use super::node::{Body, Entry, Fresh, Leaf, Node, Value};
+use super::node::{Body, Changing, Entry, Fresh, Leaf, Node, Origin, Slot, Value};
 use super::read::Reading;
 use super::{Source, Tree};
+use crate::storage::ledger::Account;
 use crate::storage::slab::{Reference, Slab};
 use crate::storage::{ReadMode, StorageError};
 
@@ -29,14 +30,12 @@ const INNER_CHILDREN: usize = 4;
 /// What a change to a tree leaves behind beside the tree.
 pub(crate) struct Edit<'a> {
     source: &'a dyn Source,
-    epoch: u64,
+    /// That of the epoch, to which all that is made is charged.
+    account: Arc<Account>,
     replaced: Vec<Replaced>,
-    young: Vec<Arc<OnceLock<Reference>>>,
-    grown: isize,
-    /// Bytes of copies of nodes that were made in the epoch of the change: each takes the place of what it is a copy of.
-    copied: isize,
-    /// Whether keys and values are parts of something that is counted as a whole.
-    are_parts: bool,
+    young: Vec<Arc<Slot>>,
+    /// What keys and values are parts of.
+    origin: Origin,
 }
 
 /// Something that a tree does without from now on. If it has slots by the time of the next checkpoint, that one
@@ -46,7 +45,7 @@ pub(crate) enum Replaced {
     /// A node that was in the data file.
     Slot(Reference),
     /// A node that was in memory, and the slot that a checkpoint may have given it, or is giving it now.
-    Node(Arc<OnceLock<Reference>>),
+    Node(Arc<Slot>),
     /// A long value.
     Long(Arc<LongValue>),
 }
@@ -57,8 +56,8 @@ impl Replaced {
     pub(crate) fn release(&self, slab: &Slab) -> Result<Option<StorageError>, StorageError> {
         match self {
             Self::Slot(reference) => slab.release(*reference).map(|()| None),
-            Self::Node(stored) => {
-                stored.get().map_or(Ok(()), |reference| slab.release(*reference)).map(|()| None)
+            Self::Node(slot) => {
+                slot.reference().map_or(Ok(()), |stored| slab.release(stored)).map(|()| None)
             }
             Self::Long(long) => long.release(slab),
         }
@@ -66,48 +65,48 @@ impl Replaced {
 }
 
 impl<'a> Edit<'a> {
-    /// A change in this epoch. Epochs are told apart by a number that grows with every checkpoint that begins.
-    pub(crate) fn new(source: &'a dyn Source, epoch: u64) -> Self {
+    /// A change in the epoch of an account, by keys and values of this origin.
+    pub(crate) fn new(source: &'a dyn Source, account: &Arc<Account>, origin: Origin) -> Self {
         let (replaced, young) = (Vec::new(), Vec::new());
-        Self { source, epoch, replaced, young, grown: 0, copied: 0, are_parts: false }
+        Self { source, account: Arc::clone(account), replaced, young, origin }
     }
 
-    /// The same with keys and values that are parts of a record of so many bytes. The record counts as long as the
-    /// epoch lasts, even if only one of them is still needed.
-    pub(crate) fn of_record(source: &'a dyn Source, epoch: u64, bytes: usize) -> Self {
-        Self { grown: bytes.cast_signed(), are_parts: true, ..Self::new(source, epoch) }
+    /// A piece of memory that is charged as what is made for the change.
+    pub(crate) fn hold(&self, bytes: Vec<u8>) -> Bytes {
+        self.account.hold(bytes)
     }
 
-    /// What was replaced, and by how many bytes the memory of the present epoch has grown. A node that was made in the
-    /// epoch of the change and replaced in the same one can have no slot, if this is still the epoch when the change
-    /// becomes visible; and it goes as soon as no snapshot has it.
-    pub(crate) fn finish(self, epoch_now: u64) -> (Vec<Replaced>, isize) {
+    /// What was replaced. A node that was made in the epoch of the change and replaced in the same one can have no slot,
+    /// if this is still the epoch when the change becomes visible; and it goes as soon as no snapshot has it.
+    pub(crate) fn finish(self, epoch_now: u64) -> Vec<Replaced> {
         let mut replaced = self.replaced;
-        if epoch_now == self.epoch {
-            return (replaced, self.grown);
+        if epoch_now != self.account.epoch() {
+            replaced.extend(self.young.into_iter().map(Replaced::Node));
         }
-        replaced.extend(self.young.into_iter().map(Replaced::Node));
-        (replaced, self.grown + self.copied)
+        replaced
     }
 
     fn note(&mut self, fresh: &Fresh) {
-        let stored = Arc::clone(&fresh.stored);
-        if fresh.born == self.epoch {
-            self.young.push(stored);
+        let slot = Arc::clone(&fresh.slot);
+        slot.replace();
+        if fresh.born() == self.account.epoch() {
+            self.young.push(slot);
         } else {
-            self.replaced.push(Replaced::Node(stored));
+            self.replaced.push(Replaced::Node(slot));
         }
     }
 
     /// A link to a copy that can be changed, which has no slot, of a node that was stored or born in an epoch.
-    fn copy(&mut self, node: &Node, born: Option<u64>) -> Link {
-        let mut copy = node.clone();
-        if let Body::Image(image) = &copy.body {
-            copy.body = Body::leaf(image.to_leaf());
-        }
-        let grown = if born == Some(self.epoch) { &mut self.copied } else { &mut self.grown };
-        *grown += copy.weight().cast_signed();
-        Link::memory(Fresh::new(copy, self.epoch))
+    fn copy(&self, node: &Node, born: Option<u64>) -> Link {
+        let body = match &node.body {
+            Body::Image(image) => Body::leaf(image.to_leaf(&self.account)),
+            Body::Leaf(leaf) if born != Some(self.account.epoch()) => {
+                Body::leaf(leaf.carried(&self.account))
+            }
+            Body::Leaf(leaf) => Body::Leaf(leaf.clone()),
+            Body::Inner(inner) => Body::Inner(inner.clone()),
+        };
+        Link::memory(Fresh::new(Node::new(body), &self.account))
     }
 
     /// The node behind a link, as one that can be changed and that nobody else sees.
@@ -116,21 +115,26 @@ impl<'a> Edit<'a> {
         tree: u64,
         link: &'l mut Link,
         level: Option<u8>,
-    ) -> Result<&'l mut Node, StorageError> {
+    ) -> Result<Changing<'l>, StorageError> {
         match link {
             Link::Stored(place) => {
                 let mode = ReadMode::MayBlock;
                 let loaded = Reading { tree, source: self.source, mode }.load(place, level)?;
                 self.replaced.push(Replaced::Slot(place.reference()));
-                *link = self.copy(loaded.node()?, None);
+                let copy = self.copy(loaded.node()?, None);
+                if loaded.has_level(Some(0)) {
+                    // It is in memory once, as what changes.
+                    self.source.replaced(place);
+                }
+                *link = copy;
             }
             Link::Memory(fresh) => {
                 let is_shared = Arc::get_mut(fresh).is_none();
                 // One of an earlier epoch may share its slot with one that a checkpoint is about to store.
-                let is_old = fresh.born != self.epoch;
-                if is_shared || is_old || fresh.stored.get().is_some() {
+                let is_old = fresh.born() != self.account.epoch();
+                if is_shared || is_old || fresh.slot.reference().is_some() {
                     self.note(fresh);
-                    *link = self.copy(&fresh.node, Some(fresh.born));
+                    *link = self.copy(fresh.node(), Some(fresh.born()));
                 }
             }
         }
@@ -140,7 +144,7 @@ impl<'a> Edit<'a> {
         };
         // It was made just now, or was found to have no other owner.
         let fresh = fresh.ok_or_else(|| StorageError::corrupt("memory", "a new node is shared"))?;
-        Ok(&mut fresh.node)
+        Ok(fresh.change())
     }
 
     /// The tree does without the node behind a link, but not without what is beneath it.
@@ -148,10 +152,7 @@ impl<'a> Edit<'a> {
         match link {
             Link::Stored(place) => self.replaced.push(Replaced::Slot(place.reference())),
             Link::Memory(fresh) => {
-                if fresh.born == self.epoch {
-                    self.grown -= fresh.node.weight().cast_signed();
-                }
-                if Arc::get_mut(fresh).is_none() || fresh.stored.get().is_some() {
+                if Arc::get_mut(fresh).is_none() || fresh.slot.reference().is_some() {
                     self.note(fresh);
                 }
             }
@@ -173,18 +174,12 @@ impl Tree {
         key: Bytes,
         value: Bytes,
     ) -> Result<(), StorageError> {
-        let entry = Entry::new(key, value, edit.are_parts);
+        let entry = Entry::new(key, value, edit.origin, &edit.account);
         check_fits(&entry)?;
-        edit.grown += entry.weight().cast_signed();
-        if let Value::Long(long) = &entry.value
-            && !edit.are_parts
-        {
-            edit.grown += long.length().cast_signed() as isize;
-        }
         let Some(root) = &mut self.root else {
             let leaf = Leaf::new(vec![entry], 0);
             let node = Node::new(Body::leaf(leaf));
-            self.root = Some(Link::memory(Fresh::new(node, edit.epoch)));
+            self.root = Some(Link::memory(Fresh::new(node, &edit.account)));
             self.count = 1;
             return Ok(());
         };
@@ -196,13 +191,14 @@ impl Tree {
             let behind: u64 = pieces.iter().map(|piece| piece.count).sum();
             let children = 1 + pieces.len();
             let mut inner = Inner::new(level, children, self.count - behind, root.clone());
+            inner.charge_to(&edit.account);
             for piece in pieces {
                 inner.push(&piece.low, piece.count, piece.link);
             }
             inner.order();
             let mut node = Node::new(Body::Inner(Box::new(inner)));
-            pieces = cut(&mut node, false, edit.epoch);
-            *root = Link::memory(Fresh::new(node, edit.epoch));
+            pieces = cut(&mut node, false, &edit.account);
+            *root = Link::memory(Fresh::new(node, &edit.account));
         }
         Ok(())
     }
@@ -232,7 +228,7 @@ impl Tree {
 
 fn only_child(link: &Link) -> Option<Link> {
     let Link::Memory(fresh) = link else { return None };
-    match &fresh.node.body {
+    match &fresh.node().body {
         Body::Inner(inner) if inner.len() == 1 => inner.link(0).cloned(),
         Body::Inner(_) => None,
         Body::Leaf(_) | Body::Image(_) => None,
@@ -259,7 +255,7 @@ fn put(
     level: Option<u8>,
     entry: Entry,
 ) -> Result<(u8, bool, Vec<Child>), StorageError> {
-    let node = edit.writable(tree, link, level)?;
+    let mut node = edit.writable(tree, link, level)?;
     let mut at_end = false;
     let is_new = match &mut node.body {
         Body::Image(_) => return Err(wrong_node()),
@@ -267,7 +263,6 @@ fn put(
             Ok(at) => {
                 let held = leaf.entries.get_mut(at).ok_or_else(wrong_node)?;
                 leaf.bytes = leaf.bytes + entry.bytes() - held.bytes();
-                edit.grown -= held.weight().cast_signed();
                 edit.discard_value(std::mem::replace(held, entry).value);
                 false
             }
@@ -294,12 +289,13 @@ fn put(
             is_new
         }
     };
-    Ok((node.level(), is_new, cut(node, at_end, edit.epoch)))
+    let pieces = cut(&mut node, at_end, &edit.account);
+    Ok((node.level(), is_new, pieces))
 }
 
 /// Cuts a node until every piece fits without its common prefix, and returns the pieces behind the first, which stays
 /// in the node. Keys that come in order leave full nodes behind them.
-fn cut(node: &mut Node, at_end: bool, epoch: u64) -> Vec<Child> {
+fn cut(node: &mut Node, at_end: bool, account: &Arc<Account>) -> Vec<Child> {
     let mut pieces = Vec::new();
     let Some(right) = halve(node, at_end) else { return pieces };
     let mut behind = vec![right];
@@ -311,7 +307,7 @@ fn cut(node: &mut Node, at_end: bool, epoch: u64) -> Vec<Child> {
             behind.push(right);
         }
         let count = piece.count();
-        pieces.push(Child { low, count, link: Link::memory(Fresh::new(piece, epoch)) });
+        pieces.push(Child { low, count, link: Link::memory(Fresh::new(piece, account)) });
     }
     pieces
 }
@@ -323,8 +319,13 @@ fn halve(node: &mut Node, at_end: bool) -> Option<(Bytes, Node)> {
             let at = middle(leaf.entries.iter().map(Entry::bytes), leaf.bytes, at_end);
             let right = leaf.entries.split_off(at);
             let low = separator(&leaf.entries.last()?.key, &right.first()?.key);
-            **leaf = Leaf::new(std::mem::take(&mut leaf.entries), leaf.kept);
-            (low, Body::leaf(Leaf::new(right, 0)))
+            let mut left = std::mem::take(&mut leaf.entries);
+            if at_end {
+                // Nothing more will come into it soon.
+                left.shrink_to_fit();
+            }
+            **leaf = Leaf::new(left, leaf.block);
+            (low, Body::leaf(Leaf::new(right, leaf.block)))
         }
         Body::Inner(inner) if inner.image_bytes() > INNER_MAX && inner.len() > INNER_CHILDREN => {
             let bytes = (0..inner.len()).map(|at| inner.child_bytes(at));
@@ -363,14 +364,13 @@ fn delete(
     level: Option<u8>,
     key: &[u8],
 ) -> Result<(), StorageError> {
-    let node = edit.writable(tree, link, level)?;
+    let mut node = edit.writable(tree, link, level)?;
     match &mut node.body {
         Body::Image(_) => Err(wrong_node()),
         Body::Leaf(leaf) => {
             if let Ok(at) = leaf.position(key) {
                 let entry = leaf.entries.remove(at);
                 leaf.bytes -= entry.bytes();
-                edit.grown -= entry.weight().cast_signed();
                 edit.discard_value(entry.value);
             }
             Ok(())
@@ -412,22 +412,21 @@ fn join(
         return Ok(());
     }
     let mut right = inner.remove(left_at + 1).ok_or_else(wrong_node)?;
-    let taken = edit.writable(tree, &mut right.link, Some(level))?;
-    let mut less = taken.weight();
+    let mut taken = edit.writable(tree, &mut right.link, Some(level))?;
     let more = std::mem::replace(&mut taken.body, Body::leaf(Leaf::default()));
+    drop(taken);
     let left = inner.link_mut(left_at).ok_or_else(wrong_node)?;
-    let node = edit.writable(tree, left, Some(level))?;
-    less += node.weight();
+    let mut node = edit.writable(tree, left, Some(level))?;
     match (&mut node.body, more) {
         (Body::Leaf(leaf), Body::Leaf(more)) => {
             leaf.entries.extend(more.entries);
-            **leaf = Leaf::new(std::mem::take(&mut leaf.entries), leaf.kept + more.kept);
+            **leaf = Leaf::new(std::mem::take(&mut leaf.entries), leaf.block + more.block);
         }
         (Body::Inner(below), Body::Inner(more)) => below.append(&right.low, *more),
         // Both have the level that was asked for, and the level decides.
         _ => return Err(wrong_node()),
     }
-    edit.grown += node.weight().cast_signed() - less.cast_signed();
+    drop(node);
     inner.add(left_at, right.count);
     Ok(())
 }

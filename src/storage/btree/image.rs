@@ -12,8 +12,9 @@ use super::encode::{
 use super::inner::Inner;
 use super::link::Link;
 use super::long::LongValue;
-use super::node::{Body, Entry, Leaf, Node, Value};
+use super::node::{Body, Entry, Leaf, Node, Origin, Value};
 use super::page::shared;
+use crate::storage::ledger::Account;
 use crate::storage::slab::{Reference, decode_reference};
 
 /// Entries of a tree that cannot be: a slot has fewer than so many, and so has a disk.
@@ -105,10 +106,6 @@ impl LeafImage {
         usize::from(self.count)
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Bytes that the image would have at most if its keys had no common prefix.
     pub(super) fn most_bytes(&self) -> usize {
         self.bytes.len() + HEAD + self.prefix().len() * self.len().saturating_sub(1)
@@ -177,15 +174,6 @@ impl LeafImage {
         self.bytes.slice_ref(part)
     }
 
-    fn value(&self, index: usize) -> Option<Value> {
-        Some(match self.stored(index)? {
-            Stored::Short(value) => Value::Short(self.share(value)),
-            Stored::Long(length, reference) => {
-                Value::Long(Arc::new(LongValue::stored(length, reference)))
-            }
-        })
-    }
-
     pub(super) fn position(&self, key: &[u8]) -> Result<usize, usize> {
         let prefix = self.prefix();
         let begin = key.get(..prefix.len()).unwrap_or(key);
@@ -219,29 +207,39 @@ impl LeafImage {
         Err(low)
     }
 
-    /// The leaf in the form in which it can be changed. Its keys share one piece of memory.
-    pub(super) fn to_leaf(&self) -> Leaf {
+    /// The leaf in the form in which it can be changed. Its entries share one piece of memory, which is not that of the
+    /// image.
+    pub(super) fn to_leaf(&self, account: &Arc<Account>) -> Leaf {
         let prefix = self.prefix();
-        let lengths = (0..self.len()).filter_map(|index| Some(self.entry(index)?.length));
-        let mut keys = Vec::with_capacity(lengths.map(|length| prefix.len() + length).sum());
-        let mut ends = Vec::with_capacity(self.len());
-        for index in 0..self.len() {
-            keys.extend_from_slice(prefix);
-            // What has no shape was not decoded.
-            let _ = self.append_suffix(index, &mut keys);
-            ends.push(keys.len());
-        }
-        let keys = Bytes::from(keys);
-        let kept = shared(self.bytes()) + shared(keys.len());
-        let mut start = 0;
+        let all = 0..self.len();
+        let most = |raw: Raw<'_>| prefix.len() + raw.length + raw.end - raw.start;
+        let mut bytes =
+            Vec::with_capacity(all.clone().filter_map(|at| self.entry(at)).map(most).sum());
         let mut entries = Vec::with_capacity(self.len() + 1);
-        for (index, end) in ends.into_iter().enumerate() {
-            if let Some(value) = self.value(index) {
-                entries.push(Entry { key: keys.slice(start..end), value, is_part: true });
+        let mut parts = Vec::with_capacity(self.len());
+        for (index, value) in all.filter_map(|at| Some((at, self.stored(at)?))) {
+            bytes.extend_from_slice(prefix);
+            // What has no shape was not decoded.
+            let _ = self.append_suffix(index, &mut bytes);
+            let key_end = bytes.len();
+            if let Stored::Short(value) = &value {
+                bytes.extend_from_slice(value);
             }
+            parts.push((key_end, bytes.len(), value));
+        }
+        let block = account.hold(bytes);
+        let mut start = 0;
+        for (key_end, end, value) in parts {
+            let value = match value {
+                Stored::Short(_) => Value::Short(block.slice(key_end..end)),
+                Stored::Long(length, reference) => {
+                    Value::Long(Arc::new(LongValue::stored(length, reference, account)))
+                }
+            };
+            entries.push(Entry { key: block.slice(start..key_end), value, origin: Origin::Block });
             start = end;
         }
-        Leaf::new(entries, kept)
+        Leaf::new(entries, block.len())
     }
 
     /// `Some` when the entries lie one behind another up to the end, and their keys ascend; whether no two of them have
@@ -383,12 +381,11 @@ mod tests {
             assert_eq!(leaf.len(), there.len());
             for (index, (key, value, is_long)) in there.iter().enumerate() {
                 assert_eq!(leaf.position(key), Ok(index));
-                match leaf.value(index).unwrap() {
-                    Value::Short(found) => assert!(!is_long && found == value),
-                    Value::Long(found) => {
-                        let found = (found.length(), found.reference());
+                match leaf.stored(index).unwrap() {
+                    Stored::Short(found) => assert!(!is_long && found == value.as_slice()),
+                    Stored::Long(length, reference) => {
                         assert!(*is_long);
-                        assert_eq!(found, (value.len() as u64 + 5_000, Some(REFERENCE)));
+                        assert_eq!((length, reference), (value.len() as u64 + 5_000, REFERENCE));
                     }
                 }
                 let mut found = leaf.prefix().to_vec();

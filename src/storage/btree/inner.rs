@@ -1,13 +1,14 @@
 //! Inner nodes as they are in memory: what a search looks at lies side by side. Must not know where they come from.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::encode::{INNER_ENTRY_BYTES, NODE_HEADER, common};
 use super::link::Link;
 use super::links::Links;
-use super::page::allocated;
+use crate::storage::ledger::{Account, allocated};
 
 /// Heads that a search looks at together: a line of the processor's cache.
 const BLOCK: usize = 8;
@@ -80,7 +81,12 @@ impl Inner {
         INNER_ENTRY_BYTES + self.low(at).len()
     }
 
-    /// Bytes that it takes in memory.
+    /// What is made for changes of it is charged to this account.
+    pub(super) fn charge_to(&mut self, account: &Arc<Account>) {
+        self.links.charge_to(account);
+    }
+
+    /// Bytes that it takes in memory, without what is charged by itself.
     pub(super) fn weight(&self) -> usize {
         allocated(size_of::<Self>())
             + allocated(self.heads.capacity() * size_of::<u64>())

@@ -58,7 +58,7 @@ impl Link {
     pub(super) fn reference(&self) -> Option<Reference> {
         match self {
             Self::Stored(place) => Some(place.reference()),
-            Self::Memory(fresh) => fresh.stored.get().copied(),
+            Self::Memory(fresh) => fresh.slot.reference(),
         }
     }
 

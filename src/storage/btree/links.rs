@@ -1,11 +1,11 @@
 //! The links of an inner node. As it was read it has them in one list; as soon as one is changed they are in chunks that
 //! versions of the node share: a change copies the one chunk that it is about, and counts a reference to each of the
-//! others instead of one to every child. Must not know keys.
+//! others instead of one to every child. Each chunk is charged by itself, since nobody has it alone. Must not know keys.
 
 use std::sync::Arc;
 
 use super::link::Link;
-use super::page::allocated;
+use crate::storage::ledger::{Account, Charge, allocated, allocated_shared};
 
 /// Links of a chunk. All chunks but the last one are full.
 const CHUNK: usize = 16;
@@ -15,17 +15,36 @@ const CHUNK: usize = 16;
 pub(super) struct Links {
     /// As it was read: one step less for a search.
     flat: Vec<Link>,
-    chunks: Vec<Arc<Vec<Link>>>,
+    chunks: Vec<Arc<Chunk>>,
+    /// Who new chunks are charged to: nobody as long as the node is only read.
+    account: Option<Arc<Account>>,
+}
+
+/// Some links, in which there is room for those of a full chunk.
+#[derive(Debug)]
+struct Chunk {
+    links: Vec<Link>,
+    _charge: Option<Charge>,
+}
+
+impl Chunk {
+    fn new(account: Option<&Arc<Account>>, links: &[Link]) -> Self {
+        let mut own = Vec::with_capacity(CHUNK);
+        own.extend_from_slice(links);
+        let weight = allocated_shared::<Self>() + allocated(CHUNK * size_of::<Link>());
+        let charge = account.map(|account| Charge::new(account, weight));
+        Self { links: own, _charge: charge }
+    }
 }
 
 impl Links {
     pub(super) fn with_capacity(links: usize) -> Self {
-        Self { flat: Vec::with_capacity(links), chunks: Vec::new() }
+        Self { flat: Vec::with_capacity(links), ..Self::default() }
     }
 
     pub(super) fn len(&self) -> usize {
         match self.chunks.split_last() {
-            Some((last, before)) => before.len() * CHUNK + last.len(),
+            Some((last, before)) => before.len() * CHUNK + last.links.len(),
             None => self.flat.len(),
         }
     }
@@ -34,17 +53,18 @@ impl Links {
         if self.chunks.is_empty() {
             return self.flat.get(at);
         }
-        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+        self.chunks.get(at / CHUNK)?.links.get(at % CHUNK)
     }
 
     /// A link that can be changed: other versions of the node keep what it was.
     pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut Link> {
         self.share();
-        Arc::make_mut(self.chunks.get_mut(at / CHUNK)?).get_mut(at % CHUNK)
+        let chunk = self.chunks.get_mut(at / CHUNK)?;
+        own(chunk, self.account.as_ref())?.links.get_mut(at % CHUNK)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {
-        self.flat.iter().chain(self.chunks.iter().flat_map(|chunk| chunk.iter()))
+        self.flat.iter().chain(self.chunks.iter().flat_map(|chunk| chunk.links.iter()))
     }
 
     pub(super) fn push(&mut self, link: Link) {
@@ -71,18 +91,18 @@ impl Links {
 
     /// Takes out a link and all behind it.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
-        Self { flat: self.take_from(at), chunks: Vec::new() }
+        Self { flat: self.take_from(at), chunks: Vec::new(), account: self.account.clone() }
     }
 
-    /// Bytes that it takes in memory.
+    /// New chunks are charged to this account.
+    pub(super) fn charge_to(&mut self, account: &Arc<Account>) {
+        self.account = Some(Arc::clone(account));
+    }
+
+    /// Bytes that it takes in memory, without the chunks.
     pub(super) fn weight(&self) -> usize {
-        /// Reference counts of a chunk, and its list.
-        const COUNTS: usize = 16 + size_of::<Vec<Link>>();
-        let list = |links: &Vec<Link>| allocated(links.capacity() * size_of::<Link>());
-        let chunk = |chunk: &Arc<Vec<Link>>| allocated(COUNTS) + list(chunk);
-        list(&self.flat)
-            + allocated(self.chunks.capacity() * size_of::<Arc<Vec<Link>>>())
-            + self.chunks.iter().map(chunk).sum::<usize>()
+        allocated(self.flat.capacity() * size_of::<Link>())
+            + allocated(self.chunks.capacity() * size_of::<Arc<Chunk>>())
     }
 
     fn share(&mut self) {
@@ -90,13 +110,14 @@ impl Links {
     }
 
     fn push_shared(&mut self, link: Link) {
+        let account = self.account.as_ref();
         match self.chunks.last_mut() {
-            Some(last) if last.len() < CHUNK => Arc::make_mut(last).push(link),
-            _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(link);
-                self.chunks.push(Arc::new(chunk));
+            Some(last) if last.links.len() < CHUNK => {
+                if let Some(last) = own(last, account) {
+                    last.links.push(link);
+                }
             }
+            _ => self.chunks.push(Arc::new(Chunk::new(account, &[link]))),
         }
     }
 
@@ -104,10 +125,18 @@ impl Links {
         self.share();
         let cut = self.chunks.len().min(at / CHUNK);
         let moved = self.chunks.split_off(cut);
-        let mut links = moved.iter().flat_map(|chunk| chunk.iter()).cloned();
+        let mut links = moved.iter().flat_map(|chunk| chunk.links.iter()).cloned();
         links.by_ref().take(at - cut * CHUNK).for_each(|link| self.push_shared(link));
         links.collect()
     }
+}
+
+/// A chunk that nobody else has: the one that is there, or a copy in its place.
+fn own<'a>(chunk: &'a mut Arc<Chunk>, account: Option<&Arc<Account>>) -> Option<&'a mut Chunk> {
+    if Arc::get_mut(chunk).is_none() {
+        *chunk = Arc::new(Chunk::new(account, &chunk.links));
+    }
+    Arc::get_mut(chunk)
 }
 
 #[cfg(test)]

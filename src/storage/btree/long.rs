@@ -1,13 +1,14 @@
 //! Values that are kept outside of their leaf. `docs/storage-format.md` has the bytes.
 //! Knows slots; must not know leaves.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
 use super::build::PutImage;
 use super::{Sink, Source};
 use crate::limits::STORAGE_VALUE_BYTES;
+use crate::storage::ledger::{Account, Charge, allocated_shared};
 use crate::storage::slab::{
     EXTENT, REFERENCE_BYTES, Reference, Slab, decode_reference, encode_reference,
 };
@@ -20,20 +21,36 @@ pub(super) const SHORT_VALUE: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct LongValue {
     length: u64,
-    fresh: Option<Bytes>,
+    /// Until it is stored, and what was stored is safe.
+    fresh: Mutex<Option<Bytes>>,
     stored: OnceLock<Reference>,
+    _charge: Charge,
 }
 
 impl LongValue {
-    pub(super) fn fresh(bytes: Bytes) -> Self {
-        Self { length: bytes.len() as u64, fresh: Some(bytes), stored: OnceLock::new() }
+    pub(super) fn fresh(bytes: Bytes, account: &Arc<Account>) -> Self {
+        let length = bytes.len() as u64;
+        let charge = Charge::new(account, allocated_shared::<Self>());
+        Self { length, fresh: Mutex::new(Some(bytes)), stored: OnceLock::new(), _charge: charge }
     }
 
-    pub(super) fn stored(length: u64, reference: Reference) -> Self {
+    pub(super) fn stored(length: u64, reference: Reference, account: &Arc<Account>) -> Self {
         let stored = OnceLock::new();
         // A cell that was just made is empty.
         let _ = stored.set(reference);
-        Self { length, fresh: None, stored }
+        let charge = Charge::new(account, allocated_shared::<Self>());
+        Self { length, fresh: Mutex::default(), stored, _charge: charge }
+    }
+
+    fn bytes(&self) -> Option<Bytes> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was stored is safe by now: it is read from there from now on.
+    pub(super) fn let_go(&self) {
+        if self.reference().is_some() {
+            drop(self.fresh.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
     }
 
     /// Bytes of it.
@@ -46,8 +63,8 @@ impl LongValue {
     }
 
     pub(super) fn read(&self, source: &dyn Source, mode: ReadMode) -> Result<Bytes, StorageError> {
-        match (&self.fresh, self.reference()) {
-            (Some(bytes), _) => Ok(bytes.clone()),
+        match (self.bytes(), self.reference()) {
+            (Some(bytes), _) => Ok(bytes),
             (None, Some(reference)) => source.long_value(reference, self.length, mode),
             (None, None) => Err(StorageError::corrupt("a long value", "it is nowhere")),
         }
@@ -55,14 +72,14 @@ impl LongValue {
 
     /// Gives it slots, unless it has them.
     pub(super) fn store(&self, tree: u64, sink: &dyn Sink) -> Result<(), StorageError> {
-        let (Some(bytes), None) = (&self.fresh, self.reference()) else { return Ok(()) };
+        let (Some(bytes), None) = (self.bytes(), self.reference()) else { return Ok(()) };
         let mut parts = Vec::new();
         let mut store_part = |part: &[u8]| {
             let reference = sink.store_part(tree, part)?;
             parts.push(reference);
             Ok(reference)
         };
-        let reference = match store_long(bytes, &mut store_part) {
+        let reference = match store_long(&bytes, &mut store_part) {
             Ok(reference) => reference,
             Err(error) => {
                 parts.into_iter().for_each(|part| sink.discard(part));

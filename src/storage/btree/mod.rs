@@ -36,6 +36,7 @@ pub(crate) use self::image::decode;
 use self::link::Link;
 pub(crate) use self::link::Place;
 pub(crate) use self::long::{LongValue, read_long_value};
+pub(crate) use self::node::Origin;
 pub(crate) use self::page::{Held, Page};
 pub(crate) use self::store::Part;
 use super::slab::Reference;
@@ -52,6 +53,9 @@ pub(crate) trait Source {
         mode: ReadMode,
     ) -> Result<Held, StorageError>;
 
+    /// A node is not wanted any more, other than by snapshots.
+    fn replaced(&self, _place: &Place) {}
+
     /// A value that is kept outside of its leaf and is in the data file.
     fn long_value(
         &self,
@@ -63,8 +67,13 @@ pub(crate) trait Source {
 
 /// Where a checkpoint puts images.
 pub(crate) trait Sink {
-    /// Stores the image of a node, which may be wanted again soon.
-    fn store_node(&self, tree: u64, image: Bytes) -> Result<Reference, StorageError>;
+    /// Stores the image of a node, and whether it may be wanted again soon.
+    fn store_node(
+        &self,
+        tree: u64,
+        image: Bytes,
+        is_wanted: bool,
+    ) -> Result<Reference, StorageError>;
 
     /// Stores a part of a long value.
     fn store_part(&self, tree: u64, part: &[u8]) -> Result<Reference, StorageError>;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::node::Node;
 use crate::storage::StorageError;
+use crate::storage::ledger::allocated;
 use crate::storage::slab::Reference;
 
 /// An image that was read. Aligned so that what a search needs of it is one line of the processor's cache.
@@ -119,17 +120,7 @@ impl From<Arc<Page>> for Held {
     }
 }
 
-/// Bytes of memory that an allocation of so many takes: allocators have four sizes to every doubling.
-pub(crate) fn allocated(bytes: usize) -> usize {
-    const LEAST: usize = 16;
-    if bytes <= 4 * LEAST {
-        return bytes.next_multiple_of(LEAST);
-    }
-    let step = bytes.next_power_of_two() / 8;
-    bytes.next_multiple_of(step.max(LEAST))
-}
-
-/// The same for a [`Bytes`] of so many that is not a part of another.
+/// Bytes of memory that a [`Bytes`] of so many takes that is not a part of another.
 pub(crate) fn shared(bytes: usize) -> usize {
     /// Its reference count, which is kept elsewhere.
     const COUNT: usize = 32;
@@ -139,17 +130,6 @@ pub(crate) fn shared(bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_allocation_takes_one_of_four_sizes_to_every_doubling() {
-        // As jemalloc lists them.
-        let sizes = [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640];
-        for bytes in 1..=640 {
-            let expected = sizes.into_iter().find(|size| *size >= bytes);
-            assert_eq!(Some(allocated(bytes)), expected, "{bytes}");
-        }
-        assert_eq!((allocated(0), allocated(14_337), allocated(16_385)), (0, 16_384, 20_480));
-    }
 
     #[test]
     fn what_a_search_needs_of_a_page_is_one_line() {

@@ -37,7 +37,7 @@ impl Reading<'_> {
         then: impl FnOnce(&Node) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         match link {
-            Link::Memory(fresh) => then(&fresh.node),
+            Link::Memory(fresh) => then(fresh.node()),
             Link::Stored(place) => then(self.load(place, level)?.node()?),
         }
     }
@@ -65,9 +65,9 @@ impl Reading<'_> {
             match link {
                 Link::Stored(place) => break place,
                 Link::Memory(fresh) => {
-                    let Body::Inner(inner) = &fresh.node.body else { return then(&fresh.node) };
+                    let Body::Inner(inner) = &fresh.node().body else { return then(fresh.node()) };
                     link = inner.link(step(inner)).ok_or_else(lost)?;
-                    level = Some(fresh.node.level().saturating_sub(1));
+                    level = Some(fresh.node().level().saturating_sub(1));
                 }
             }
         };

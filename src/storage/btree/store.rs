@@ -10,6 +10,7 @@ use super::long::LongValue;
 use super::node::{Body, Leaf, Node, Value};
 use super::read::Reading;
 use super::{Sink, Source, Tree};
+use crate::storage::ledger::Account;
 use crate::storage::slab::Reference;
 use crate::storage::{ReadMode, StorageError};
 
@@ -121,13 +122,13 @@ impl Stop {
 /// Stores what is behind a link, until there is nothing left of so many bytes.
 fn store(tree: u64, link: &Link, sink: &dyn Sink, left: &mut usize) -> Result<Stop, StorageError> {
     let Link::Memory(fresh) = link else { return Ok(Stop::No) };
-    if fresh.stored.get().is_some() {
+    if fresh.slot.reference().is_some() {
         return Ok(Stop::No);
     }
     if *left == 0 {
         return Ok(Stop::Before);
     }
-    let image = match &fresh.node.body {
+    let image = match &fresh.node().body {
         Body::Image(_) => None,
         Body::Leaf(leaf) => {
             for entry in &leaf.entries {
@@ -152,9 +153,8 @@ fn store(tree: u64, link: &Link, sink: &dyn Sink, left: &mut usize) -> Result<St
     let place = || format!("tree {tree} in memory");
     let image = image.ok_or_else(|| StorageError::corrupt(place(), "a node has no image"))?;
     *left = left.saturating_sub(image.len());
-    let reference = sink.store_node(tree, image)?;
-    // Only the one checkpoint that is being written sets it.
-    let _ = fresh.stored.set(reference);
+    let reference = sink.store_node(tree, image, !fresh.slot.is_replaced())?;
+    fresh.slot.set(reference);
     Ok(Stop::No)
 }
 
@@ -165,10 +165,11 @@ fn settled(
     left: &mut usize,
 ) -> (Option<Link>, Stop) {
     let Link::Memory(fresh) = link else { return (None, Stop::No) };
-    if let Some(reference) = fresh.stored.get() {
-        return (Some(Link::stored(*reference)), Stop::No);
+    if let Some(reference) = fresh.slot.reference() {
+        let_go_of_values(fresh.node());
+        return (Some(Link::stored(reference)), Stop::No);
     }
-    let Body::Inner(inner) = &fresh.node.body else { return (None, Stop::No) };
+    let Body::Inner(inner) = &fresh.node().body else { return (None, Stop::No) };
     let first = from.map_or(0, |from| inner.child_of(from));
     let mut new = Vec::new();
     let mut stop = Stop::No;
@@ -203,6 +204,16 @@ fn settled(
     (Some(Link::memory(fresh.with_node(Node::new(Body::Inner(copy))))), stop)
 }
 
+/// A leaf was stored, and so were its long values, which other versions of it may have.
+fn let_go_of_values(node: &Node) {
+    let Body::Leaf(leaf) = &node.body else { return };
+    for entry in &leaf.entries {
+        if let Value::Long(long) = &entry.value {
+            long.let_go();
+        }
+    }
+}
+
 /// What all keys beneath a node are not less than, and what they are less than.
 type Bounds<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
@@ -227,7 +238,7 @@ fn verify(
     reading.with(link, level, |node| {
         let Body::Inner(inner) = &node.body else {
             let leaf = match &node.body {
-                Body::Image(image) => image.to_leaf(),
+                Body::Image(image) => image.to_leaf(&Account::first(0)),
                 Body::Leaf(leaf) => Leaf::clone(leaf),
                 Body::Inner(_) => return wrong("a leaf that is none"),
             };

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Edit, Held, Page, Part, Place, Replaced, Sink, Source, Tree, TreeBuilder, decode,
+    Edit, Held, Origin, Page, Part, Place, Replaced, Sink, Source, Tree, TreeBuilder, decode,
     read_long_value,
 };
 use crate::storage::disk::MemoryDisk;
+use crate::storage::ledger::Account;
 use crate::storage::slab::{Epoch, Reference, Slab, Superblock, create};
 use crate::storage::{KeyRange, ReadMode, StorageError};
 use crate::testing::Random;
@@ -49,7 +50,12 @@ impl Source for Store {
 }
 
 impl Sink for Store {
-    fn store_node(&self, tree: u64, image: Bytes) -> Result<Reference, StorageError> {
+    fn store_node(
+        &self,
+        tree: u64,
+        image: Bytes,
+        _is_wanted: bool,
+    ) -> Result<Reference, StorageError> {
         self.0.store(tree, &image)
     }
 
@@ -125,7 +131,7 @@ struct Changing {
     model: BTreeMap<Vec<u8>, Bytes>,
     /// Since the last checkpoint began.
     replaced: Vec<Replaced>,
-    epoch: u64,
+    account: Arc<Account>,
     holder: Arc<Epoch>,
     checkpoints: u64,
 }
@@ -139,7 +145,7 @@ impl Changing {
             tree: Tree::new(7),
             model: BTreeMap::new(),
             replaced: Vec::new(),
-            epoch: 1,
+            account: Account::first(1),
             holder: Arc::new(Epoch),
             checkpoints: 0,
         }
@@ -147,7 +153,7 @@ impl Changing {
 
     /// Up to so many operations in one change, of a hundred of which so many put something.
     fn change(&mut self, most: u64, puts: u64) {
-        let mut edit = Edit::new(&self.store, self.epoch);
+        let mut edit = Edit::new(&self.store, &self.account, Origin::SharedRecord);
         let mut next = self.tree.clone();
         let random = &mut self.random;
         for _ in 0..random.below(most) {
@@ -168,14 +174,14 @@ impl Changing {
             }
         }
         self.tree = next;
-        self.replaced.extend(edit.finish(self.epoch).0);
+        self.replaced.extend(edit.finish(self.account.epoch()));
     }
 
     /// Stores the tree part by part, with changes between the parts.
     fn checkpoint(&mut self, puts: u64) {
         let model = self.model.clone();
         let mut frozen = self.tree.clone();
-        self.epoch += 1;
+        self.account = self.account.of_epoch(self.account.epoch() + 1);
         let sealed = std::mem::replace(&mut self.holder, Arc::new(Epoch));
         for replaced in std::mem::take(&mut self.replaced) {
             replaced.release(&self.store.0).unwrap();
@@ -241,7 +247,7 @@ fn a_tree_of_keys_with_long_prefixes_equals_an_ordered_map_through_checkpoints()
 
 /// Puts a key before those that share a kilobyte: the first leaf had a small image before.
 fn put_what_breaks_the_prefix(store: &Store, tree: &mut Tree, key: &[u8]) {
-    let mut edit = Edit::new(store, 90);
+    let mut edit = Edit::new(store, &Account::first(90), Origin::SharedRecord);
     tree.put(&mut edit, Bytes::copy_from_slice(key), Bytes::from_static(b"v")).unwrap();
     tree.store(store).expect("every node has an image");
     *tree = tree.settle();
@@ -256,7 +262,7 @@ fn long_key(number: u64) -> Bytes {
 fn leaves_joined_by_deletions_can_be_stored_when_their_common_prefix_goes() {
     let store = new_store();
     let mut tree = Tree::new(7);
-    let mut edit = Edit::new(&store, 1);
+    let mut edit = Edit::new(&store, &Account::first(1), Origin::SharedRecord);
     for number in 0..4_000 {
         tree.put(&mut edit, long_key(number), Bytes::from_static(b"value")).unwrap();
     }
@@ -264,7 +270,11 @@ fn leaves_joined_by_deletions_can_be_stored_when_their_common_prefix_goes() {
     for number in (0..4_000).filter(|number| number % 8 > 0) {
         tree.store(&store).unwrap();
         tree = tree.settle();
-        tree.delete(&mut Edit::new(&store, 2 + number), &long_key(number)).unwrap();
+        tree.delete(
+            &mut Edit::new(&store, &Account::first(2 + number), Origin::OwnRecord),
+            &long_key(number),
+        )
+        .unwrap();
     }
     put_what_breaks_the_prefix(&store, &mut tree, b"a");
 }
@@ -319,7 +329,7 @@ fn ranks_count_and_find() {
     let store = new_store();
     let mut tree = Tree::new(7);
     let mut keys = BTreeSet::new();
-    let mut edit = Edit::new(&store, 1);
+    let mut edit = Edit::new(&store, &Account::first(1), Origin::SharedRecord);
     for _ in 0..20_000 {
         let key = random.below(1 << 40).to_be_bytes();
         tree.put(&mut edit, Bytes::copy_from_slice(&key), Bytes::from_static(b"v")).unwrap();
@@ -363,7 +373,7 @@ fn ranks_count_and_find() {
 fn keys_in_order_leave_full_leaves() {
     let store = new_store();
     let mut tree = Tree::new(7);
-    let mut edit = Edit::new(&store, 1);
+    let mut edit = Edit::new(&store, &Account::first(1), Origin::SharedRecord);
     for key in 0..20_000_u64 {
         tree.put(&mut edit, Bytes::copy_from_slice(&key.to_be_bytes()), Bytes::from(vec![7; 250]))
             .unwrap();
@@ -383,7 +393,7 @@ fn keys_in_order_leave_full_leaves() {
 fn a_damaged_image_is_never_a_node() {
     let store = new_store();
     let mut tree = Tree::new(7);
-    let mut edit = Edit::new(&store, 1);
+    let mut edit = Edit::new(&store, &Account::first(1), Origin::SharedRecord);
     for key in 0..2_000_u64 {
         let value = Bytes::from(vec![3; if key % 50 == 0 { 5_000 } else { 9 }]);
         tree.put(&mut edit, Bytes::from(format!("prefix{key:05}")), value).unwrap();

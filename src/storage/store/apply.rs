@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::pages::Pages;
 use super::{Event, OpenTree, Shared, State, View};
 use crate::storage::batch::{key_of, lock_all};
-use crate::storage::btree::{Edit, Tree};
+use crate::storage::btree::{Edit, Origin, Tree};
 use crate::storage::slab::META;
 use crate::storage::wal::{encode, operations_of};
 use crate::storage::{
@@ -36,7 +36,8 @@ impl Shared {
     pub(super) fn apply(&self, mut batch: WriteBatch) -> Result<Commit, StorageError> {
         batch.check_lengths()?;
         self.wait_for_room()?;
-        let record = encode(batch.operations());
+        let account = Arc::clone(&self.read_state().view.account);
+        let record = account.hold(encode(batch.operations()).into());
         // The trees and the log keep one copy of keys and values between them, and one block of memory a commit.
         let parts = operations_of(&record);
         batch.replace_operations(
@@ -78,10 +79,11 @@ impl Shared {
         };
         self.check_conditions(&view, batch.conditions())?;
         // The record of one operation goes when what it has put is replaced; another stays until nothing of it is left.
-        let mut edit = match batch.operations() {
-            [_] => Edit::new(&self.pages, view.epoch),
-            _ => Edit::of_record(&self.pages, view.epoch, record.len()),
+        let origin = match batch.operations() {
+            [_] => Origin::OwnRecord,
+            _ => Origin::SharedRecord,
         };
+        let mut edit = Edit::new(&self.pages, &view.account, origin);
         let find = |name| view.trees.get(&key_of(name)).cloned();
         let changed = changed_trees(find, batch.operations(), &mut edit)?;
         // What was seen must not be kept alive for longer than needed: it would make the next batch copy more.
@@ -151,7 +153,7 @@ impl State {
         sequence: CommitSequence,
         operations: &[Operation],
     ) -> Result<(), StorageError> {
-        let mut edit = Edit::new(pages, self.view.epoch);
+        let mut edit = Edit::new(pages, &self.view.account, Origin::SharedRecord);
         // Taken out, so that nobody else has them and they are changed where they are. After an error nobody asks for
         // them any more.
         let find = |name| self.view.trees.remove(&key_of(name));
@@ -167,13 +169,12 @@ impl State {
         edit: Edit<'_>,
         sequence: CommitSequence,
     ) -> Vec<Option<OpenTree>> {
-        let (replaced, grown) = edit.finish(self.view.epoch);
+        let replaced = edit.finish(self.view.account.epoch());
         self.events.extend(replaced.into_iter().map(Event::Replaced));
-        self.dirty = self.dirty.saturating_add_signed(grown);
         self.view.sequence = sequence;
         let exchange = |(name, tree): (TreeId, ChangedTree)| {
             if tree.dropped {
-                self.events.push(Event::Dropped(name.0));
+                self.events.extend([Event::Dropped(name.0)]);
             }
             match tree.now {
                 Some(new) => self.view.trees.insert(key_of(name), new),

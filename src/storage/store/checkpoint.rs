@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Event, OpenTree, Shared, View};
+use super::{Event, Events, OpenTree, Shared, View};
 use crate::limits::{SETTLE_NODES, TIDY_SECONDS};
 use crate::storage::batch::key_of;
-use crate::storage::btree::{Edit, Tree};
+use crate::storage::btree::{Edit, Origin, Tree};
 use crate::storage::encoding::Identity;
 use crate::storage::slab::{
     Epoch, ExtentRecord, REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
@@ -72,7 +72,7 @@ enum Task {
 struct Frozen {
     view: View,
     /// What has not been told to the data file.
-    events: Vec<Event>,
+    events: Events,
     next_tree: u64,
     /// Bytes of commits that it has beyond the last one, and when the first of them came.
     logged: usize,
@@ -100,23 +100,36 @@ impl MetaEntry {
     }
 }
 
-fn meta_key(kind: u8, name: u64) -> Bytes {
+fn meta_key(kind: u8, name: u64) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend_from_slice(&name.to_be_bytes());
-    Bytes::from(key)
+    key
 }
 
-fn tree_value(record: &TreeRecord) -> Bytes {
+fn tree_value(record: &TreeRecord) -> Vec<u8> {
     let mut value = encode_reference(record.root).to_vec();
     value.extend_from_slice(&record.count.to_le_bytes());
-    Bytes::from(value)
+    value
 }
 
-fn extent_value(record: &ExtentRecord) -> Bytes {
+fn extent_value(record: &ExtentRecord) -> Vec<u8> {
     let mut value = record.tree.to_le_bytes().to_vec();
     value.push(record.class);
     value.extend_from_slice(&record.live);
-    Bytes::from(value)
+    value
+}
+
+/// Puts an entry into the meta tree.
+fn put_meta(
+    meta: &mut Tree,
+    edit: &mut Edit<'_>,
+    mut key: Vec<u8>,
+    value: &[u8],
+) -> Result<(), StorageError> {
+    let length = key.len();
+    key.extend_from_slice(value);
+    let entry = edit.hold(key);
+    meta.put(edit, entry.slice(..length), entry.slice(length..))
 }
 
 impl Shared {
@@ -140,14 +153,14 @@ impl Shared {
         self.log.check()?;
         let Some(mut frozen) = self.freeze(&last) else { return Ok(()) };
         // The log counts anew.
-        self.relieve(0);
+        self.relieve();
         let written = self.write(&mut last, &mut frozen);
         match &written {
             Ok(()) => {}
             Err(StorageError::DiskFull { .. }) => self.give_up(frozen),
             Err(error) => self.log.poison(&error.to_string()),
         }
-        self.relieve(usize::MAX);
+        self.relieve();
         written
     }
 
@@ -156,11 +169,11 @@ impl Shared {
         self.health.set_full(true);
         self.pages.slab.give_up(Arc::downgrade(&frozen.view.holder));
         let mut state = self.write_state();
-        state.dirty += std::mem::take(&mut state.frozen);
+        state.given_up = std::mem::take(&mut state.frozen);
         state.logged += frozen.logged;
         state.since = frozen.since.or(state.since);
         let mut events = frozen.events;
-        events.append(&mut state.events);
+        events.extend(state.events.take());
         state.events = events;
     }
 
@@ -276,12 +289,15 @@ impl Shared {
             return None;
         }
         let view = state.view.clone();
-        state.view.epoch += 1;
+        let account = Arc::clone(&view.account);
+        state.view.account = account.of_epoch(account.epoch() + 1);
+        state.frozen = std::mem::take(&mut state.given_up);
+        state.frozen.push(account);
         state.view.holder = Arc::new(Epoch);
-        state.frozen = std::mem::take(&mut state.dirty);
         let logged = std::mem::take(&mut state.logged);
         let since = state.since.take();
-        let events = std::mem::take(&mut state.events);
+        let no_events = Events::new(&state.view.account);
+        let events = std::mem::replace(&mut state.events, no_events);
         Some(Frozen { view, events, next_tree, logged, since })
     }
 
@@ -292,7 +308,7 @@ impl Shared {
         }
         // Only the first checkpoint may be without a log.
         self.log.ensure_segment()?;
-        self.tell_events(std::mem::take(&mut frozen.events))?;
+        self.tell_events(&mut frozen.events)?;
         self.write_trees(&mut frozen.view, last)?;
         let meta_root = self.write_meta(last)?;
         let superblock = Superblock {
@@ -315,7 +331,8 @@ impl Shared {
         self.settle(&frozen.view);
         // Nobody but snapshots holds the state any more.
         frozen.view = self.read_state().view.clone();
-        self.relieve(usize::MAX);
+        self.write_state().frozen.clear();
+        self.relieve();
         self.pages.reclaim();
         if !self.has_threads() {
             self.pages.slab.give_back(&|| true);
@@ -325,9 +342,9 @@ impl Shared {
     }
 
     /// Tells the data file what has become of trees. What is damaged and cannot be released is lost room.
-    fn tell_events(&self, events: Vec<Event>) -> Result<(), StorageError> {
+    fn tell_events(&self, events: &mut Events) -> Result<(), StorageError> {
         let slab = &self.pages.slab;
-        for event in events {
+        for event in events.take() {
             match event {
                 Event::Replaced(replaced) => {
                     if let Some(damage) = replaced.release(slab)? {
@@ -344,11 +361,11 @@ impl Shared {
     /// Puts the records of extents into the meta tree and stores it: where its root is.
     fn write_meta(&self, last: &mut Checkpoints) -> Result<Option<Reference>, StorageError> {
         let slab = &self.pages.slab;
-        let mut edit = Edit::new(&self.pages, last.number);
+        let mut edit = self.edit_meta(last);
         for (extent, record) in slab.take_changes() {
             let key = meta_key(EXTENT_KEY, extent);
             match record {
-                Some(record) => last.meta.put(&mut edit, key, extent_value(&record))?,
+                Some(record) => put_meta(&mut last.meta, &mut edit, key, &extent_value(&record))?,
                 None => drop(last.meta.delete(&mut edit, &key)?),
             }
         }
@@ -359,11 +376,16 @@ impl Shared {
         Ok(meta_root)
     }
 
+    /// A change of the meta tree, whose epochs are its own.
+    fn edit_meta(&self, last: &Checkpoints) -> Edit<'_> {
+        let account = self.read_state().view.account.of_epoch(last.number);
+        Edit::new(&self.pages, &account, Origin::OwnRecord)
+    }
+
     /// Releases what a change of the meta tree has replaced. A checkpoint that was given up may have stored nodes that
     /// are as young as their replacements.
     fn release_meta(&self, last: &Checkpoints, edit: Edit<'_>) -> Result<(), StorageError> {
-        let (replaced, _) = edit.finish(last.number + 1);
-        for replaced in replaced {
+        for replaced in edit.finish(last.number + 1) {
             replaced.release(&self.pages.slab)?;
         }
         Ok(())
@@ -377,8 +399,9 @@ impl Shared {
             let count = tree.tree.len();
             let record = TreeRecord { root: self.write_tree(view, name, tree)?, count };
             if last.trees.get(&name.0) != Some(&record) {
-                let mut edit = Edit::new(&self.pages, last.number);
-                last.meta.put(&mut edit, meta_key(TREE_KEY, name.0), tree_value(&record))?;
+                let mut edit = self.edit_meta(last);
+                let key = meta_key(TREE_KEY, name.0);
+                put_meta(&mut last.meta, &mut edit, key, &tree_value(&record))?;
                 last.trees.insert(name.0, record);
                 self.release_meta(last, edit)?;
             }
@@ -386,7 +409,7 @@ impl Shared {
         let gone: Vec<u64> =
             last.trees.keys().filter(|name| !names.contains(name)).copied().collect();
         for name in gone {
-            let mut edit = Edit::new(&self.pages, last.number);
+            let mut edit = self.edit_meta(last);
             last.meta.delete(&mut edit, &meta_key(TREE_KEY, name))?;
             last.trees.remove(&name);
             self.release_meta(last, edit)?;
@@ -411,7 +434,7 @@ impl Shared {
             tree.tree = tree.tree.settle_some(part, usize::MAX).0;
             drop(view.trees.insert(key_of(name), tree.clone()));
             self.settle_part(name, &tree.writer, part);
-            self.relieve(bytes);
+            self.relieve();
             from = next;
         }
         Ok(tree.tree.reference())

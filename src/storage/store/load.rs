@@ -221,7 +221,7 @@ impl State {
             drop(self.view.trees.insert(key_of(adoption.tree), loaded));
         }
         self.view.sequence = sequence;
-        self.events.push(Event::Adopted(Box::new(adoption)));
+        self.events.extend([Event::Adopted(Box::new(adoption))]);
     }
 }
 

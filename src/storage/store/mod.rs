@@ -48,6 +48,7 @@ use self::snapshot::SlabSnapshot;
 use super::btree::{Replaced, Tree};
 use super::disk::{DiskLock, GuardedDisk};
 use super::health::Health;
+use super::ledger::{Account, Charge};
 use super::memory::tree::CountedTree;
 use super::slab::Epoch;
 use super::wal::Log;
@@ -140,11 +141,11 @@ struct Wanted {
 /// The current view, and what has become of the trees since the last checkpoint began.
 struct State {
     view: View,
-    events: Vec<Event>,
-    /// Bytes of memory that changes take, since the last checkpoint began.
-    dirty: usize,
-    /// Those that the checkpoint being written has.
-    frozen: usize,
+    events: Events,
+    /// The accounts of earlier epochs: those of which the checkpoint that is being written takes care, and those of which
+    /// the next one does because one was given up.
+    frozen: Vec<Arc<Account>>,
+    given_up: Vec<Arc<Account>>,
     /// Bytes of commits since the last checkpoint began.
     logged: usize,
     /// When the first commit came since then.
@@ -162,13 +163,19 @@ enum Event {
     Adopted(Box<Adoption>),
 }
 
+/// Events, which count until they have been told.
+struct Events {
+    list: Vec<Event>,
+    charge: Charge,
+}
+
 /// What a snapshot sees.
 #[derive(Clone)]
 struct View {
     sequence: CommitSequence,
     trees: CountedTree<OpenTree>,
-    /// Grows when a checkpoint begins.
-    epoch: u64,
+    /// Of what is changed from now on. Its epoch grows when a checkpoint begins.
+    account: Arc<Account>,
     /// Keeps the slots that this view refers to.
     holder: Arc<Epoch>,
 }
@@ -177,6 +184,43 @@ struct View {
 struct OpenTree {
     tree: Tree,
     writer: Arc<Mutex<()>>,
+}
+
+impl Events {
+    fn new(account: &Arc<Account>) -> Self {
+        Self { list: Vec::new(), charge: Charge::new(account, 0) }
+    }
+
+    fn extend(&mut self, events: impl IntoIterator<Item = Event>) {
+        self.list.extend(events);
+        self.charge.set(self.list.capacity() * size_of::<Event>());
+    }
+
+    fn take(&mut self) -> Vec<Event> {
+        self.charge.set(0);
+        std::mem::take(&mut self.list)
+    }
+}
+
+impl State {
+    /// Bytes of memory that changes take, since the last checkpoint began.
+    fn dirty(&self) -> usize {
+        self.view.account.bytes() + bytes_of(&self.given_up)
+    }
+
+    /// Those of which a checkpoint that is being written takes care.
+    fn frozen(&self) -> usize {
+        bytes_of(&self.frozen)
+    }
+
+    /// Those that nobody but snapshots keeps.
+    fn retained(&self) -> usize {
+        self.view.account.bytes_of_all().saturating_sub(self.dirty() + self.frozen())
+    }
+}
+
+fn bytes_of(accounts: &[Arc<Account>]) -> usize {
+    accounts.iter().map(|account| account.bytes()).sum()
 }
 
 impl View {
@@ -260,7 +304,7 @@ impl Engine for SlabEngine {
 
     fn cached_bytes(&self) -> u64 {
         let numbers = self.numbers();
-        numbers.cache_bytes + numbers.dirty_bytes
+        numbers.cache_bytes + numbers.dirty_bytes + numbers.retained_bytes + numbers.map_bytes
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
@@ -274,6 +318,10 @@ impl Engine for SlabEngine {
 
     fn has_room(&self) -> bool {
         self.shared.has_room()
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.shared.is_pressed()
     }
 
     fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {

@@ -31,7 +31,11 @@ pub struct StoreNumbers {
     pub cache_bytes: u64,
     /// Bytes of memory that changes take until a checkpoint has written them.
     pub dirty_bytes: u64,
-    /// Bytes of memory that both together may take.
+    /// Bytes of memory that earlier changes take which snapshots keep.
+    pub retained_bytes: u64,
+    /// Bytes of memory that the maps of the data file take.
+    pub map_bytes: u64,
+    /// Bytes of memory that all of these together may take.
     pub cache_limit_bytes: u64,
     /// The length of the data file in bytes. Free extents within it take no room on the disk.
     pub data_file_bytes: u64,
@@ -69,9 +73,9 @@ impl SlabEngine {
 
 impl Shared {
     fn numbers(&self) -> StoreNumbers {
-        let (commits, dirty) = {
+        let (commits, changes, retained) = {
             let state = self.read_state();
-            (state.view.sequence.0, state.dirty + state.frozen)
+            (state.view.sequence.0, state.view.account.bytes_of_all(), state.retained())
         };
         let log = self.log.numbers();
         StoreNumbers {
@@ -85,7 +89,9 @@ impl Shared {
             disk_full: u64::from(self.health.is_full()),
             poisoned: u64::from(self.health.cause().is_some()),
             cache_bytes: self.pages.cached_bytes() as u64,
-            dirty_bytes: dirty as u64,
+            dirty_bytes: (changes - retained.min(changes)) as u64,
+            retained_bytes: retained as u64,
+            map_bytes: self.pages.map_bytes() as u64,
             cache_limit_bytes: self.cache_bytes() as u64,
             data_file_bytes: self.pages.slab.file_bytes(),
         }

@@ -12,12 +12,13 @@ use super::numbers::Counters;
 use super::pages::Pages;
 use super::replay::Replay;
 use super::room::page_bytes;
-use super::{OpenTree, Shared, SlabEngine, SlabOptions, State, View};
+use super::{Events, OpenTree, Shared, SlabEngine, SlabOptions, State, View};
 use crate::limits::LOG_START_SEGMENTS;
 use crate::storage::batch::key_of;
 use crate::storage::btree::{Part, Tree};
 use crate::storage::disk::{Disk, DiskLock, GuardedDisk};
 use crate::storage::health::Health;
+use crate::storage::ledger::Account;
 use crate::storage::memory::tree::CountedTree;
 use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists};
 use crate::storage::wal::{Log, LogEnd, LogOptions, has_segments, replay};
@@ -48,7 +49,7 @@ impl SlabEngine {
             }
             create(&*disk, &first_superblock(&options))?;
         }
-        let mut loaded = Loaded::read(&*disk, page_bytes(options.cache_bytes))?;
+        let mut loaded = Loaded::read(&*disk, page_bytes(options.cache_bytes, 0, 0))?;
         let end = loaded.replay(&*disk)?;
         let Loaded { pages, superblock, checkpoints, mut state, next_tree } = loaded;
         let recovered = end.last.0 - superblock.sequence;
@@ -154,11 +155,12 @@ fn first_state(superblock: &Superblock, checkpoints: &Checkpoints) -> State {
         trees.insert(key_of(TreeId(*name)), OpenTree { tree, writer: Arc::default() });
     }
     let sequence = CommitSequence(superblock.sequence);
+    let account = Account::first(1);
     State {
-        view: View { sequence, trees, epoch: 1, holder: Arc::new(Epoch) },
-        events: Vec::new(),
-        dirty: 0,
-        frozen: 0,
+        events: Events::new(&account),
+        view: View { sequence, trees, account, holder: Arc::new(Epoch) },
+        frozen: Vec::new(),
+        given_up: Vec::new(),
         logged: 0,
         since: None,
         closed: false,

@@ -2,6 +2,7 @@
 //! Must not know commits, nor which trees there are.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -13,15 +14,29 @@ use crate::storage::{ReadMode, StorageError};
 pub(super) struct Pages {
     pub(super) slab: Slab,
     cache: Cache,
+    /// What the cache may take.
+    budget: AtomicUsize,
+    /// What the maps of the data file took when somebody looked last.
+    maps: AtomicUsize,
 }
 
 impl Pages {
     pub(super) fn new(slab: Slab, cache_bytes: usize) -> Self {
-        Self { slab, cache: Cache::new(cache_bytes) }
+        let maps = AtomicUsize::new(slab.map_bytes());
+        Self { slab, cache: Cache::new(cache_bytes), budget: AtomicUsize::new(cache_bytes), maps }
     }
 
-    pub(super) fn resize_cache(&self, bytes: usize) {
-        self.cache.resize(bytes);
+    /// Changes what the cache may take, unless it is about that already.
+    pub(super) fn resize_cache(&self, bytes: usize, about: usize) {
+        if self.budget.load(Ordering::Relaxed).abs_diff(bytes) > about {
+            self.budget.store(bytes, Ordering::Relaxed);
+            self.cache.resize(bytes);
+        }
+    }
+
+    /// Bytes of memory that the maps of the data file take.
+    pub(super) fn map_bytes(&self) -> usize {
+        self.maps.load(Ordering::Relaxed)
     }
 
     /// Makes free what nobody reads any more, in the data file and in memory. As [`Slab::reclaim`], must not run beside
@@ -30,6 +45,7 @@ impl Pages {
         for grain in self.slab.reclaim() {
             self.cache.forget(grain);
         }
+        self.maps.store(self.slab.map_bytes(), Ordering::Relaxed);
     }
 
     pub(super) fn cached_bytes(&self) -> usize {
@@ -64,6 +80,10 @@ impl Source for Pages {
         Ok(Held::from(page))
     }
 
+    fn replaced(&self, place: &Place) {
+        self.cache.forget(place.reference().grain);
+    }
+
     fn long_value(
         &self,
         reference: Reference,
@@ -86,10 +106,15 @@ impl Source for Pages {
 }
 
 impl Sink for Pages {
-    fn store_node(&self, tree: u64, image: Bytes) -> Result<Reference, StorageError> {
+    fn store_node(
+        &self,
+        tree: u64,
+        image: Bytes,
+        is_wanted: bool,
+    ) -> Result<Reference, StorageError> {
         let reference = self.slab.store(tree, &image)?;
         // What was changed lately is likely to be read soon.
-        if let Ok(node) = decode(&image, tree, None) {
+        if is_wanted && let Ok(node) = decode(&image, tree, None) {
             let page = Page::node(reference, node);
             self.cache.insert(&Place::new(reference), &Arc::new(page));
         }

@@ -5,21 +5,33 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use crate::limits::LOG_WAIT_FACTOR;
+use crate::limits::{LOG_GROUP_BYTES, LOG_WAIT_FACTOR};
 use crate::storage::StorageError;
 #[cfg(doc)]
 use crate::storage::health::Health;
 
 /// Parts of the memory of a store: a checkpoint begins when changes take one of these, and a writer waits when they
-/// take three, those of the checkpoint that is being written included. Pages have the other five.
+/// take three, those of the checkpoint that is being written included. Pages have what is left.
 const MEMORY_PARTS: usize = 8;
 const BEGIN_PARTS: usize = 1;
 const WAIT_PARTS: usize = 3;
-const PAGE_PARTS: usize = 5;
 
-/// What pages may take of the engine's memory.
-pub(super) fn page_bytes(cache_bytes: usize) -> usize {
-    cache_bytes / MEMORY_PARTS * PAGE_PARTS
+/// Parts that changes may take which snapshots alone keep, before whoever holds snapshots is asked to take new ones.
+const RETAINED_PARTS: usize = 1;
+/// Pages keep one part of the memory in so many, whatever else is there.
+const PAGE_PART_MIN: usize = 16;
+/// The budget of pages is not changed for less than one part of the memory in so many.
+const RESIZE_PART: usize = 64;
+
+/// The log has a buffer for a group, and what is written takes its time; with a small cache it is one part in so many.
+const LOG_PART: usize = 8;
+
+/// What pages may take of the engine's memory, beside so much of changes and of maps.
+pub(super) fn page_bytes(cache_bytes: usize, changes: usize, maps: usize) -> usize {
+    let changes = changes.max(cache_bytes / MEMORY_PARTS * WAIT_PARTS);
+    let log = LOG_GROUP_BYTES.min(cache_bytes / LOG_PART);
+    let rest = cache_bytes.saturating_sub(changes.saturating_add(maps) + log);
+    rest.max(cache_bytes / PAGE_PART_MIN)
 }
 
 impl Shared {
@@ -102,7 +114,7 @@ impl Shared {
         let state = self.read_state();
         let logged = state.logged / LOG_WAIT_FACTOR;
         let is_full =
-            state.dirty + state.frozen > most || logged > self.options.checkpoint_log_bytes;
+            state.dirty() + state.frozen() > most || logged > self.options.checkpoint_log_bytes;
         !state.closed && is_full
     }
 
@@ -113,17 +125,19 @@ impl Shared {
     /// Changes what pages and changes may take. Pages above it go at once, changes with the next checkpoint.
     pub(super) fn set_cache_bytes(&self, bytes: usize) {
         self.cache_bytes.store(bytes, Ordering::Relaxed);
-        self.pages.resize_cache(page_bytes(bytes));
+        self.balance();
         self.want_checkpoint_if_due();
         // Whoever waits for room may have it now.
         let _wanted = self.wanted();
         self.done.notify_all();
     }
 
+    /// To be called after every commit, with no lock held.
     pub(super) fn want_checkpoint_if_due(&self) {
+        self.balance();
         let is_due = {
             let state = self.read_state();
-            state.dirty > self.cache_bytes() / MEMORY_PARTS * BEGIN_PARTS
+            state.dirty() > self.cache_bytes() / MEMORY_PARTS * BEGIN_PARTS
                 || state.logged > self.options.checkpoint_log_bytes
         };
         if !is_due {
@@ -138,13 +152,24 @@ impl Shared {
         }
     }
 
-    /// So many bytes of a checkpoint have been written and are not in memory any more.
-    pub(super) fn relieve(&self, bytes: usize) {
-        {
-            let mut state = self.write_state();
-            state.frozen = state.frozen.saturating_sub(bytes);
-        }
+    /// A part of a checkpoint has been written and is not in memory any more, or a checkpoint has begun or ended.
+    pub(super) fn relieve(&self) {
+        self.balance();
         let _wanted = self.wanted();
         self.done.notify_all();
+    }
+
+    /// Whether snapshots keep so much in memory that they should be given up for new ones.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.read_state().retained() > self.cache_bytes() / MEMORY_PARTS * RETAINED_PARTS
+    }
+
+    /// Lets pages have what the rest leaves them: changes, as soon as they take more than their parts because snapshots
+    /// keep them, and the maps of the data file.
+    pub(super) fn balance(&self) {
+        let cache = self.cache_bytes();
+        let changes = self.read_state().view.account.bytes_of_all();
+        let pages = page_bytes(cache, changes, self.pages.map_bytes());
+        self.pages.resize_cache(pages, cache / RESIZE_PART);
     }
 }

@@ -183,7 +183,8 @@ fn pages_and_changes_stay_within_the_budget() {
     for key in 0..20_000_u64 {
         put(&engine, tree, key.wrapping_mul(0x9e37_79b9_7f4a_7c15), vec![1; 300]);
         let state = engine.shared.read_state();
-        let used = state.dirty + state.frozen + engine.shared.pages.cached_bytes();
+        let changes = state.view.account.bytes_of_all();
+        let used = changes + engine.shared.pages.cached_bytes();
         assert!(used <= budget, "{used} bytes");
     }
     let snapshot = engine.snapshot().unwrap();
@@ -223,10 +224,14 @@ fn what_is_replaced_is_not_counted_again() {
     const ENTRIES: u64 = 20_000;
     let engine = open(
         &MemoryDisk::new(),
-        SlabOptions { checkpoint_log_bytes: usize::MAX, ..options(64 << 20) },
+        SlabOptions { checkpoint_log_bytes: usize::MAX, ..options(256 << 20) },
     );
     let tree = new_tree(&engine);
-    let dirty = || engine.shared.read_state().dirty;
+    // What is in the log's queue is in memory, too.
+    let dirty = || {
+        engine.shared.log.flush().unwrap();
+        engine.shared.read_state().dirty()
+    };
     (0..ENTRIES).for_each(|key| put(&engine, tree, key, vec![1; 256]));
     let new = dirty();
     assert!((ENTRIES as usize * 256..ENTRIES as usize * 512).contains(&new), "{new}");
@@ -247,6 +252,72 @@ fn what_is_replaced_is_not_counted_again() {
         engine.apply(batch).unwrap();
     }
     assert!(dirty() < new / 4, "{} after {new}", dirty());
+}
+
+/// Everything that is made for changes is charged, and nothing stays charged once it is gone.
+#[test]
+fn what_is_charged_for_changes_goes_with_them() {
+    let mut random = Random::from_environment();
+    let engine = open(&MemoryDisk::new(), options(64 << 20));
+    let tree = new_tree(&engine);
+    let charged = || engine.shared.read_state().view.account.bytes_of_all();
+    let mut snapshots = Vec::new();
+    for round in 0..6_u64 {
+        for _ in 0..300 {
+            let mut batch = WriteBatch::new(Durability::Soft);
+            for _ in 0..1 + random.below(4) {
+                let key = random.below(3_000).to_be_bytes().to_vec();
+                match random.below(10) {
+                    0 => batch.put(tree, key, vec![7; 5_000]),
+                    1 | 2 => batch.delete(tree, key),
+                    _ => batch.put(tree, key, vec![round as u8; 300]),
+                };
+            }
+            engine.apply(batch).unwrap();
+            if random.once_in(50) {
+                snapshots.push(engine.snapshot().unwrap());
+            }
+        }
+        engine.checkpoint().unwrap();
+        let retained = engine.shared.read_state().retained();
+        assert_eq!(charged(), retained, "after round {round}");
+        assert!(retained > 0);
+    }
+    snapshots.clear();
+    assert_eq!(charged(), 0);
+}
+
+/// One entry that is left of a large commit must not keep the record of all of it: the next epoch copies what is small.
+#[test]
+fn a_small_entry_does_not_keep_the_record_of_its_commit() {
+    let disk = MemoryDisk::new();
+    let options = SlabOptions { checkpoint_log_bytes: usize::MAX, ..options(256 << 20) };
+    let engine = open(&disk, options);
+    let tree = new_tree(&engine);
+    // Each leaf has entries of many commits, and each commit has entries in many leaves.
+    for commit in 0..100_u64 {
+        let mut batch = WriteBatch::new(Durability::Soft);
+        for number in 0..200_u64 {
+            batch.put(tree, (number * 100 + commit).to_be_bytes().to_vec(), vec![1; 300]);
+        }
+        engine.apply(batch).unwrap();
+    }
+    let frozen = engine.shared.read_state().view.clone();
+    let account = |view: &super::View| Arc::clone(&view.account);
+    // As when a checkpoint begins, and a writer comes before it has written anything.
+    {
+        let mut state = engine.shared.write_state();
+        state.view.account = account(&frozen).of_epoch(frozen.account.epoch() + 1);
+    }
+    engine.shared.log.flush().unwrap();
+    let before = account(&frozen);
+    drop(frozen);
+    put(&engine, tree, 0, vec![2; 300]);
+    let now = engine.shared.read_state().view.account.bytes();
+    assert!(now < 64 * 1024, "{now} bytes for a leaf and the way to it");
+    // Of every leaf one entry or a few.
+    (0..2_000).for_each(|number| put(&engine, tree, number * 10, vec![2; 300]));
+    assert!(before.bytes() < 512 * 1024, "{} bytes of old records", before.bytes());
 }
 
 /// The cache could hold ten times as much; what it holds is what there is.

@@ -78,7 +78,7 @@ pub fn verify_and_look(disk: &dyn Disk) -> Result<(VerifyReport, Arc<dyn Snapsho
     let mut loaded = Loaded::read(disk, VERIFY_CACHE_BYTES)?;
     let mut report = walk(&loaded.pages.slab, &loaded.checkpoints)?;
     let end = loaded.replay(disk)?;
-    for event in &loaded.state.events {
+    for event in &loaded.state.events.list {
         if let Event::Adopted(adoption) = event {
             let slab = &loaded.pages.slab;
             let mut audit = Audit::of_records(&adoption.extents);
