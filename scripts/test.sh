@@ -183,6 +183,7 @@ stage "release build" cargo build --locked --release --workspace
 stage "recorded answers" "$bin/replay"
 stage "storage workloads, small" "$bin/engines" all --smoke
 stage "a table larger than memory" "$bin/large-table"
+stage "memory as large as the cache" "$bin/cache-size" --caches "$([ "$mode" = nightly ] && echo 10 || echo 3)"
 if [ "$mode" != quick ]; then
   stage "simulated crashes" simulation
   stage "kills" "$bin/kill-loop" --cycles "$([ "$mode" = nightly ] && echo 1000 || echo 50)"
