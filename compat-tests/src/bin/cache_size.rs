@@ -110,8 +110,11 @@ fn workloads(arguments: &Arguments, server: SocketAddr, documents: u64) -> Vec<(
                 // The more there are, the more the table has changed since the first.
                 let part = updates / 10;
                 for round in 0..10 {
-                    for _ in 0..cursors / 10 {
-                        reader.start(&raw(&table())?, &raw(&json!({}))?)?;
+                    for number in round * cursors / 10..(round + 1) * cursors / 10 {
+                        // Each has read other documents than the rest.
+                        let from = number * documents / cursors;
+                        let rows = json!([182, [table(), from, [181, []]]]);
+                        reader.start(&raw(&rows)?, &raw(&json!({}))?)?;
                     }
                     update(client, documents, round * part, (round + 1) * part)?;
                 }
