@@ -446,6 +446,16 @@ pub const QUIC_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
 // HTTP
 
+/// How long an HTTP client may take nothing of its answer before its place goes to others: a window of a client that reads
+/// ten kilobytes a second opens in steps of 64 kilobytes at most.
+pub const HTTP_STALL_TIME: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer that count as progress: less would let a client hold its place by reading next to nothing.
+pub const HTTP_PACE_BYTES: usize = 16 * 1024;
+
+/// What the system keeps of an answer until the client has taken it, in bytes: how closely its pace is seen.
+pub const HTTP_SEND_BYTES: usize = 256 * 1024;
+
 /// Connections of HTTP clients at once; for a further one, the one that has been silent longest is closed.
 pub const HTTP_CONNECTIONS: usize = 1_024;
 

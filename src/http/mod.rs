@@ -5,7 +5,9 @@ mod access;
 mod body;
 mod connections;
 mod health;
+mod places;
 mod query;
+mod watched;
 
 use std::sync::Arc;
 

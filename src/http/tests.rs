@@ -207,3 +207,47 @@ async fn a_page_of_another_site_is_refused_whatever_it_sends() {
     assert_eq!(status, 403);
     assert!(answer.contains("Host"), "{answer}");
 }
+
+#[tokio::test]
+async fn clients_that_send_heads_and_no_bodies_do_not_keep_others_out() {
+    let site = site("").await;
+    let head = "POST /api/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 100\r\n\r\n[[24,";
+    let mut silent = Vec::new();
+    for number in 0..64 {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        silent.push(stream);
+        assert_eq!(site.get("/health/live").await.0, 200, "with {number} silent clients");
+        assert_eq!(site.query("[[24,[1,1]]]").await.0, 200, "with {number} silent clients");
+    }
+    let mut first = silent.swap_remove(0);
+    assert_eq!(first.read(&mut [0; 16]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_a_long_answer_slowly_gets_all_of_it() {
+    let site = site("").await;
+    let mut stream = TcpStream::connect(site.address).await.unwrap();
+    // An array of a megabyte of text, eight times.
+    let text = "x".repeat(1 << 20);
+    let body = format!("[[64,[[69,[[2,[1]],[2,[{}]]]],{text:?}]]]", vec!["[10,[1]]"; 8].join(","));
+    let length = body.len();
+    let request = format!(
+        "POST /api/query HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 64];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    // It is the oldest of far more connections than there are places.
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(site.address).await.unwrap());
+        assert_eq!(site.get("/health/live").await.0, 200);
+    }
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.len() > 8 << 20, "{}", answer.len());
+    assert!(answer.ends_with(b"]}\n"));
+}

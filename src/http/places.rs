@@ -1,0 +1,221 @@
+//! The places of HTTP connections: a bounded number, and who loses one to a newcomer when all are taken. Knows what each
+//! connection waits for and since when; no sockets and no HTTP.
+//!
+//! A connection is in one of three states. While its client has to send something, the head of a request or a part of
+//! its body, the client is silent from the first moment. While a request is evaluated the client has nothing to do, and
+//! the place is safe. While an answer is sent, the client is silent once it has taken less than [`limits::HTTP_PACE_BYTES`]
+//! for [`limits::HTTP_STALL_TIME`]. The place of the client that has been silent longest goes to the newcomer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits;
+
+/// The places of all listeners together.
+#[derive(Debug)]
+pub struct Places {
+    most: usize,
+    /// How long a client may take nothing of its answer before it counts as silent.
+    stall: Duration,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    count: usize,
+    /// Tells entries of the same moment apart.
+    next: u64,
+    /// Connections whose client has to do something, by the moment from which on it counts as silent.
+    silent_from: BTreeMap<Turn, CancellationToken>,
+}
+
+/// A moment, and a number that no other entry has.
+type Turn = (Instant, u64);
+
+impl Places {
+    /// So many places, all free.
+    pub fn new(most: usize) -> Arc<Self> {
+        Self::with_stall(most, limits::HTTP_STALL_TIME)
+    }
+
+    fn with_stall(most: usize, stall: Duration) -> Arc<Self> {
+        Arc::new(Self { most, stall, open: Mutex::default() })
+    }
+
+    /// A place, if need be that of the client that has been silent longest. None when no client is silent.
+    pub fn enter(self: &Arc<Self>) -> Option<Arc<Place>> {
+        let mut open = self.open.lock();
+        if open.count >= self.most {
+            let (silent_from, _) = open.silent_from.first_key_value()?;
+            if silent_from.0 > Instant::now() {
+                return None;
+            }
+            let (_, silent) = open.silent_from.pop_first()?;
+            silent.cancel();
+        } else {
+            open.count += 1;
+        }
+        drop(open);
+        let (places, evicted) = (self.clone(), CancellationToken::new());
+        let state = Mutex::new(State { awaits: Awaits::Server, turn: None, taken: 0 });
+        let place = Arc::new(Place { places, evicted, state });
+        place.awaits(Awaits::Request);
+        Some(place)
+    }
+}
+
+/// What has to happen before a connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// Its client has to send a request, or more of one.
+    Request,
+    /// The server has to evaluate a request.
+    Server,
+    /// Its client has to take the answer, of which more is to come.
+    Answer,
+    /// Its client has to take the rest of the answer.
+    Rest,
+}
+
+/// The place of one connection; given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    places: Arc<Places>,
+    /// Cancelled when another client has got the place.
+    evicted: CancellationToken,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    awaits: Awaits,
+    /// Its entry among those whose client has to do something.
+    turn: Option<Turn>,
+    /// Bytes of answers that the client has taken since it got its turn.
+    taken: usize,
+}
+
+impl Place {
+    /// Cancelled when another client has got the place.
+    pub fn evicted(&self) -> &CancellationToken {
+        &self.evicted
+    }
+
+    /// What the connection waits for from now on.
+    pub fn awaits(&self, awaits: Awaits) {
+        self.turn(&mut self.state.lock(), awaits);
+    }
+
+    /// The same, unless something else has come in between: `from` is what it waited for.
+    pub fn goes_on(&self, from: Awaits, awaits: Awaits) {
+        let mut state = self.state.lock();
+        if state.awaits == from {
+            self.turn(&mut state, awaits);
+        }
+    }
+
+    /// Everything that was to be sent so far has been taken.
+    pub fn flushed(&self) {
+        self.goes_on(Awaits::Rest, Awaits::Request);
+    }
+
+    /// The client has taken so many bytes of its answers.
+    pub fn taken(&self, bytes: usize) {
+        let mut state = self.state.lock();
+        state.taken = state.taken.saturating_add(bytes);
+        let awaits = state.awaits;
+        if matches!(awaits, Awaits::Answer | Awaits::Rest) && state.taken >= limits::HTTP_PACE_BYTES
+        {
+            self.turn(&mut state, awaits);
+        }
+    }
+
+    fn turn(&self, state: &mut State, awaits: Awaits) {
+        let mut open = self.places.open.lock();
+        if let Some(turn) = state.turn.take() {
+            open.silent_from.remove(&turn);
+        }
+        (state.awaits, state.taken) = (awaits, 0);
+        let now = Instant::now();
+        let silent_from = match awaits {
+            Awaits::Request => now,
+            Awaits::Answer | Awaits::Rest => now + self.places.stall,
+            Awaits::Server => return,
+        };
+        // One that has lost its place has none to lose again.
+        if !self.evicted.is_cancelled() {
+            let turn = (silent_from, open.next);
+            open.next += 1;
+            open.silent_from.insert(turn, self.evicted.clone());
+            state.turn = Some(turn);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.places.open.lock();
+        if let Some(turn) = self.state.get_mut().turn.take() {
+            open.silent_from.remove(&turn);
+        }
+        // A client that has got the place of another counts in its stead.
+        if !self.evicted.is_cancelled() {
+            open.count -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_that_has_been_silent_longest_makes_room() {
+        let places = Places::new(3);
+        let [first, second, third] = [(); 3].map(|()| places.enter().unwrap());
+        first.awaits(Awaits::Server);
+        // A part of a body came, and then no more.
+        second.awaits(Awaits::Server);
+        second.awaits(Awaits::Request);
+        let fourth = places.enter().unwrap();
+        assert!(third.evicted().is_cancelled() && !second.evicted().is_cancelled());
+        fourth.awaits(Awaits::Server);
+        places.enter().unwrap().awaits(Awaits::Server);
+        assert!(second.evicted().is_cancelled() && !first.evicted().is_cancelled());
+    }
+
+    #[test]
+    fn a_client_that_takes_its_answer_keeps_its_place_and_one_that_stopped_does_not() {
+        let stall = Duration::from_millis(50);
+        let places = Places::with_stall(2, stall);
+        let [reading, stalled] = [(); 2].map(|()| places.enter().unwrap());
+        reading.awaits(Awaits::Answer);
+        stalled.awaits(Awaits::Answer);
+        assert!(places.enter().is_none());
+        std::thread::sleep(stall);
+        reading.taken(limits::HTTP_PACE_BYTES);
+        stalled.taken(limits::HTTP_PACE_BYTES - 1);
+        drop(places.enter().unwrap());
+        assert!(stalled.evicted().is_cancelled() && !reading.evicted().is_cancelled());
+        reading.awaits(Awaits::Server);
+        drop(stalled);
+        assert_eq!(places.open.lock().count, 1);
+        assert!(places.open.lock().silent_from.is_empty());
+    }
+
+    #[test]
+    fn every_place_is_given_back_once() {
+        let places = Places::new(2);
+        let [first, second] = [(); 2].map(|()| places.enter().unwrap());
+        let third = places.enter().unwrap();
+        first.awaits(Awaits::Request);
+        assert_eq!(places.open.lock().silent_from.len(), 2);
+        drop((first, second, third));
+        assert_eq!(places.open.lock().count, 0);
+        assert!(places.open.lock().silent_from.is_empty());
+    }
+}
