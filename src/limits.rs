@@ -304,7 +304,7 @@ pub const WRITE_ATTEMPTS: usize = 20;
 pub const LOCK_WAIT_LOOK: Duration = Duration::from_millis(100);
 
 /// Locks of a table over which its keys are spread. Two writers meet by chance once in so many pairs; each lock takes
-/// eight bytes of every open table.
+/// sixteen bytes of every open table.
 pub const KEY_LOCKS: usize = 256;
 
 // Connections and queries

@@ -1,30 +1,29 @@
 //! Locks of documents: a fixed number of them, over which the keys of a table are spread by hash.
 //! Knows keys; must not know what is done under a lock.
 //!
-//! They are locks that come to everyone in turn when they are held for long: a write of many documents takes most of
-//! them, and the next one would otherwise take them again before whoever waits for one has woken up.
+//! Each is a [`FairLock`], so they come to everyone in turn: a write of many documents takes most of them, and the next
+//! one would otherwise take them again before whoever waits for one has woken up.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::PrimaryKey;
+use super::fair_lock::{FairGuard, FairLock};
 use crate::datum::work;
-use crate::limits::{KEY_LOCKS, LOCK_WAIT_LOOK};
+use crate::limits::KEY_LOCKS;
 
 pub(super) struct KeyLocks {
-    locks: Vec<Mutex<()>>,
+    locks: Vec<FairLock>,
 }
 
 /// Keeps the documents of some keys to itself until it is dropped.
 pub(super) enum KeyGuard<'a> {
-    One(#[expect(dead_code, reason = "held, not looked at")] MutexGuard<'a, ()>),
-    Some(#[expect(dead_code, reason = "held, not looked at")] Vec<MutexGuard<'a, ()>>),
+    One(#[expect(dead_code, reason = "held, not looked at")] FairGuard<'a>),
+    Some(#[expect(dead_code, reason = "held, not looked at")] Vec<FairGuard<'a>>),
 }
 
 impl KeyLocks {
     pub(super) fn new() -> Self {
-        Self { locks: (0..KEY_LOCKS).map(|_| Mutex::new(())).collect() }
+        Self { locks: (0..KEY_LOCKS).map(|_| FairLock::default()).collect() }
     }
 
     /// Takes the locks of all these keys. They are taken in one order everywhere, so that no two writers wait for each
@@ -33,9 +32,9 @@ impl KeyLocks {
     /// Unwinds when the thread's query is stopped while it waits: see [`work::look`].
     pub(super) fn lock(&self, keys: &[PrimaryKey]) -> KeyGuard<'_> {
         if let Some(lock) = self.only_lock_of(keys) {
-            return KeyGuard::One(take(lock));
+            return KeyGuard::One(lock.lock(work::look));
         }
-        KeyGuard::Some(self.locks_of(keys).map(take).collect())
+        KeyGuard::Some(self.locks_of(keys).map(|lock| lock.lock(work::look)).collect())
     }
 
     /// As [`KeyLocks::lock`], but gives up when one of them is held: whoever holds it may be waiting for the disk.
@@ -43,10 +42,10 @@ impl KeyLocks {
         if let Some(lock) = self.only_lock_of(keys) {
             return lock.try_lock().map(KeyGuard::One);
         }
-        self.locks_of(keys).map(Mutex::try_lock).collect::<Option<_>>().map(KeyGuard::Some)
+        self.locks_of(keys).map(FairLock::try_lock).collect::<Option<_>>().map(KeyGuard::Some)
     }
 
-    fn only_lock_of(&self, keys: &[PrimaryKey]) -> Option<&Mutex<()>> {
+    fn only_lock_of(&self, keys: &[PrimaryKey]) -> Option<&FairLock> {
         match keys {
             [key] => self.locks.get(self.number(key)),
             _ => None,
@@ -54,7 +53,7 @@ impl KeyLocks {
     }
 
     /// The locks of these keys, each once, in one order everywhere.
-    fn locks_of(&self, keys: &[PrimaryKey]) -> impl Iterator<Item = &Mutex<()>> {
+    fn locks_of(&self, keys: &[PrimaryKey]) -> impl Iterator<Item = &FairLock> {
         let mut numbers: Vec<_> = keys.iter().map(|key| self.number(key)).collect();
         numbers.sort_unstable();
         numbers.dedup();
@@ -64,7 +63,7 @@ impl KeyLocks {
     /// Returns once everyone has let go who holds a lock now.
     pub(super) fn wait_for_holders(&self) {
         for lock in &self.locks {
-            drop(lock.lock());
+            drop(lock.lock(|| {}));
         }
     }
 
@@ -73,15 +72,5 @@ impl KeyLocks {
         key.hash(&mut hasher);
         // The remainder is below a small number of locks.
         (hasher.finish() % self.locks.len() as u64) as usize
-    }
-}
-
-/// Waits for a lock, and looks meanwhile whether the query of this thread may go on waiting.
-fn take(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
-    loop {
-        if let Some(guard) = lock.try_lock_for(LOCK_WAIT_LOOK) {
-            return guard;
-        }
-        work::look();
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod change;
 mod check;
+mod fair_lock;
 mod hash_shard;
 pub mod index;
 pub mod index_scan;
