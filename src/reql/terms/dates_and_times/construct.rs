@@ -54,7 +54,7 @@ pub static EPOCH_TIME: TermSpec = TermSpec::pure(
 
 /// `r.now()`. The compiler puts the query's one time in its place, unless `r.args` may give the term arguments.
 pub static NOW: TermSpec = TermSpec {
-    determinism: Determinism::No,
+    determinism: Determinism::OneQuery,
     ..TermSpec::pure(TermType::Now, "NOW", Chapter::DatesAndTimes, Arity::exactly(0), |args| {
         args.value(args.env.program.now().clone())
     })
