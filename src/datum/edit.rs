@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::literals::Literals;
 use super::{
     Datum, DatumError, LITERAL, LITERAL_VALUE, Object, ObjectBuilder, REQL_TYPE, pseudo_typed, work,
 };
@@ -12,8 +13,12 @@ use super::{
 /// What the second object says of the first: fields it names are replaced, objects in them merged. A literal replaces
 /// without merging, or removes. Where either side is no object, the second is the answer.
 pub fn merge(left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
+    merge_with(&mut Literals::default(), left, right)
+}
+
+fn merge_with(literals: &mut Literals, left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
     let (Datum::Object(left), Datum::Object(right)) = (left, right) else {
-        return Ok(without_literals(right).unwrap_or(Datum::Null));
+        return Ok(literals.resolve(right).unwrap_or(Datum::Null));
     };
     let mut changes = Vec::with_capacity(right.len());
     for (name, value) in right.iter() {
@@ -24,8 +29,8 @@ pub fn merge(left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
             _ => None,
         };
         let value = match before {
-            Some(before) => Some(merge(&before, value)?),
-            None => without_literals(value),
+            Some(before) => Some(merge_with(literals, &before, value)?),
+            None => literals.resolve(value),
         };
         changes.push((name.clone(), value));
     }
@@ -39,38 +44,6 @@ pub fn merge(left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
 /// What RethinkDB says of a literal in the wrong place.
 pub const STRAY_LITERAL: &str = "Stray literal keyword found: literal is only legal inside of the object passed to \
     merge or update and cannot nest inside other literals.";
-
-/// The value with each literal in it replaced by what it stands for; `None` when it is a literal that removes.
-fn without_literals(value: &Datum) -> Option<Datum> {
-    work::step();
-    match value {
-        Datum::Object(object) if object.pseudo_type() == Some(LITERAL) => {
-            object.get(LITERAL_VALUE).cloned()
-        }
-        Datum::Object(object) if holds_literal(value) => {
-            let fields = object.iter();
-            let kept =
-                fields.filter_map(|(name, value)| Some((name.clone(), without_literals(value)?)));
-            Some(Datum::Object(kept.collect()))
-        }
-        Datum::Array(values) if holds_literal(value) => {
-            Some(Datum::array(values.iter().filter_map(without_literals).collect()))
-        }
-        other => Some(other.clone()),
-    }
-}
-
-fn holds_literal(value: &Datum) -> bool {
-    work::step();
-    match value {
-        Datum::Object(object) => {
-            object.pseudo_type() == Some(LITERAL)
-                || object.iter().any(|(_, value)| holds_literal(value))
-        }
-        Datum::Array(values) => values.iter().any(holds_literal),
-        _ => false,
-    }
-}
 
 /// Which fields of an object are meant.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ mod error;
 mod grisu;
 mod iso8601;
 mod json;
+mod literals;
 mod number;
 mod object;
 mod order;

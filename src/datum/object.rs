@@ -110,6 +110,16 @@ impl Object {
         }
     }
 
+    /// Where its fields are, if others may share them.
+    pub(super) fn shared_address(&self) -> Option<usize> {
+        match &self.0 {
+            Repr::Fields(fields) => {
+                (Arc::strong_count(fields) > 1).then(|| Arc::as_ptr(fields).addr())
+            }
+            Repr::Stored(lazy) => (Arc::strong_count(lazy) > 1).then(|| Arc::as_ptr(lazy).addr()),
+        }
+    }
+
     /// Whether both share their fields: equal without a look at them.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {

@@ -134,8 +134,9 @@ mod tests {
         check_ends(|| one.clone().detached());
         check_ends(|| one.size_up_to(usize::MAX));
         check_ends(|| one.fits(100, usize::MAX));
-        check_ends(|| crate::datum::merge(&Datum::Null, &one));
         check_ends(|| crate::datum::edit::Paths::parse(&doubled(60, "a".into())));
+        // Literals are looked for once in each shared part.
+        assert!(crate::datum::merge(&Datum::Null, &one).is_ok());
         // A path enters one array below a field, so it is bounded by itself.
         assert!(paths.without(holder).is_ok());
     }

@@ -228,9 +228,10 @@ impl<'a> Args<'a> {
         Detached { node: self.node.clone(), captured: self.scope.capture_all() }
     }
 
-    /// Whether all arguments but the first are written out, so that they need to be evaluated only once.
-    pub fn rest_is_written_out(&self) -> bool {
-        self.spliced.is_none() && self.call.args.iter().skip(1).all(Node::is_written_out)
+    /// Whether all arguments but the first are the same whatever the first is, so that they need to be evaluated only once.
+    pub fn rest_is_fixed(&self) -> bool {
+        let rest = self.call.args.iter().skip(1);
+        rest.map(|node| node.facts.varies).all(Varies::is_fixed_here)
     }
 
     /// How many rows of the term's answer are read at most, where that is known beforehand.

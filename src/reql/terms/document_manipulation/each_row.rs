@@ -1,7 +1,7 @@
 //! Terms that work on one object, and on a sequence row by row.
 //!
 //! On a sequence such a term is applied to each row, with its other arguments evaluated anew each time (once when they
-//! are written out, which makes no difference); rows must be objects then. What the rows become differs: see [`Rows`].
+//! are the same for all rows, which makes no difference); rows must be objects then. What the rows become differs: see [`Rows`].
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -74,7 +74,7 @@ impl RowTerm {
         let row = Box::new(EachRow {
             term: self,
             detached: args.detach(),
-            written_out: args.rest_is_written_out(),
+            rest_is_fixed: args.rest_is_fixed(),
             prepared: OnceCell::new(),
         });
         let rows = stream::Rows::of(first, args.env)?;
@@ -155,8 +155,8 @@ fn read_document(env: &Env, val: Val) -> Result<Val> {
 struct EachRow {
     term: &'static RowTerm,
     detached: Detached,
-    /// Whether the other arguments are written out.
-    written_out: bool,
+    /// Whether the other arguments are the same for all rows.
+    rest_is_fixed: bool,
     /// The term with them evaluated, from the first row on.
     prepared: OnceCell<Prepared>,
 }
@@ -164,7 +164,7 @@ struct EachRow {
 impl EachRow {
     fn answer(&self, env: &Env, row: &Datum) -> Result<Datum> {
         let object = self.term.row(row)?;
-        let Some(prepare) = self.term.prepare.filter(|_| self.written_out) else {
+        let Some(prepare) = self.term.prepare.filter(|_| self.rest_is_fixed) else {
             return self
                 .detached
                 .eval(env, row, |args| (self.term.eval)(args, object)?.into_datum(env));

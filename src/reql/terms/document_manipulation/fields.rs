@@ -103,6 +103,16 @@ mod tests {
     }
 
     #[test]
+    fn paths_that_are_the_same_for_all_rows_are_made_once() {
+        let rows = "[38,[[173,[20000]],[69,[[2,[1]],{\"a\":[10,[1]]}]]]]";
+        let names = "[38,[[173,[20000]],[69,[[2,[1]],[51,[[10,[1]],\"STRING\"]]]]]]";
+        let began = std::time::Instant::now();
+        check(&format!("[43,[[32,[{rows},[154,[[51,[{names},\"ARRAY\"]]]]]]]]"), "0");
+        check(&format!("[43,[[32,[{rows},[154,[[2,[\"a\",\"a\"]]]]]]]]"), "20000");
+        assert!(began.elapsed().as_secs() < 10, "took {:?}", began.elapsed());
+    }
+
+    #[test]
     fn what_is_no_path_is_refused() {
         let message = "Invalid path argument `2`.";
         check_error("[33,[{},2]]", ErrorKind::Logic, message, "[]");

@@ -329,3 +329,41 @@ fn a_system_table_takes_no_hook() {
     }
     server.check(&format!("[190,[{table}]]"), "null");
 }
+
+#[test]
+fn every_form_of_now_is_one_time_within_a_write() {
+    let server = with_rows();
+    let forms = [
+        "[103,[]]",
+        "[103,[[154,[[2,[]]]]]]",
+        "[24,[[103,[]],0]]",
+        "[24,[[103,[[154,[[2,[]]]]]],0]]",
+        "[64,[[69,[[2,[7]],[103,[[154,[[2,[]]]]]]]],1]]",
+    ];
+    for (at, now) in forms.iter().enumerate() {
+        let document = format!("[16,[{TABLE},{at}]]");
+        for change in [format!(r#"{{"t":{now}}}"#), format!(r#"[69,[[2,[1]],{{"u":{now}}}]]"#)] {
+            let answer = value(&server, &format!("[53,[{document},{change}]]"));
+            assert_eq!(answer["replaced"], 1, "{change}: {answer}");
+        }
+        let body = format!(r#"{{"id":{at},"v":{now}}}"#);
+        let answer = value(&server, &format!("[55,[{document},[69,[[2,[1]],{body}]]]]"));
+        assert_eq!(answer["replaced"], 1, "{body}: {answer}");
+    }
+}
+
+#[test]
+fn an_update_with_a_value_that_holds_one_part_many_times_is_refused_early() {
+    let server = with_rows();
+    for level in ["[2,[[10,[9]],[10,[9]]]]", r#"{"a":[10,[9]],"b":[10,[9]]}"#] {
+        let shared = (0..40)
+            .fold("1".to_owned(), |inner, _| format!("[64,[[69,[[2,[9]],{level}]],{inner}]]"));
+        let point = format!("[16,[{TABLE},1]]");
+        let began = std::time::Instant::now();
+        let answer = value(&server, &format!(r#"[53,[{point},{{"x":{shared}}}]]"#));
+        let replaced = format!(r#"[55,[{point},{{"id":1,"x":{shared}}}]]"#);
+        let other = value(&server, &replaced);
+        assert_eq!((&answer["errors"], &answer["first_error"]), (&1.into(), &other["first_error"]));
+        assert!(began.elapsed().as_secs() < 60, "took {:?}", began.elapsed());
+    }
+}
