@@ -199,6 +199,12 @@ pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;
 /// The text of a query in `rethinkdb.jobs` is cut there: an insert of many megabytes is known by its beginning.
 pub const JOB_QUERY_BYTES: usize = 16 * 1024;
 
+/// The terms of a query in the log of slow queries are cut there: a line that a person can read.
+pub const SLOW_QUERY_BYTES: usize = 2 * 1024;
+
+/// Longest time that an option of the server can name: more than a year is a slip of the keyboard.
+pub const OPTION_TIME_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// How often rates are computed: what "in a second" means in `rethinkdb.stats`, as in RethinkDB.
 pub const METER_TICK: Duration = Duration::from_secs(1);
 

@@ -169,8 +169,12 @@ fn open(
         context: Arc::new(open_data(settings, directory, &metrics)?),
         pool: Pool::new(workers.clone(), limits::POOL_THREADS),
         metrics,
+        slow_query: settings.queries.slow,
         identity: directory.identity().clone(),
     });
+    if let Some(timeout) = settings.queries.timeout {
+        service.context.set_query_timeout(timeout);
+    }
     let users = service.context.users.clone();
     let engine = service.context.catalog.engine();
     users::set_first_password(&users, &**engine, &settings.initial_password)?;
@@ -184,7 +188,7 @@ fn open(
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }
-    let memory = store::memory_bounds(settings.query_memory);
+    let memory = store::memory_bounds(settings.queries.memory);
     tell_facts(&doors, log, memory, driver_port, http_port);
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);

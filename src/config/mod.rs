@@ -3,10 +3,12 @@
 
 mod file;
 mod options;
+mod queries;
 mod raw;
 mod settings;
 
 pub use options::{OPTIONS, OptionSpec, Takes, find};
+pub use queries::QuerySettings;
 pub use raw::{Origin, RawOptions};
 pub use settings::{
     CacheSize, Endpoint, InitialPassword, QuicSettings, Settings, SlabSettings, StorageSettings,

@@ -68,6 +68,17 @@ pub const OPTIONS: &[OptionSpec] = &[
          or its container has, or 2048, but no more than a quarter]",
     ),
     one(
+        "query-timeout",
+        "SECONDS",
+        "How long a query, or one batch of its rows, may be evaluated; one that has the option \
+         timeout_ms is bounded by the shorter time [default: without bound]",
+    ),
+    one(
+        "slow-query-ms",
+        "MILLISECONDS",
+        "Tell in the log which queries took longer, without the values in them [default: none]",
+    ),
+    one(
         "flush-interval",
         "SECONDS",
         "How long a write with soft durability may wait for the disk, from 0.001 to 60 [default: 1]",

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ConfigError;
 use super::raw::RawOptions;
+use super::{ConfigError, QuerySettings};
 use crate::limits;
 
 const DRIVER_PORT: u16 = 28015;
@@ -31,8 +31,8 @@ pub struct Settings {
     pub quic: Option<QuicSettings>,
     /// The admin's password on a new server.
     pub initial_password: InitialPassword,
-    /// Bytes of memory that one query may take, if the operator has said so.
-    pub query_memory: Option<u64>,
+    /// What queries may take.
+    pub queries: QuerySettings,
     /// Processors to use, or all.
     pub cores: Option<usize>,
     /// Where the process id is written.
@@ -127,7 +127,7 @@ impl Settings {
                 Some("auto") => InitialPassword::Auto,
                 Some(text) => InitialPassword::Given(text.to_owned()),
             },
-            query_memory: query_memory(raw)?,
+            queries: QuerySettings::check(raw)?,
             cores: cores(raw)?,
             pid_file: path(raw, "pid-file"),
         })
@@ -144,7 +144,7 @@ fn path(raw: &RawOptions, name: &str) -> Option<PathBuf> {
 }
 
 /// The value of an option as another type.
-fn parsed<T: std::str::FromStr>(
+pub(super) fn parsed<T: std::str::FromStr>(
     raw: &RawOptions,
     name: &str,
     expected: &'static str,
@@ -293,13 +293,8 @@ fn cache_size(raw: &RawOptions) -> Result<Option<CacheSize>, ConfigError> {
     Ok(Some(bytes.map_or(CacheSize::Auto, CacheSize::Bytes)))
 }
 
-fn query_memory(raw: &RawOptions) -> Result<Option<u64>, ConfigError> {
-    const EXPECTED: &str = "`auto` or a number of megabytes from 128 to 16777216";
-    memory(raw, "query-memory", limits::QUERY_BYTES_MIN, EXPECTED)
-}
-
 /// Bytes that are given in megabytes; none where it says `auto` or nothing.
-fn memory(
+pub(super) fn memory(
     raw: &RawOptions,
     name: &str,
     least: u64,
@@ -385,7 +380,7 @@ mod tests {
         assert_eq!(storage(&[("flush-interval", &["60"])]), slab(None, 60_000));
         assert_eq!(storage(&[("storage-engine", &["slab"])]), slab(None, 1_000));
         assert_eq!(storage(&[("storage-engine", &["memory"])]), StorageSettings::Memory);
-        let query = |value| checked(&[("query-memory", &[value])]).query_memory;
+        let query = |value| checked(&[("query-memory", &[value])]).queries.memory;
         assert_eq!((query("auto"), query("128")), (None, Some(128 << 20)));
         for (name, values, expected) in [
             (

@@ -8,7 +8,7 @@
 //! "complete": true}`, false when there were more rows than the server sends at once. Errors are `{"error": {"type": ..,
 //! "message": .., "backtrace": [..]}}` with status 400 (not a query, or one that cannot run), 401 (not logged in), 403
 //! (not allowed to, or from a page of another
-//! site), 408, 413 (the body is too slow or too long), 415 (not JSON), 422 (it failed), 500 (the server failed) or 503 (it was stopped).
+//! site), 408, 413 (the body is too slow or too long), 415 (not JSON), 422 (it failed), 500 (the server failed) or 503 (it was stopped, or its time was over).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -187,6 +187,7 @@ fn status(kind: ErrorKind) -> (StatusCode, &'static str) {
         ErrorKind::OpFailed => (StatusCode::UNPROCESSABLE_ENTITY, "OP_FAILED"),
         ErrorKind::OpIndeterminate => (StatusCode::INTERNAL_SERVER_ERROR, "OP_INDETERMINATE"),
         ErrorKind::Permission => (StatusCode::FORBIDDEN, "PERMISSION_ERROR"),
+        ErrorKind::TimedOut => (StatusCode::SERVICE_UNAVAILABLE, "OP_INDETERMINATE"),
         ErrorKind::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, "OP_FAILED"),
         ErrorKind::Internal | ErrorKind::NotResident => {
             (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")

@@ -251,3 +251,13 @@ async fn a_client_that_reads_a_long_answer_slowly_gets_all_of_it() {
     assert!(answer.len() > 8 << 20, "{}", answer.len());
     assert!(answer.ends_with(b"]}\n"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_whose_time_is_over_is_told_so() {
+    let site = site("").await;
+    let endless = "[43,[[39,[[173,[9000000000000000]],[69,[[2,[1]],[17,[[10,[1]],-1]]]]]]]]";
+    let (status, answer) = site.query(&format!("[{endless},{{\"timeout_ms\":50}}]")).await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("Query terminated by its option `timeout_ms`"), "{answer}");
+    assert!(answer.contains("\"type\":\"OP_INDETERMINATE\""), "{answer}");
+}

@@ -16,7 +16,7 @@ use super::eval::{Call, Facts, Node, Op};
 use super::function::{FuncNode, binds_implicit};
 use super::scope::VarId;
 use super::spec::{Cost, Effect, TermSpec, Varies};
-use super::{glance, literal, terms, top};
+use super::{glance, js_source, literal, terms, top};
 
 /// A compiled query.
 #[derive(Debug)]
@@ -98,6 +98,11 @@ impl Program {
             Some(Op::Datum(datum)) => datum.truthy(),
             _ => false,
         }
+    }
+
+    /// Which terms the query is made of, without the values in it; no longer than so many bytes.
+    pub fn outline(&self, most: usize) -> String {
+        js_source::outline(&self.root, most)
     }
 
     /// The path to a term, as the driver shows it.

@@ -1,6 +1,7 @@
 //! What queries know of the server around them.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::auth::{Users, UsersError};
 use crate::catalog::{Catalog, CatalogError};
@@ -43,6 +44,7 @@ pub struct Context {
     /// The system tables that somebody listens to.
     pub watches: Watches,
     facts: OnceLock<ServerFacts>,
+    query_timeout: OnceLock<Duration>,
 }
 
 impl Context {
@@ -57,7 +59,19 @@ impl Context {
         let http = HttpHost::default();
         let (first_name, facts) = (Arc::from(server_name), OnceLock::new());
         let (running, watches) = Default::default();
-        Context { catalog, hub, first_name, scripts, http, users, running, watches, facts }
+        let query_timeout = OnceLock::new();
+        Context {
+            catalog,
+            hub,
+            first_name,
+            scripts,
+            http,
+            users,
+            running,
+            watches,
+            facts,
+            query_timeout,
+        }
     }
 
     /// The server's name.
@@ -74,6 +88,16 @@ impl Context {
     /// Tells what is known of the server now that it runs. Only the first word counts.
     pub fn set_facts(&self, facts: ServerFacts) {
         let _ = self.facts.set(facts);
+    }
+
+    /// How long an evaluation may take, if the operator has said so.
+    pub fn query_timeout(&self) -> Option<Duration> {
+        self.query_timeout.get().copied()
+    }
+
+    /// Bounds the time of each evaluation. Only the first word counts.
+    pub fn set_query_timeout(&self, timeout: Duration) {
+        let _ = self.query_timeout.set(timeout);
     }
 
     /// A server over what the engine holds; a catalog and an admin are made in an engine that has none.

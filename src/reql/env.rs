@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::compile::Program;
 use super::context::Context;
+use super::deadline::{Deadline, Timeout};
 use super::error::{Error, ErrorKind, Result};
 use super::js::{Job, Outcome, ScriptError, Scripts};
 use super::memory::MemoryMeter;
@@ -93,7 +94,11 @@ pub struct Env {
     /// Whether waiting (for pages, the network, a script) is allowed on this thread.
     pub may_block: bool,
     cancel: CancelFlag,
-    deadline: Option<Instant>,
+    /// When the caller wants the query to have ended.
+    caller_deadline: Option<Deadline>,
+    timeout: Option<Timeout>,
+    /// When the evaluation under way must have ended.
+    deadline: Cell<Option<Deadline>>,
     array_limit: usize,
     batch_rows: usize,
     checks: Cell<u32>,
@@ -120,12 +125,15 @@ impl Env {
         cancel: CancelFlag,
         may_block: bool,
     ) -> Result<Env> {
+        let timeout = context.query_timeout().map(Timeout::of_server);
         let mut env = Env {
             context,
             program,
             may_block,
             cancel,
-            deadline: None,
+            caller_deadline: None,
+            timeout,
+            deadline: Cell::new(None),
             array_limit: limits::ARRAY_LIMIT,
             batch_rows: limits::BATCH_ROWS,
             checks: Cell::new(0),
@@ -153,6 +161,15 @@ impl Env {
                     Error::logic(format!("Illegal array size limit `{limit}`.  (Must be >= 1.)"))
                 })?;
         }
+        if let Some(timeout) = self.global_optarg("timeout_ms")? {
+            let milliseconds = timeout.integer(self)?;
+            let after = u64::try_from(milliseconds).ok().filter(|n| *n >= 1).ok_or_else(|| {
+                Error::logic(format!("timeout_ms must be positive (got {milliseconds})."))
+            })?;
+            let timeout = Timeout::of_query(Duration::from_millis(after));
+            self.timeout = Some(timeout.shorter(self.timeout));
+            self.begin();
+        }
         // Whoever makes batches of it says what is wrong with it.
         if let Some(rows) = self.global_optarg("max_batch_rows")?
             && let Ok(rows) = rows.integer(self)
@@ -167,14 +184,17 @@ impl Env {
         Ok(())
     }
 
-    /// An evaluation begins on this thread, or goes on there: what it takes of memory is counted from now.
+    /// An evaluation begins on this thread, or goes on there: what it takes of memory and time is counted from now.
     pub fn begin(&self) {
         self.memory.begin();
+        let timeout = self.timeout.and_then(Timeout::from_now);
+        self.deadline.set(Deadline::earlier(self.caller_deadline, timeout));
     }
 
     /// The query must end by then.
     pub fn set_deadline(&mut self, deadline: Instant) {
-        self.deadline = Some(deadline);
+        self.caller_deadline = Some(Deadline::of_caller(deadline));
+        self.deadline.set(Deadline::earlier(self.caller_deadline, self.deadline.get()));
     }
 
     /// Fails when the query was asked to stop or its time is over. Cheap: called for every term.
@@ -217,18 +237,18 @@ impl Env {
 
     /// As [`Env::check_interrupt`], looking at the clock each time.
     pub fn check_interrupt_now(&self) -> Result<()> {
-        interrupted(&self.cancel, self.deadline)
+        interrupted(&self.cancel, self.deadline.get())
     }
 
     /// What the walks through values of an evaluation are watched with; it begins, or goes on, on this thread.
     pub(super) fn walk_watch(&self) -> WalkWatch {
         let (context, cancel) = (self.context.clone(), self.cancel.clone());
-        WalkWatch::new(context, cancel, self.deadline, self.may_wait())
+        WalkWatch::new(context, cancel, self.deadline.get(), self.may_wait())
     }
 
-    /// When the query must end.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    /// When the evaluation under way must end.
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.deadline.get()
     }
 
     /// Runs an evaluation in which `r.literal` may stand: the argument of merge or update, or a function's body there.
@@ -391,17 +411,14 @@ impl Env {
 }
 
 /// Fails when a query was asked to stop, or its time is over.
-pub(super) fn interrupted(cancel: &CancelFlag, deadline: Option<Instant>) -> Result<()> {
+pub(super) fn interrupted(cancel: &CancelFlag, deadline: Option<Deadline>) -> Result<()> {
     if cancel.is_cancelled() {
         return Err(Error::new(
             ErrorKind::Cancelled,
             "Query interrupted.  Did you shut down the server?",
         ));
     }
-    if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-        return Err(Error::resource_limit("The query ran longer than the server allows."));
-    }
-    Ok(())
+    deadline.map_or(Ok(()), |deadline| deadline.check())
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Permission,
     /// The query was stopped by its client, by a closing connection or by the server's end.
     Cancelled,
+    /// Its time was over. What it wrote before stays.
+    TimedOut,
     /// Inline evaluation met a page that is not in memory: start over where waiting is allowed.
     NotResident,
 }
@@ -52,7 +54,7 @@ impl ErrorKind {
             ErrorKind::Logic | ErrorKind::EmptyUser => ErrorType::QueryLogic,
             ErrorKind::NonExistence => ErrorType::NonExistence,
             ErrorKind::OpFailed | ErrorKind::Cancelled => ErrorType::OpFailed,
-            ErrorKind::OpIndeterminate => ErrorType::OpIndeterminate,
+            ErrorKind::OpIndeterminate | ErrorKind::TimedOut => ErrorType::OpIndeterminate,
             ErrorKind::User => ErrorType::User,
             ErrorKind::Permission => ErrorType::PermissionError,
         }

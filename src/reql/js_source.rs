@@ -3,7 +3,7 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::Datum;
+use crate::datum::{Datum, write_json_within};
 
 use super::eval::{Call, Node, Op};
 use super::function::FuncNode;
@@ -11,19 +11,69 @@ use super::source::camel_case;
 
 /// `function(var1) { return var1("a").add(1); }`
 pub(super) fn function(node: &FuncNode) -> String {
-    let mut out = String::new();
+    let mut out = Text { text: String::new(), most: usize::MAX, shows_values: true };
     push_function(node, &mut out);
-    out
+    out.text
 }
 
-/// A whole query: `r.table("t").get(1)`
-pub(super) fn query(node: &Node) -> String {
-    let mut out = String::new();
+/// A whole query, no longer than so many bytes: `r.table("t").get(1)`
+pub(super) fn query(node: &Node, most: usize) -> String {
+    let mut out = Text { text: String::new(), most, shows_values: true };
     push_receiver(node, &mut out);
-    out
+    out.cut()
 }
 
-fn push_function(node: &FuncNode, out: &mut String) {
+/// As [`query`], without the values that stand in it: `r.table("t").get(..)`. For those who may read which queries there
+/// are, and not what they are about.
+pub(super) fn outline(node: &Node, most: usize) -> String {
+    let mut out = Text { text: String::new(), most, shows_values: false };
+    push_receiver(node, &mut out);
+    out.cut()
+}
+
+/// What is written, up to a bound.
+struct Text {
+    text: String,
+    most: usize,
+    shows_values: bool,
+}
+
+impl Text {
+    fn push(&mut self, letter: char) {
+        self.text.push(letter);
+    }
+
+    fn push_str(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    fn is_full(&self) -> bool {
+        self.text.len() > self.most
+    }
+
+    fn push_value(&mut self, value: &Datum) {
+        match value {
+            Datum::MinVal => self.push_str("r.minval"),
+            Datum::MaxVal => self.push_str("r.maxval"),
+            Datum::Null | Datum::Bool(_) => self.push_str(&value.to_json()),
+            _ if !self.shows_values => self.push_str(".."),
+            _ => {
+                let mut json = Vec::new();
+                write_json_within(value, &mut json, self.most.saturating_sub(self.text.len()));
+                self.push_str(&String::from_utf8_lossy(&json));
+            }
+        }
+    }
+
+    fn cut(mut self) -> String {
+        if self.is_full() {
+            self.text.truncate(self.text.floor_char_boundary(self.most));
+        }
+        self.text
+    }
+}
+
+fn push_function(node: &FuncNode, out: &mut Text) {
     let params: Vec<String> = node.params.iter().map(|name| variable(*name)).collect();
     out.push_str(&format!("function({}) {{ return ", params.join(", ")));
     push_receiver(&node.body, out);
@@ -39,7 +89,7 @@ fn variable(name: i64) -> String {
 }
 
 /// A term where a method may be called on it.
-fn push_receiver(node: &Node, out: &mut String) {
+fn push_receiver(node: &Node, out: &mut Text) {
     if is_value(node) {
         out.push_str("r.expr(");
         push_node(node, out);
@@ -57,11 +107,12 @@ fn is_value(node: &Node) -> bool {
     }
 }
 
-fn push_node(node: &Node, out: &mut String) {
+fn push_node(node: &Node, out: &mut Text) {
+    if out.is_full() {
+        return;
+    }
     match &node.op {
-        Op::Datum(Datum::MinVal) => out.push_str("r.minval"),
-        Op::Datum(Datum::MaxVal) => out.push_str("r.maxval"),
-        Op::Datum(datum) => out.push_str(&datum.to_json()),
+        Op::Datum(datum) => out.push_value(datum),
         Op::Var(name) => out.push_str(&variable(*name)),
         Op::ImplicitVar => out.push_str("r.row"),
         Op::Object(fields) => push_fields(fields.iter().map(|(name, node)| (&**name, node)), out),
@@ -70,7 +121,7 @@ fn push_node(node: &Node, out: &mut String) {
     }
 }
 
-fn push_call(call: &Call, out: &mut String) {
+fn push_call(call: &Call, out: &mut Text) {
     let term = call.spec.term;
     let (receiver, rest) = match call.args.split_first() {
         _ if term == TermType::MakeArray => {
@@ -93,7 +144,12 @@ fn push_call(call: &Call, out: &mut String) {
         out.push_str(&name(call));
     }
     out.push('(');
+    // Names of tables and fields say what a query does; they are no values.
+    let shows_values = out.shows_values;
+    let are_texts = rest.iter().all(|node| matches!(node.op, Op::Datum(Datum::String(_))));
+    out.shows_values |= are_texts && takes_names(term);
     push_list(rest, out);
+    out.shows_values = shows_values;
     if !call.optargs.is_empty() {
         if !rest.is_empty() {
             out.push_str(", ");
@@ -103,7 +159,7 @@ fn push_call(call: &Call, out: &mut String) {
     out.push(')');
 }
 
-fn push_list(nodes: &[Node], out: &mut String) {
+fn push_list(nodes: &[Node], out: &mut Text) {
     for (i, node) in nodes.iter().enumerate() {
         if i > 0 {
             out.push_str(", ");
@@ -112,7 +168,7 @@ fn push_list(nodes: &[Node], out: &mut String) {
     }
 }
 
-fn push_fields<'a>(fields: impl Iterator<Item = (&'a str, &'a Node)>, out: &mut String) {
+fn push_fields<'a>(fields: impl Iterator<Item = (&'a str, &'a Node)>, out: &mut Text) {
     out.push('{');
     for (i, (name, node)) in fields.enumerate() {
         if i > 0 {
@@ -145,6 +201,11 @@ fn names(term: TermType, receiver: &Node) -> bool {
             | TermType::TableDrop
     );
     may_name && matches!(receiver.op, Op::Datum(_))
+}
+
+/// Whether what a term is given in the query's own text, besides what it is called on, are names.
+fn takes_names(term: TermType) -> bool {
+    matches!(term, TermType::Bracket | TermType::Db | TermType::GetField | TermType::Table)
 }
 
 /// Terms that are called on `r`, whatever they are given.
@@ -185,6 +246,26 @@ mod tests {
 
     fn shown(term: &str) -> String {
         function(&StoredFunction::compile(term).unwrap().node)
+    }
+
+    #[test]
+    fn an_outline_has_names_and_no_values() {
+        let secret =
+            r#"[53,[[16,[[15,[[14,["d"]],"users"]],"bob"]],{"password":"hunter2","pin":4711}]]"#;
+        let outlined = |term: &str, most| {
+            let body = format!("[69,[[2,[1]],{term}]]");
+            outline(&StoredFunction::compile(&body).unwrap().node.body, most)
+        };
+        assert_eq!(
+            outlined(secret, 1_000),
+            r#"r.db("d").table("users").get(..).update({"password": .., "pin": ..})"#
+        );
+        let made = r#"[39,[[15,["t"]],[69,[[2,[2]],[17,[[170,[[10,[2]],"name"]],"bob"]]]]]]"#;
+        let text = r#"r.table("t").filter(function(var2) { return var2("name").eq(..); })"#;
+        assert_eq!(outlined(made, 1_000), text);
+        assert_eq!(outlined(secret, 12), r#"r.db("d").ta"#);
+        let code = r#"[11,["let token = 'hunter2'"]]"#;
+        assert_eq!(outlined(code, 1_000), "r.js(..)");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 pub mod compile;
 pub mod context;
 mod damage;
+pub mod deadline;
 pub mod env;
 pub mod error;
 pub mod eval;

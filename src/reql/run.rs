@@ -14,6 +14,7 @@ use crate::storage::CommitSequence;
 use super::compile::Program;
 use super::context::Context;
 use super::damage;
+use super::deadline::Deadline;
 use super::env::{CancelFlag, Env};
 use super::error::{Error, ErrorKind, Result};
 use super::scope::Scope;
@@ -45,6 +46,8 @@ pub enum Answer {
         profile: Option<Datum>,
         /// The commit that must be durable before the answer leaves.
         durable_at: Option<CommitSequence>,
+        /// When the answer must have been written.
+        deadline: Option<Deadline>,
     },
     /// Rows, in batches.
     Stream(Box<Cursor>),
@@ -107,11 +110,11 @@ fn evaluate(program: &Arc<Program>, context: &Arc<Context>, request: RunRequest)
 /// be stopped meanwhile, and fails when it takes too much memory. To be called where waiting is allowed.
 pub fn write_watched<T>(
     context: &Arc<Context>,
-    request: &RunRequest,
+    cancel: &CancelFlag,
+    deadline: Option<Deadline>,
     write: impl FnOnce() -> T,
 ) -> std::result::Result<T, Failure> {
-    let (cancel, deadline) = (request.cancel.clone(), request.deadline);
-    let watch = WalkWatch::new(context.clone(), cancel, deadline, true);
+    let watch = WalkWatch::new(context.clone(), cancel.clone(), deadline, true);
     walk_watch::watched(watch, || Ok(write())).map_err(|error| Failure::of_all(&error))
 }
 
@@ -146,7 +149,7 @@ fn answer(val: Val, env: Env) -> Result<Answer> {
     env.check_inline_answer(size)?;
     let profile = env.take_profile();
     let durable_at = env.hard_commit();
-    Ok(Answer::Atom { value, profile, durable_at })
+    Ok(Answer::Atom { value, profile, durable_at, deadline: env.deadline() })
 }
 
 /// Rows that are still to come, with the environment that makes them.
@@ -213,6 +216,11 @@ impl Cursor {
     /// Stops the evaluation from another thread.
     pub fn cancel_flag(&self) -> &CancelFlag {
         self.env.cancel_flag()
+    }
+
+    /// When the batch that was read last must have been written.
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.env.deadline()
     }
 
     /// Allows waiting from now on: the cursor goes on where that is possible.

@@ -6,9 +6,9 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::context::Context;
+use super::deadline::Deadline;
 use super::env::{CancelFlag, interrupted};
 use super::error::{Error, Result};
 use super::memory::MemoryMeter;
@@ -26,7 +26,7 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct WalkWatch {
     cancel: CancelFlag,
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
     /// Looks left before the query has to start over on the pool; none on the pool, or once the query has had an effect.
     inline_looks: Cell<Option<u32>>,
     looks: Cell<u32>,
@@ -45,7 +45,7 @@ impl WalkWatch {
     pub(super) fn new(
         context: Arc<Context>,
         cancel: CancelFlag,
-        deadline: Option<Instant>,
+        deadline: Option<Deadline>,
         may_wait: bool,
     ) -> Self {
         let memory = MemoryMeter::default();

@@ -19,6 +19,7 @@ use crate::{limits, metrics};
 
 use super::clock::Clock;
 use super::service::Service;
+use super::slow;
 
 /// How much of an answer is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -75,14 +76,21 @@ pub async fn ask(
     let began = Instant::now();
     let compiled = Program::compile(term, optargs, Clock::new().now());
     let answer = match compiled {
-        Ok(program) => evaluate(service, client, Arc::new(program), bounds).await,
+        Ok(program) => {
+            let (program, client) = (Arc::new(program), Arc::new(client));
+            let answer = evaluate(service, &client, program.clone(), bounds).await;
+            slow::tell(service, &client, &program, began.elapsed());
+            answer
+        }
         Err(error) => Err(AskError::Compile(error)),
     };
     let outcome = match &answer {
         Ok(_) => metrics::Outcome::Success,
         Err(AskError::Compile(_)) => metrics::Outcome::CompileError,
         Err(AskError::Terminated) => metrics::Outcome::Stopped,
-        Err(AskError::Run(failure)) if failure.kind == ErrorKind::Cancelled => {
+        Err(AskError::Run(failure))
+            if matches!(failure.kind, ErrorKind::Cancelled | ErrorKind::TimedOut) =>
+        {
             metrics::Outcome::Stopped
         }
         Err(_) => metrics::Outcome::RuntimeError,
@@ -93,7 +101,7 @@ pub async fn ask(
 
 async fn evaluate(
     service: &Arc<Service>,
-    client: Client,
+    client: &Arc<Client>,
     program: Arc<Program>,
     bounds: AskBounds,
 ) -> Result<Asked, AskError> {
@@ -107,7 +115,7 @@ async fn evaluate(
     let (sender, receiver) = oneshot::channel();
     let (there, flag) = (service.clone(), cancel.0.clone());
     let queries = &service.context.running;
-    let _running = queries.enter(program.clone(), Arc::new(client), flag.clone(), Box::new(|_| {}));
+    let _running = queries.enter(program.clone(), client.clone(), flag.clone(), Box::new(|_| {}));
     service.pool.run(Box::new(move || {
         // Nobody waits for the answer when the client is gone.
         drop(sender.send(run(&there, &program, &flag, true, bounds)));
@@ -158,9 +166,9 @@ fn run(
     let deadline = Some(bounds.deadline);
     let request = RunRequest { cancel: cancel.clone(), deadline, may_block };
     let evaluated = catch_unwind(AssertUnwindSafe(|| {
-        match reql::run(program, &service.context, request.clone()).map_err(AskError::Run)? {
-            Answer::Atom { value, durable_at, .. } => {
-                let json = reql::write_watched(&service.context, &request, || {
+        match reql::run(program, &service.context, request).map_err(AskError::Run)? {
+            Answer::Atom { value, durable_at, deadline, .. } => {
+                let json = reql::write_watched(&service.context, cancel, deadline, || {
                     let mut json = Vec::new();
                     write_json(&value, &mut json);
                     json

@@ -138,10 +138,10 @@ fn start(
     if cancel.is_cancelled() {
         return (Outcome::Cancelled, None);
     }
-    let request = reql::RunRequest { cancel, deadline: None, may_block: true };
-    match reql::run(program, context, request.clone()) {
-        Ok(Answer::Atom { value, profile, durable_at }) => {
-            let written = reql::write_watched(context, &request, || {
+    let request = reql::RunRequest { cancel: cancel.clone(), deadline: None, may_block: true };
+    match reql::run(program, context, request) {
+        Ok(Answer::Atom { value, profile, durable_at, deadline }) => {
+            let written = reql::write_watched(context, &cancel, deadline, || {
                 let mut frame = Vec::new();
                 write_atom(&mut frame, token, &value, profile.as_ref());
                 frame
@@ -176,9 +176,8 @@ fn next(
             Outcome::Nothing(cursor, notified)
         }
         _ => {
-            let cancel = cursor.cancel_flag().clone();
-            let request = reql::RunRequest { cancel, deadline: None, may_block: true };
-            let written = reql::write_watched(context, &request, || {
+            let (cancel, deadline) = (cursor.cancel_flag().clone(), cursor.deadline());
+            let written = reql::write_watched(context, &cancel, deadline, || {
                 let mut frame = Vec::new();
                 let goes_on = write_batch(&mut frame, token, &batch, &cursor);
                 (frame, goes_on)

@@ -1,32 +1,38 @@
 //! Queries that are deleted from the table of jobs: whatever they are at, their clients are told, and nobody else.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use photondb_protocol::numbers::Version;
 use serde_json::{Value, json};
 
-use super::Session;
 use super::testing::{client, service};
+use super::{Service, Session};
 
 const TERMINATED: &str = "Query terminated by the `rethinkdb.jobs` table.";
 
-struct Client {
+pub(super) struct Client {
     session: Session,
     out: Vec<u8>,
 }
 
 impl Client {
-    fn send(&mut self, token: u64, body: &Value) {
+    pub(super) fn new(service: &Arc<Service>) -> Client {
+        let session = Session::new(service.clone(), Version::V1_0, client());
+        Client { session, out: Vec::new() }
+    }
+
+    pub(super) fn send(&mut self, token: u64, body: &Value) {
         self.session.receive(token, body.to_string().as_bytes(), &mut self.out);
     }
 
-    fn start(&mut self, token: u64, term: &Value) {
+    pub(super) fn start(&mut self, token: u64, term: &Value) {
         self.send(token, &json!([1, term, {}]));
     }
 
     /// The next answer, with its token.
-    async fn answer(&mut self) -> (u64, Value) {
+    pub(super) async fn answer(&mut self) -> (u64, Value) {
         loop {
             if let Some(length) = self.out.get(8..12) {
                 let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
@@ -42,7 +48,7 @@ impl Client {
         }
     }
 
-    async fn ask(&mut self, token: u64, term: &Value) -> Value {
+    pub(super) async fn ask(&mut self, token: u64, term: &Value) -> Value {
         self.start(token, term);
         let (found, answer) = self.answer().await;
         assert_eq!(found, token, "{answer}");
@@ -63,11 +69,7 @@ fn with_text(text: &str) -> Value {
 /// Two clients of one server with a table of many rows.
 async fn clients() -> (Client, Client) {
     let service = service();
-    let new = || {
-        let session = Session::new(service.clone(), Version::V1_0, client());
-        Client { session, out: Vec::new() }
-    };
-    let (mut one, other) = (new(), new());
+    let (mut one, other) = (Client::new(&service), Client::new(&service));
     one.ask(1, &json!([60, ["t"]])).await;
     let rows = json!([38, [[173, [2_000]], [69, [[2, [1]], { "id": [10, [1]] }]]]]);
     let inserted = one.ask(1, &json!([56, [[15, ["t"]], rows]])).await;

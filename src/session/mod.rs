@@ -15,6 +15,7 @@ mod queries;
 #[cfg(test)]
 mod resident_tests;
 mod service;
+mod slow;
 #[cfg(test)]
 mod sync_tests;
 
@@ -27,3 +28,5 @@ pub use service::{Identity, Service};
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timeout_tests;

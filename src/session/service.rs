@@ -1,6 +1,7 @@
 //! What all sessions share. Knows what queries are run with, not who asks for them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::metrics::Metrics;
 use crate::reql::Context;
@@ -17,6 +18,8 @@ pub struct Service {
     pub pool: Arc<Pool>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Queries that take longer until their first answer are told in the log.
+    pub slow_query: Option<Duration>,
     /// Who the server is.
     pub identity: Identity,
 }

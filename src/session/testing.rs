@@ -22,6 +22,7 @@ pub(crate) fn service_on(context: Context) -> Arc<Service> {
         context: Arc::new(context),
         pool: Pool::new(Handle::current(), limits::POOL_THREADS),
         metrics: Arc::new(Metrics::new().unwrap()),
+        slow_query: None,
         identity: Identity {
             id: "7c8ff3a1-61a5-4d55-8c87-7a3fd0ac4c0b".to_owned(),
             name: "test_server".to_owned(),

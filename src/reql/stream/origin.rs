@@ -45,7 +45,13 @@ impl Origin {
 }
 
 fn concerns_the_query(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::NotResident | ErrorKind::ResourceLimit)
+    matches!(
+        error.kind(),
+        ErrorKind::Cancelled
+            | ErrorKind::TimedOut
+            | ErrorKind::NotResident
+            | ErrorKind::ResourceLimit
+    )
 }
 
 /// Why a stream has no changes to listen to: it is eager, or this server cannot do that yet.

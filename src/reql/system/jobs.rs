@@ -40,8 +40,7 @@ pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
 
 fn query_row(look: &Look<'_>, query: &RunningQuery) -> Datum {
     let client = query.client();
-    let mut text = js_source::query(query.program().root());
-    text.truncate(text.floor_char_boundary(JOB_QUERY_BYTES));
+    let text = js_source::query(query.program().root(), JOB_QUERY_BYTES);
     let info = Datum::object([
         ("client_address", client.address.ip().to_canonical().to_string().into()),
         ("client_port", Datum::Number(f64::from(client.address.port()))),

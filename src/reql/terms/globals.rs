@@ -75,6 +75,7 @@ const GLOBAL_OPTIONS: &[&str] = &[
     "squash",
     "time_format",
     "timeout",
+    "timeout_ms",
     "unit",
     "use_outdated",
     "verify",

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::{Session, State};
 use crate::limits;
 use crate::session::evaluate::{self, Finished, Outcome, Work};
+use crate::session::slow;
 
 impl Session {
     /// Takes what came of something that was evaluated elsewhere, or waited for, and answers.
@@ -44,8 +45,10 @@ impl Session {
         let is_noreply = self.noreply.remove(&number);
         // The entry is there: only the end of its evaluation removes one that is being evaluated.
         let Some(slot) = self.slots.get_mut(&token) else { return };
-        if let Some(began) = slot.began.take() {
-            self.recorder.record(outcome.counted(), began.elapsed());
+        if let Some((began, program)) = slot.began.take() {
+            let took = began.elapsed();
+            self.recorder.record(outcome.counted(), took);
+            slow::tell(&self.service, &self.client, &program, took);
         }
         match outcome {
             Outcome::Ended(frame, _) => {

@@ -24,7 +24,7 @@ use super::service::Service;
 use crate::limits;
 use crate::metrics::{self, Recorder};
 use crate::reql::running::{Client, Running};
-use crate::reql::{CancelFlag, Cursor};
+use crate::reql::{CancelFlag, Cursor, Program};
 
 /// The queries of one client.
 ///
@@ -66,8 +66,8 @@ struct Slot {
     state: State,
     /// Its place among those that run.
     running: Option<Running>,
-    /// When it was read; none once its first answer has been counted.
-    began: Option<Instant>,
+    /// When it was read, and what it is; none once its first answer has been counted.
+    began: Option<(Instant, Arc<Program>)>,
     /// CONTINUEs that came before the last one was answered.
     continues: usize,
     /// STOPs to be answered when the evaluation under way has ended.

@@ -18,6 +18,7 @@ use crate::reql::running::Running;
 use crate::reql::spec::Cost;
 use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
 use crate::session::evaluate::{self, Finished, Outcome, Work};
+use crate::session::slow;
 use crate::storage::CommitSequence;
 
 type Optargs<'q> = Vec<(Cow<'q, str>, RawTerm<'q>)>;
@@ -55,7 +56,11 @@ impl Session {
                 self.evaluate_inline(asked, &program, out)
             }));
             match evaluated {
-                Ok(Inline::Done(outcome)) => return self.recorder.record(outcome, began.elapsed()),
+                Ok(Inline::Done(outcome)) => {
+                    let took = began.elapsed();
+                    slow::tell(&self.service, &self.client, &program, took);
+                    return self.recorder.record(outcome, took);
+                }
                 Ok(Inline::Later) => return,
                 Ok(Inline::StartOver) => {}
                 Err(_) => {
@@ -67,9 +72,9 @@ impl Session {
         }
         let cancel = CancelFlag::default();
         let running = self.enter(token, &program, &cancel);
-        let number = self.submit(token, Work::Start(program), cancel.clone());
+        let number = self.submit(token, Work::Start(program.clone()), cancel.clone());
         let asked = Asked { token, noreply, began };
-        self.keep_evaluating(asked, number, cancel, Some(running));
+        self.keep_evaluating(asked, program, number, cancel, Some(running));
     }
 
     /// Enters a query among those that run.
@@ -85,6 +90,7 @@ impl Session {
     fn keep_evaluating(
         &mut self,
         asked: Asked,
+        program: Arc<Program>,
         number: u64,
         cancel: CancelFlag,
         running: Option<Running>,
@@ -99,7 +105,7 @@ impl Session {
             noreply,
             state: State::Evaluating,
             running,
-            began: Some(began),
+            began: Some((began, program)),
             continues: 0,
             stops: 0,
         };
@@ -112,10 +118,16 @@ impl Session {
     }
 
     /// Answers a query that was evaluated inline when the disk has what it wrote.
-    fn sync(&mut self, asked: Asked, sequence: CommitSequence, outcome: Outcome) -> Inline {
+    fn sync(
+        &mut self,
+        asked: Asked,
+        program: &Arc<Program>,
+        sequence: CommitSequence,
+        outcome: Outcome,
+    ) -> Inline {
         let number = self.number();
         self.syncing += 1;
-        self.keep_evaluating(asked, number, CancelFlag::default(), None);
+        self.keep_evaluating(asked, program.clone(), number, CancelFlag::default(), None);
         let finished = Finished { number, token: asked.token, outcome };
         evaluate::push_when_durable(self.service.engine(), sequence, &self.inbox, finished);
         Inline::Later
@@ -148,11 +160,11 @@ impl Session {
         let cancel = self.inline_cancel.clone();
         let request = reql::RunRequest { cancel, deadline: None, may_block: false };
         let failure = match reql::run(program, &self.service.context, request) {
-            Ok(Answer::Atom { value, profile, durable_at }) => {
+            Ok(Answer::Atom { value, profile, durable_at, .. }) => {
                 if let Some(sequence) = self.not_durable(durable_at) {
                     let mut frame = Vec::new();
                     evaluate::write_atom(&mut frame, token, &value, profile.as_ref());
-                    return self.sync(asked, sequence, Outcome::Ended(frame, true));
+                    return self.sync(asked, program, sequence, Outcome::Ended(frame, true));
                 }
                 if !noreply {
                     evaluate::write_atom(out, token, &value, profile.as_ref());
@@ -195,7 +207,7 @@ impl Session {
             } else {
                 Outcome::Ended(frame, true)
             };
-            return self.sync(asked, sequence, outcome);
+            return self.sync(asked, program, sequence, outcome);
         }
         if !noreply && evaluate::write_batch(out, token, batch, &cursor) {
             self.keep_open(token, program, cursor);

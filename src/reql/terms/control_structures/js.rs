@@ -70,7 +70,8 @@ impl Script {
         }
         // A time beyond what the clock can tell is no limit.
         let own = Instant::now().checked_add(Duration::from_millis(self.timeout));
-        let deadline = [own, env.deadline()].into_iter().flatten().min();
+        let deadline =
+            [own, env.deadline().map(|deadline| deadline.at())].into_iter().flatten().min();
         let job =
             Job { source: self.source.clone(), args, array_limit: env.array_limit(), deadline };
         env.run_script(job).map_err(|error| self.explain(env, error))

@@ -304,5 +304,8 @@ fn replace_one(
 
 /// Errors of a document are counted; these are not the document's.
 fn must_end_the_query(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::NotResident | ErrorKind::Internal)
+    matches!(
+        error.kind(),
+        ErrorKind::Cancelled | ErrorKind::TimedOut | ErrorKind::NotResident | ErrorKind::Internal
+    )
 }

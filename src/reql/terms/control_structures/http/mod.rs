@@ -87,7 +87,7 @@ fn perform(env: &Env, request: &Arc<Request>, cookies: Cookies) -> Result<Respon
         request,
         cookies,
         env.cancel_flag(),
-        env.deadline(),
+        env.deadline().map(|deadline| deadline.at()),
         &json,
     );
     let (text, received) = match result {

@@ -1,0 +1,94 @@
+//! Settings of queries: what each may take, and what is told of it. Knows texts and bounds; not what a query is.
+
+use std::time::Duration;
+
+use super::settings::{memory, parsed};
+use super::{ConfigError, RawOptions};
+use crate::limits;
+
+/// What a query may take and do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuerySettings {
+    /// Bytes of memory that one query may take, if the operator has said so.
+    pub memory: Option<u64>,
+    /// How long an evaluation may take, if there is a bound.
+    pub timeout: Option<Duration>,
+    /// Queries that take longer are told in the log.
+    pub slow: Option<Duration>,
+}
+
+impl QuerySettings {
+    /// Checks raw options and fills in what was not given.
+    pub(super) fn check(raw: &RawOptions) -> Result<QuerySettings, ConfigError> {
+        const MEMORY: &str = "`auto` or a number of megabytes from 128 to 16777216";
+        const SECONDS: &str = "a number of seconds from 0.001 to 31622400";
+        const MILLISECONDS: &str = "a number of milliseconds from 1 to 31622400000";
+        Ok(QuerySettings {
+            memory: memory(raw, "query-memory", limits::QUERY_BYTES_MIN, MEMORY)?,
+            timeout: time(raw, "query-timeout", 1.0, SECONDS)?,
+            slow: time(raw, "slow-query-ms", 1e-3, MILLISECONDS)?,
+        })
+    }
+}
+
+/// A time that is given in units of so many seconds.
+fn time(
+    raw: &RawOptions,
+    name: &str,
+    unit: f64,
+    expected: &'static str,
+) -> Result<Option<Duration>, ConfigError> {
+    let Some(count): Option<f64> = parsed(raw, name, expected)? else { return Ok(None) };
+    let time = Duration::try_from_secs_f64(count * unit).ok();
+    let allowed = Duration::from_millis(1)..=limits::OPTION_TIME_MAX;
+    match (time.filter(|time| allowed.contains(time)), raw.one(name)) {
+        (None, Some((origin, text))) => {
+            Err(ConfigError::Value { origin: origin.clone(), value: text.to_owned(), expected })
+        }
+        (time, _) => Ok(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::find;
+    use super::*;
+
+    fn checked(name: &str, value: &str) -> Result<QuerySettings, ConfigError> {
+        let mut raw = RawOptions::new();
+        raw.command_line(find(name).unwrap(), vec![value.to_owned()]);
+        QuerySettings::check(&raw)
+    }
+
+    #[test]
+    fn queries_have_no_bound_of_time_unless_it_is_asked_for() {
+        let settings = QuerySettings::check(&RawOptions::new()).unwrap();
+        assert_eq!((settings.timeout, settings.slow), (None, None));
+        let timeout = checked("query-timeout", "0.5").unwrap().timeout;
+        assert_eq!(timeout, Some(Duration::from_millis(500)));
+        let slow = checked("slow-query-ms", "250").unwrap().slow;
+        assert_eq!(slow, Some(Duration::from_millis(250)));
+        assert_eq!(limits::OPTION_TIME_MAX.as_secs(), 31_622_400, "the text names it");
+    }
+
+    #[test]
+    fn faults_name_the_option_and_the_value() {
+        for (name, values, expected) in [
+            (
+                "query-timeout",
+                ["0", "-1", "5s", "NaN", "31622401", ""],
+                "a number of seconds from 0.001 to 31622400",
+            ),
+            (
+                "slow-query-ms",
+                ["0", "-1", "5ms", "inf", "31622400001", ""],
+                "a number of milliseconds from 1 to 31622400000",
+            ),
+        ] {
+            for value in values {
+                let text = format!("--{name}: `{value}` is not {expected}");
+                assert_eq!(checked(name, value).unwrap_err().to_string(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! How long a query may be evaluated, and on whose behalf. Knows durations and texts; not what is evaluated.
+//!
+//! The operator may bound all queries, and each query itself. The time begins anew with each batch of rows that a client
+//! asks for: it bounds what the server does at a time, not how long a client keeps a stream or a feed open.
+
+use std::time::{Duration, Instant};
+
+use super::error::{Error, ErrorKind};
+
+/// When an evaluation must have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    at: Instant,
+    why: Why,
+}
+
+/// A bound on the time of each evaluation of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Timeout {
+    after: Duration,
+    why: Why,
+}
+
+/// Whose bound it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Of whoever evaluates the query.
+    Caller,
+    /// The option of the query.
+    Query(Duration),
+    /// The option of the server.
+    Server(Duration),
+}
+
+impl Timeout {
+    /// That of the option `timeout_ms` of the query.
+    pub(super) fn of_query(after: Duration) -> Timeout {
+        Timeout { after, why: Why::Query(after) }
+    }
+
+    /// That of the option `--query-timeout` of the server.
+    pub(super) fn of_server(after: Duration) -> Timeout {
+        Timeout { after, why: Why::Server(after) }
+    }
+
+    /// The shorter of two.
+    pub(super) fn shorter(self, other: Option<Timeout>) -> Timeout {
+        other.filter(|other| other.after < self.after).unwrap_or(self)
+    }
+
+    /// When an evaluation must have ended that begins now. A time beyond what the clock can tell is none.
+    pub(super) fn from_now(self) -> Option<Deadline> {
+        let at = Instant::now().checked_add(self.after)?;
+        Some(Deadline { at, why: self.why })
+    }
+}
+
+impl Deadline {
+    /// One that the caller has set.
+    pub fn of_caller(at: Instant) -> Deadline {
+        Deadline { at, why: Why::Caller }
+    }
+
+    /// The earlier of two.
+    pub(super) fn earlier(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {
+        [one, other].into_iter().flatten().min_by_key(|deadline| deadline.at)
+    }
+
+    /// The moment.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Fails when it has passed.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if Instant::now() < self.at {
+            return Ok(());
+        }
+        let message = match self.why {
+            Why::Caller => "The query ran longer than the server allows.".to_owned(),
+            Why::Query(after) => format!(
+                "Query terminated by its option `timeout_ms` after {} ms.",
+                after.as_millis()
+            ),
+            Why::Server(after) => format!(
+                "Query terminated by the option `--query-timeout` of the server after {} s.",
+                after.as_secs_f64()
+            ),
+        };
+        Err(Error::new(ErrorKind::TimedOut, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shorter_time_counts_and_is_told() {
+        let (short, long) = (Duration::ZERO, Duration::from_secs(600));
+        let server = Timeout::of_server(long);
+        let both = Timeout::of_query(short).shorter(Some(server));
+        let error = both.from_now().unwrap().check().unwrap_err();
+        assert_eq!(error.message(), "Query terminated by its option `timeout_ms` after 0 ms.");
+        assert_eq!(server.shorter(Some(Timeout::of_query(short))), both);
+        server.from_now().unwrap().check().unwrap();
+        let caller = Deadline::of_caller(Instant::now());
+        assert_eq!(Deadline::earlier(server.from_now(), Some(caller)), Some(caller));
+        assert_eq!(Deadline::earlier(None, None), None);
+        assert_eq!(Timeout::of_query(Duration::MAX).from_now(), None);
+    }
+}
