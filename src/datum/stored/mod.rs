@@ -274,6 +274,10 @@ impl StoredObject {
 
     /// The number of the field with this name.
     fn find_unquoted(&self, name: &str) -> Result<Option<usize>, StoredError> {
+        // A name may be of many megabytes, and be asked for in each document of a table.
+        if name.len() > self.json().len() {
+            return Ok(None);
+        }
         if name.bytes().all(is_plain) {
             return self.find(name.as_bytes());
         }

@@ -60,6 +60,18 @@ fn assert_same(a: &Datum, b: &Datum) {
 }
 
 #[test]
+fn a_name_longer_than_the_document_is_not_gone_through() {
+    let document = StoredObject::encode(&Datum::object([("a", Datum::Number(1.0))])).unwrap();
+    let name = "long".repeat(10 << 20);
+    let began = std::time::Instant::now();
+    // 400 GB otherwise.
+    for _ in 0..10_000 {
+        assert_eq!(document.field(&name).unwrap(), None);
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[test]
 fn documents_come_back_as_they_were() {
     let mut random = Random::from_environment();
     for _ in 0..3_000 {
