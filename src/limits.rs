@@ -26,6 +26,10 @@ pub const CACHE_BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// Most memory of the engine, in bytes: more than machines have, so that a slip of the keyboard is refused.
 pub const CACHE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024 * 1024;
 
+/// Least memory for the whole server that can be asked for, in bytes: some for the least query, a small cache, and what a
+/// thousand clients take.
+pub const MEMORY_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
 /// Part of the memory of the machine or its container that the engine takes unless told otherwise: queries, the
 /// system's own cache and other programs share the rest.
 pub const CACHE_MACHINE_PART: u64 = 4;
@@ -141,9 +145,16 @@ pub const QUERY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Least memory for a query, in bytes: one large document, as it came and as it is stored.
 pub const QUERY_BYTES_MIN: u64 = 2 * STORAGE_VALUE_BYTES as u64;
 
-/// Bytes that a query has taken since it was last looked at, after which it is looked at again: the look asks the
+/// Most bytes that a query has taken since it was last looked at, after which it is looked at again: the look asks the
 /// system, which takes some microseconds.
 pub const QUERY_LOOK_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Where there is less memory a query is looked at after so small a part of it, so that many that grow at once are seen in
+/// time.
+pub const QUERY_LOOK_PART: u64 = 1_024;
+
+/// No query is looked at before it has taken so much more.
+pub const QUERY_LOOK_BYTES_MIN: u64 = 1024 * 1024;
 
 /// What a query has taken is looked at once in so many terms: as good as each time, since a term that makes much at once
 /// asks before it does.

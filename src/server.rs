@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::net::{self, Certificate, CertificateError, Doors};
 use crate::panics;
 use crate::reql::system::ServerFacts;
-use crate::reql::{Context, MemoryBounds, OpenError};
+use crate::reql::{Context, OpenError};
 use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
@@ -188,8 +188,7 @@ fn open(
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }
-    let memory = store::memory_bounds(settings.queries.memory);
-    tell_facts(&doors, log, memory, driver_port, http_port);
+    tell_facts(&doors, log, settings, driver_port, http_port);
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);
     Ok(doors)
@@ -199,14 +198,15 @@ fn open(
 fn tell_facts(
     doors: &Doors,
     log: Arc<LogLines>,
-    memory: MemoryBounds,
+    settings: &Settings,
     driver_port: u16,
     http_port: Option<u16>,
 ) {
+    let memory = store::memory(settings.memory);
     doors.service.context.set_facts(ServerFacts {
         id: doors.service.identity.id.clone(),
-        automatic_cache_bytes: store::automatic_cache_bytes(),
-        memory,
+        automatic_cache_bytes: store::automatic_cache_bytes(memory),
+        memory: store::memory_bounds(memory, settings.queries.memory),
         driver_port,
         http_port,
         started: SystemTime::now(),
@@ -221,10 +221,11 @@ fn open_data(
     directory: &Directory,
     metrics: &Metrics,
 ) -> Result<Context, ServerError> {
-    let engine = store::open(&settings.storage, directory.path(), metrics)?;
+    let memory = store::memory(settings.memory);
+    let engine = store::open(&settings.storage, memory, directory.path(), metrics)?;
     let context = Context::open(engine.clone(), &directory.identity().name)?;
     if let StorageSettings::Slab(slab) = &settings.storage {
-        store::settle_cache(slab.cache, &context.catalog)?;
+        store::settle_cache(slab.cache, memory, &context.catalog)?;
     }
     let (wanted, name) = (settings.server_name.as_deref(), context.server_name());
     if let Some(wanted) = wanted.filter(|wanted| **wanted != *name) {

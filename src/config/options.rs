@@ -56,16 +56,22 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Password of the admin user, unless it has one already",
     ),
     one(
+        "memory-limit",
+        "MB|auto",
+        "Memory that the server may take, at least 256: when all queries together come near it, those \
+         that hold most are ended [default: auto, what the machine or its container has]",
+    ),
+    one(
         "cache-size",
         "MB|auto",
         "Memory for data that is read and written, at least 8 [default: as it was set last; auto at \
-         first, a quarter of what the machine or its container has]",
+         first, a quarter of the memory limit]",
     ),
     one(
         "query-memory",
         "MB|auto",
-        "Memory that one query may take, at least 128 [default: auto, an eighth of what the machine \
-         or its container has, or 2048, but no more than a quarter]",
+        "Memory that one query may take, at least 128 [default: auto, an eighth of the memory limit, \
+         or 2048, but no more than a quarter]",
     ),
     one(
         "query-timeout",

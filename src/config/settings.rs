@@ -31,6 +31,8 @@ pub struct Settings {
     pub quic: Option<QuicSettings>,
     /// The admin's password on a new server.
     pub initial_password: InitialPassword,
+    /// Bytes of memory that the server may have, if the operator has said so.
+    pub memory: Option<u64>,
     /// What queries may take.
     pub queries: QuerySettings,
     /// Processors to use, or all.
@@ -127,6 +129,12 @@ impl Settings {
                 Some("auto") => InitialPassword::Auto,
                 Some(text) => InitialPassword::Given(text.to_owned()),
             },
+            memory: memory(
+                raw,
+                "memory-limit",
+                limits::MEMORY_BYTES_MIN,
+                "`auto` or a number of megabytes from 256 to 16777216",
+            )?,
             queries: QuerySettings::check(raw)?,
             cores: cores(raw)?,
             pid_file: path(raw, "pid-file"),
@@ -382,7 +390,14 @@ mod tests {
         assert_eq!(storage(&[("storage-engine", &["memory"])]), StorageSettings::Memory);
         let query = |value| checked(&[("query-memory", &[value])]).queries.memory;
         assert_eq!((query("auto"), query("128")), (None, Some(128 << 20)));
+        let limit = |value| checked(&[("memory-limit", &[value])]).memory;
+        assert_eq!((limit("auto"), limit("256")), (None, Some(256 << 20)));
         for (name, values, expected) in [
+            (
+                "memory-limit",
+                &["0", "255", "1G", "17000000", ""][..],
+                "`auto` or a number of megabytes from 256 to 16777216",
+            ),
             (
                 "cache-size",
                 &["0", "7", "-8", "100MB", "1e3", "17000000", ""][..],

@@ -19,7 +19,7 @@ pub struct MemoryBounds {
 }
 
 impl MemoryBounds {
-    /// Those of a server that may count on `machine` bytes; `one` when the operator has said how much a query may take.
+    /// Those of a server that may have `machine` bytes; `one` when the operator has said how much a query may take.
     pub fn of(machine: u64, one: Option<u64>) -> MemoryBounds {
         let part = machine / limits::QUERY_MACHINE_PART;
         let one = one.unwrap_or_else(|| part.max(limits::QUERY_BYTES.min(machine / 4)));
@@ -34,11 +34,25 @@ impl MemoryBounds {
     /// Which bound is passed by a query that holds `held` bytes, in a process that has `outside` bytes beside its
     /// cache, which may have `cache` bytes. What a thread has taken may be in the cache: it counts only as far as it can be elsewhere.
     fn passed(self, held: u64, outside: u64, cache: u64) -> Option<Passed> {
-        if held.min(outside) > self.one {
+        let held = held.min(outside);
+        if held > self.one {
             return Some(Passed::One(self.one));
         }
         let all = self.all(cache);
-        (outside > all).then_some(Passed::All(all))
+        let over = outside.checked_sub(all).filter(|over| *over > 0)?;
+        // Those that hold most are ended first. What a small query takes is never looked at, so that it is ended by none.
+        let spared = match over {
+            _ if over <= all / 32 => self.one / 4,
+            _ if over <= all / 16 => self.one / 32,
+            _ => 0,
+        };
+        (held > spared).then_some(Passed::All(all))
+    }
+
+    /// Bytes that a query has taken since it was last looked at, after which it is looked at again.
+    fn look_bytes(self) -> u64 {
+        (self.machine / limits::QUERY_LOOK_PART)
+            .clamp(limits::QUERY_LOOK_BYTES_MIN, limits::QUERY_LOOK_BYTES)
     }
 }
 
@@ -80,9 +94,10 @@ const BLOCK_BYTES: u64 = 64 * 1024;
 
 impl MemoryMeter {
     /// An evaluation begins on this thread.
-    pub fn begin(&self) {
+    pub fn begin(&self, context: &Context) {
+        let facts = context.facts();
         self.base.set(blocks_of_thread());
-        self.look_at.set(blocks(limits::QUERY_LOOK_BYTES));
+        self.look_at.set(blocks(facts.map_or(u64::MAX, |facts| facts.memory.look_bytes())));
     }
 
     /// Whether it has taken so much that a look is due. `checks` counts how often it was asked.
@@ -105,7 +120,7 @@ impl MemoryMeter {
     /// Which bound is passed once the evaluation has taken `more` bytes, which no count has in it yet.
     fn look(&self, bounds: MemoryBounds, more: u64, engine: &dyn Engine) -> Option<Passed> {
         let held = u64::from(self.held()) * BLOCK_BYTES + more;
-        self.look_at.set(blocks(held + limits::QUERY_LOOK_BYTES));
+        self.look_at.set(blocks(held + bounds.look_bytes()));
         let outside = resident()?.saturating_sub(engine.cached_bytes()).saturating_add(more);
         bounds.passed(held, outside, engine.memory_bytes().unwrap_or(0))
     }
@@ -151,6 +166,8 @@ mod tests {
         assert_eq!(passed(100, 300), None);
         assert_eq!(passed(101, 101), Some(Passed::One(100 * MB)));
         assert_eq!(passed(40, 301), Some(Passed::All(300 * MB)));
+        assert_eq!([passed(20, 301), passed(2, 312)], [None; 2], "larger ones are ended first");
+        assert_eq!([passed(20, 312), passed(2, 320)], [Some(Passed::All(300 * MB)); 2]);
         let message = Passed::One(100 * MB).message();
         assert_eq!(message, "The query takes more than 100 MB of memory.");
     }
@@ -163,7 +180,6 @@ mod tests {
     #[test]
     fn what_is_about_to_be_taken_counts_already() {
         let (meter, engine) = (MemoryMeter::default(), MemoryEngine::new());
-        meter.begin();
         assert!(!meter.is_due(1));
         let wide = MemoryBounds { machine: u64::MAX, ..BOUNDS };
         assert_eq!(meter.look(wide, MB, &engine), None);

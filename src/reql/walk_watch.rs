@@ -49,7 +49,7 @@ impl WalkWatch {
         may_wait: bool,
     ) -> Self {
         let memory = MemoryMeter::default();
-        memory.begin();
+        memory.begin(&context);
         let inline_looks = Cell::new((!may_wait).then_some(INLINE_WALK_LOOKS));
         Self { cancel, deadline, inline_looks, looks: Cell::new(0), memory, context }
     }

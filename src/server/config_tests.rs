@@ -40,8 +40,8 @@ fn open(folder: &Path, options: &[(&str, &str)]) -> Arc<Service> {
     };
     context.set_facts(ServerFacts {
         id: ID.to_owned(),
-        memory: crate::server::store::memory_bounds(None),
-        automatic_cache_bytes: store::automatic_cache_bytes(),
+        memory: store::memory_bounds(None, None),
+        automatic_cache_bytes: store::automatic_cache_bytes(store::memory(None)),
         driver_port: 28015,
         http_port: None,
         started: SystemTime::now(),
@@ -129,7 +129,7 @@ async fn what_is_written_counts_at_once_and_after_a_start() {
     assert_eq!(config(&service).await["cache_size_mb"], 16);
     update(&service, json!({ "cache_size_mb": "auto" })).await;
     assert_eq!(config(&service).await["cache_size_mb"], "auto");
-    assert_eq!(memory(&service), store::automatic_cache_bytes() >> 20);
+    assert_eq!(memory(&service), store::automatic_cache_bytes(store::memory(None)) >> 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,7 @@ pub enum StoreError {
 /// Opens the engine, makes its files when there are none, and tells the log what was found.
 pub fn open(
     settings: &StorageSettings,
+    memory: Option<u64>,
     directory: &Path,
     metrics: &Metrics,
 ) -> Result<Arc<dyn Engine>, StoreError> {
@@ -53,18 +54,22 @@ pub fn open(
             Ok(Arc::new(MemoryEngine::new()))
         }
         StorageSettings::Slab(settings) => {
-            let engine = Arc::new(open_slab(settings, directory)?);
+            let engine = Arc::new(open_slab(settings, memory, directory)?);
             metrics.add(Box::new(StorageMetrics::new(engine.clone())?))?;
             Ok(engine)
         }
     }
 }
 
-fn open_slab(settings: &SlabSettings, directory: &Path) -> Result<SlabEngine, StoreError> {
+fn open_slab(
+    settings: &SlabSettings,
+    memory: Option<u64>,
+    directory: &Path,
+) -> Result<SlabEngine, StoreError> {
     let cache_bytes = match settings.cache {
         Some(CacheSize::Bytes(bytes)) => bytes,
         // What was set before is in there: it counts once the store is open.
-        Some(CacheSize::Auto) | None => automatic_cache_bytes(),
+        Some(CacheSize::Auto) | None => automatic_cache_bytes(memory),
     };
     let cache_bytes = usize::try_from(cache_bytes).unwrap_or(usize::MAX);
     let mut options = SlabOptions::new(Uuid::new_v4().into_bytes(), cache_bytes);
@@ -78,7 +83,11 @@ fn open_slab(settings: &SlabSettings, directory: &Path) -> Result<SlabEngine, St
 
 /// Gives the engine the memory that is asked for, which is then the one that is set, or that was set before. Tells the
 /// log.
-pub fn settle_cache(asked: Option<CacheSize>, catalog: &Catalog) -> Result<(), CatalogError> {
+pub fn settle_cache(
+    asked: Option<CacheSize>,
+    memory: Option<u64>,
+    catalog: &Catalog,
+) -> Result<(), CatalogError> {
     let before = catalog.state().settings().cache_bytes;
     let wanted = match asked {
         None => before,
@@ -89,12 +98,12 @@ pub fn settle_cache(asked: Option<CacheSize>, catalog: &Catalog) -> Result<(), C
         catalog.change_settings(|settings| settings.cache_bytes = wanted)?;
     }
     let megabytes = |bytes: u64| bytes / (1024 * 1024);
-    let bytes = wanted.unwrap_or_else(automatic_cache_bytes);
+    let bytes = wanted.unwrap_or_else(|| automatic_cache_bytes(memory));
     match wanted {
         None => info!("Automatically using cache size of {} MB", megabytes(bytes)),
         Some(bytes) => info!("Cache size is set to {} MB", megabytes(bytes)),
     }
-    if let Some(machine) = machine::memory().filter(|machine| bytes > machine / 4 * 3) {
+    if let Some(machine) = memory.filter(|machine| bytes > machine / 4 * 3) {
         warn!(
             "Cache size does not leave much memory for server and query overhead \
              (available memory: {} MB)",
@@ -105,19 +114,21 @@ pub fn settle_cache(asked: Option<CacheSize>, catalog: &Catalog) -> Result<(), C
     Ok(())
 }
 
-/// The memory of an engine that is told nothing else.
-pub fn automatic_cache_bytes() -> u64 {
-    automatic_cache(machine::memory())
+/// Bytes that the server may have: what the operator allows, as far as the machine or its container has it. `None` when
+/// neither is known.
+pub fn memory(allowed: Option<u64>) -> Option<u64> {
+    machine::memory().into_iter().chain(allowed).min()
 }
 
-/// What queries may take of memory.
-pub fn memory_bounds(query_memory: Option<u64>) -> MemoryBounds {
-    MemoryBounds::of(machine::memory().unwrap_or(u64::MAX), query_memory)
+/// What queries may take of so much memory.
+pub fn memory_bounds(memory: Option<u64>, query_memory: Option<u64>) -> MemoryBounds {
+    MemoryBounds::of(memory.unwrap_or(u64::MAX), query_memory)
 }
 
-/// A part of what there is. A system that does not tell how much there is gets by with the least.
-fn automatic_cache(machine: Option<u64>) -> u64 {
-    let part = machine.unwrap_or(0) / limits::CACHE_MACHINE_PART;
+/// The memory of an engine that is told nothing else: a part of what there is. A system that does not tell how much there
+/// is gets by with the least.
+pub fn automatic_cache_bytes(memory: Option<u64>) -> u64 {
+    let part = memory.unwrap_or(0) / limits::CACHE_MACHINE_PART;
     part.clamp(limits::CACHE_BYTES_MIN, limits::CACHE_BYTES_MAX)
 }
 
@@ -148,7 +159,7 @@ mod tests {
     }
 
     fn opened(directory: &Path) -> Result<Arc<dyn Engine>, StoreError> {
-        open(&settings(), directory, &Metrics::new().unwrap())
+        open(&settings(), None, directory, &Metrics::new().unwrap())
     }
 
     fn complaint(directory: &Path) -> String {
@@ -160,9 +171,9 @@ mod tests {
 
     #[test]
     fn automatic_is_a_quarter_and_no_less_than_the_least() {
-        assert_eq!(automatic_cache(Some(1 << 30)), 256 << 20);
-        assert_eq!(automatic_cache(Some(20 << 20)), limits::CACHE_BYTES_MIN);
-        assert_eq!(automatic_cache(None), limits::CACHE_BYTES_MIN);
+        assert_eq!(automatic_cache_bytes(Some(1 << 30)), 256 << 20);
+        assert_eq!(automatic_cache_bytes(Some(20 << 20)), limits::CACHE_BYTES_MIN);
+        assert_eq!(automatic_cache_bytes(None), limits::CACHE_BYTES_MIN);
     }
 
     #[test]
