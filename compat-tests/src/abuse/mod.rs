@@ -1,8 +1,14 @@
-//! Abuse: what no driver sends, and more of it than any would. After each attack the server must answer as before
-//! and its memory must be back near where it was. Knows sockets and `/proc`; must not know what queries mean.
+//! Abuse: what no driver sends, and more of it than any would. While an attack runs, clients that do no harm must be
+//! served in time; after it the server must answer as before and its memory must be back near where it was. Knows
+//! sockets and `/proc`; must not know the server's insides.
 
 mod load;
 mod noise;
+mod prober;
+mod values;
+mod waiting;
+
+pub use prober::{Measured, Probers};
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,10 +21,12 @@ use crate::wire::WireError;
 
 /// Memory that an attack may leave behind: what an allocator keeps for the next query.
 const LEFT_BEHIND: u64 = 32 << 20;
-/// Memory that an attack may take while it runs: the largest query twice over, as text and as terms.
-const AT_ONCE: u64 = 384 << 20;
+/// What the server is told to take of memory, in megabytes: little, so that attacks on it are brief.
+pub const MEMORY_LIMIT: u64 = 512;
+/// What it may take at most, in bytes: a tenth more.
+const AT_ONCE: u64 = (MEMORY_LIMIT << 20) / 10 * 11;
 /// How long the server may take to give memory back.
-const RECOVERY: Duration = Duration::from_secs(15);
+const RECOVERY: Duration = Duration::from_secs(2);
 /// How long a stranger may wait for an answer while an attack is held back.
 const STRANGER_WAITS: Duration = Duration::from_secs(2);
 
@@ -29,12 +37,14 @@ pub struct Extent {
     pub bytes: u64,
     /// Mutated frames to send.
     pub frames: u64,
+    /// Queries of terms on awkward values, of all that there are.
+    pub terms: usize,
 }
 
 /// A part of the whole, for every change.
-pub const SLICE: Extent = Extent { bytes: 1_000_000, frames: 50_000 };
+pub const SLICE: Extent = Extent { bytes: 1_000_000, frames: 50_000, terms: 3_000 };
 /// Ten million bytes and a million frames.
-pub const FULL: Extent = Extent { bytes: 10_000_000, frames: 1_000_000 };
+pub const FULL: Extent = Extent { bytes: 10_000_000, frames: 1_000_000, terms: usize::MAX };
 
 /// Why an attack counts as one that succeeded.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +74,8 @@ impl From<io::Error> for AttackError {
 pub struct Ground {
     /// The driver port.
     pub address: SocketAddr,
+    /// The HTTP port.
+    pub http: SocketAddr,
     /// The server's process.
     pub process: Process,
     /// How much to send.
@@ -76,7 +88,7 @@ pub struct Ground {
 pub type Attack = (&'static str, fn(&Ground) -> Result<String, AttackError>);
 
 /// All attacks, in the order in which they run.
-pub const ATTACKS: [Attack; 9] = [
+pub const ATTACKS: [Attack; 17] = [
     ("random bytes", noise::random_bytes),
     ("mutated frames", noise::mutated_frames),
     ("queries nested 10,000 deep", load::deep_queries),
@@ -86,6 +98,14 @@ pub const ATTACKS: [Attack; 9] = [
     ("2,000 streams at once", load::many_streams),
     ("100 queries without end", load::endless_queries),
     ("a client that never reads", load::never_reads),
+    ("terms on awkward values", values::every_term),
+    ("40 scans without end", waiting::endless_scans),
+    ("272 updates of one document", waiting::one_document),
+    ("1,100 HTTP requests unsaid", waiting::slow_requests),
+    ("1,100 HTTP bodies unsent", waiting::missing_bodies),
+    ("1,300 silent sockets", waiting::silent_sockets),
+    ("legacy keys", waiting::legacy_keys),
+    ("scripts without end", waiting::endless_scripts),
 ];
 
 /// What an attack did to the server's memory, in bytes.
@@ -99,25 +119,42 @@ pub struct Memory {
     pub after: u64,
 }
 
-/// Runs one attack; gives what happened and the memory it took.
-pub fn run(ground: &Ground, attack: Attack) -> (Memory, Result<String, AttackError>) {
-    let mut memory = Memory::default();
-    let result = measured(ground, attack, &mut memory);
-    (memory, result)
+/// What an attack did.
+pub struct Outcome {
+    /// To the server's memory.
+    pub memory: Memory,
+    /// To others.
+    pub others: Vec<Measured>,
+    /// What happened, or what must not have.
+    pub result: Result<String, AttackError>,
+}
+
+/// Runs one attack.
+pub fn run(ground: &Ground, attack: Attack) -> Outcome {
+    let (mut memory, mut others) = (Memory::default(), Vec::new());
+    let result = measured(ground, attack, &mut memory, &mut others);
+    Outcome { memory, others, result }
 }
 
 fn measured(
     ground: &Ground,
     (_, attack): Attack,
     memory: &mut Memory,
+    others: &mut Vec<Measured>,
 ) -> Result<String, AttackError> {
     memory.before = ground.process.resident()?;
     ground.process.forget_peak()?;
-    let story = attack(ground)?;
+    let probers = Probers::start(ground.address, ground.http)?;
+    let story = attack(ground);
+    others.extend(probers.finish());
+    let story = story?;
     harness::answers(ground.address)?;
     memory.peak = ground.process.peak_resident()?;
     memory.after = settled(ground.process, memory.before)?;
-    if memory.peak > memory.before + AT_ONCE {
+    if let Some(complaint) = others.iter().find_map(Measured::complaint) {
+        return Err(AttackError::Misbehaved(format!("{complaint}; {story}")));
+    }
+    if memory.peak > AT_ONCE {
         return Err(AttackError::Misbehaved(format!("more than {AT_ONCE} bytes at once; {story}")));
     }
     if memory.after > memory.before + LEFT_BEHIND {

@@ -18,8 +18,10 @@ use crate::wire::{Connection, WireError};
 const CONNECTIONS: usize = 8;
 /// A query that runs longer is stopped.
 const PATIENCE: Duration = Duration::from_millis(40);
-/// How soon a query that is stopped must be over.
+/// How soon 99 of 100 queries that are stopped must be over.
 const STOPS_WITHIN: Duration = Duration::from_millis(200);
+/// How soon any of them must be, on a machine that does other things as well.
+const STOPS_AT_LAST: Duration = Duration::from_secs(1);
 /// Levels of the values that share their parts.
 const LEVELS: usize = 40;
 /// Terms that reach out of the server, or run scripts: they have attacks of their own.
@@ -28,29 +30,34 @@ const LEFT_OUT: [u64; 2] = [11, 153];
 /// All terms, or as many queries as the extent allows.
 pub(super) fn every_term(ground: &Ground) -> Result<String, AttackError> {
     let queries = queries(&mut Random::new(ground.seed, 77), ground.extent.terms)?;
-    let (next, stopped) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = || -> Result<Duration, AttackError> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<Duration>, AttackError> {
         let mut connection = Connection::open(ground.address, "admin", "")?;
-        let mut longest = Duration::ZERO;
+        let mut stops = Vec::new();
         while let Some(query) = queries.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Some(took) = ask(&mut connection, query)? {
-                stopped.fetch_add(1, Ordering::Relaxed);
-                longest = longest.max(took);
-            }
+            stops.extend(ask(&mut connection, query)?);
         }
-        Ok(longest)
+        Ok(stops)
     };
-    let longest = thread::scope(|scope| {
+    let mut stops = thread::scope(|scope| {
         let threads: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(work)).collect();
         let lost = |_| Err(AttackError::Misbehaved("an attacking thread was lost".into()));
-        let mut longest = Duration::ZERO;
+        let mut stops = Vec::new();
         for thread in threads {
-            longest = longest.max(thread.join().unwrap_or_else(lost)?);
+            stops.append(&mut thread.join().unwrap_or_else(lost)?);
         }
-        Ok::<_, AttackError>(longest)
+        Ok::<_, AttackError>(stops)
     })?;
-    let stopped = stopped.into_inner();
-    Ok(format!("{} queries, {stopped} were stopped, the slowest in {longest:?}", queries.len()))
+    stops.sort_unstable();
+    let most = stops.get((stops.len() * 99).div_ceil(100).max(1) - 1).copied().unwrap_or_default();
+    let slowest = stops.last().copied().unwrap_or_default();
+    if most > STOPS_WITHIN || slowest > STOPS_AT_LAST {
+        return Err(AttackError::Misbehaved(format!(
+            "queries were stopped within {most:?} (99 of 100), the slowest in {slowest:?}"
+        )));
+    }
+    let (all, stopped) = (queries.len(), stops.len());
+    Ok(format!("{all} queries, {stopped} stopped within {most:?} (99 of 100), {slowest:?} (all)"))
 }
 
 /// Asks one query; gives how long it took to stop it, if it had to be.
@@ -71,7 +78,7 @@ fn ask(connection: &mut Connection, query: &str) -> Result<Option<Duration>, Att
     connection.send_stop(TOKEN)?;
     connection.answer_to(TOKEN)?;
     let took = began.elapsed();
-    if took > STOPS_WITHIN {
+    if took > STOPS_AT_LAST {
         let start: String = query.chars().take(200).collect();
         return Err(AttackError::Misbehaved(format!("{took:?} to stop {start}")));
     }
