@@ -369,6 +369,13 @@ pub const POOL_NICENESS: i32 = 10;
 /// query, for name lookups and for passwords. They are made when needed.
 pub const OTHER_BLOCKING_THREADS: usize = 288;
 
+/// Threads beside those for queries of administration, which have them when the pool is taken. Each of these queries takes
+/// milliseconds.
+pub const POOL_LANE_THREADS: usize = 4;
+
+/// Queries of administration of one connection that are evaluated beside each other.
+pub const POOL_LANE_QUERIES_PER_CONNECTION: usize = 1;
+
 /// Stack of every thread that evaluates. Evaluation recurses with the query, which may be nested as deep as the
 /// protocol's bound; only what is used costs memory.
 pub const THREAD_STACK_BYTES: usize = 64 * 1024 * 1024;

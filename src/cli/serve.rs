@@ -52,7 +52,7 @@ fn threads(settings: &Settings) -> io::Result<(Runtime, Runtime)> {
         .enable_all()
         .thread_name("photondb")
         .thread_stack_size(limits::THREAD_STACK_BYTES)
-        .max_blocking_threads(limits::OTHER_BLOCKING_THREADS)
+        .max_blocking_threads(limits::POOL_LANE_THREADS + limits::OTHER_BLOCKING_THREADS)
         .build()?;
     Ok((control, workers))
 }

@@ -16,7 +16,7 @@ use super::eval::{Call, Facts, Node, Op};
 use super::function::{FuncNode, binds_implicit};
 use super::scope::VarId;
 use super::spec::{Cost, Effect, TermSpec, Varies};
-use super::{glance, js_source, literal, terms, top};
+use super::{administrative, glance, js_source, literal, terms, top};
 
 /// A compiled query.
 #[derive(Debug)]
@@ -98,6 +98,11 @@ impl Program {
             Some(Op::Datum(datum)) => datum.truthy(),
             _ => false,
         }
+    }
+
+    /// Whether it may use the threads that are kept for administration.
+    pub fn is_administrative(&self) -> bool {
+        administrative::is_administrative(&self.root)
     }
 
     /// Which terms the query is made of, without the values in it; no longer than so many bytes.

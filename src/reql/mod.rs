@@ -7,6 +7,7 @@
 //! `compile` turns a term tree into a [`Program`], `run` evaluates it to an [`Answer`]; `terms/` has a file for each
 //! command or close family, with its row, its evaluation and its tests.
 
+mod administrative;
 pub mod compile;
 pub mod context;
 mod damage;

@@ -218,6 +218,11 @@ impl Cursor {
         self.env.cancel_flag()
     }
 
+    /// The query.
+    pub fn program(&self) -> &Program {
+        &self.env.program
+    }
+
     /// When the batch that was read last must have been written.
     pub fn deadline(&self) -> Option<Deadline> {
         self.env.deadline()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use photondb_protocol::raw_term::RawTerm;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::datum::write_json;
 use crate::reql::running::Client;
@@ -115,12 +115,26 @@ async fn evaluate(
     let (sender, receiver) = oneshot::channel();
     let (there, flag) = (service.clone(), cancel.0.clone());
     let queries = &service.context.running;
-    let _running = queries.enter(program.clone(), client.clone(), flag.clone(), Box::new(|_| {}));
-    service.pool.run(Box::new(move || {
+    // It may be ended before a thread is free for it.
+    let ended = Arc::new(Notify::new());
+    let wake = ended.clone();
+    let wake = Box::new(move |_| wake.notify_one());
+    let _running = queries.enter(program.clone(), client.clone(), flag.clone(), wake);
+    let is_administrative = program.is_administrative();
+    let job = Box::new(move || {
         // Nobody waits for the answer when the client is gone.
         drop(sender.send(run(&there, &program, &flag, true, bounds)));
-    }));
-    match receiver.await.unwrap_or(Err(AskError::Broken)) {
+    });
+    if is_administrative {
+        service.pool.run_in_lane(job);
+    } else {
+        service.pool.run(job);
+    }
+    let answer = tokio::select! {
+        answer = receiver => answer.unwrap_or(Err(AskError::Broken)),
+        () = ended.notified() => return Err(AskError::Terminated),
+    };
+    match answer {
         Err(AskError::Run(failure))
             if failure.kind == ErrorKind::Cancelled && cancel.0.is_terminated() =>
         {

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use photondb_protocol::frame::write_response;
 use photondb_protocol::numbers::{ErrorType, ResponseType};
@@ -25,12 +26,25 @@ pub(super) struct Job {
     pub token: u64,
     /// What to do.
     pub work: Work,
+    /// Whether it has been begun, or given up before.
+    pub ticket: Ticket,
     /// Stops it.
     pub cancel: CancelFlag,
     /// Where the answer goes.
     pub inbox: Arc<Inbox>,
     /// What it is evaluated on.
     pub context: Arc<Context>,
+}
+
+/// Goes to whoever takes it first: the thread that begins a job, or the session that gives it up before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ticket(Arc<AtomicBool>);
+
+impl Ticket {
+    /// Whether the caller is the first.
+    pub fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// What a job does.
@@ -64,6 +78,8 @@ pub(super) enum Outcome {
     More(Vec<u8>, Box<Cursor>),
     /// A feed that has nothing yet. The notification was registered before it was asked.
     Nothing(Box<Cursor>, OwnedNotified),
+    /// The session had given the job up, and answered, before it was begun.
+    GivenUp,
     /// Not of a job: the wait of a feed is over, by a notification or (true) by time.
     WaitOver(bool),
     /// Not of a job: the query was deleted from the table of jobs. The number is that among those that run.
@@ -72,6 +88,16 @@ pub(super) enum Outcome {
     Syncing,
     /// What was written is on disk, or cannot be brought there: only now may the answer leave.
     Synced(Result<(), StorageError>, Box<Outcome>),
+}
+
+impl Work {
+    /// Whether it may be done on the threads that are kept for administration.
+    pub fn is_administrative(&self) -> bool {
+        match self {
+            Work::Start(program) => program.is_administrative(),
+            Work::Continue(cursor, _) => cursor.program().is_administrative(),
+        }
+    }
 }
 
 impl Outcome {
@@ -88,7 +114,10 @@ impl Outcome {
 impl Job {
     /// Evaluates and hands over the answer.
     pub fn run(self) {
-        let Job { number, token, work, inbox, context, .. } = self;
+        let Job { number, token, work, ticket, inbox, context, .. } = self;
+        if !ticket.take() {
+            return inbox.push(Finished { number, token, outcome: Outcome::GivenUp });
+        }
         let engine = context.catalog.engine();
         let cancel = self.cancel;
         let evaluated = catch_unwind(AssertUnwindSafe(|| match work {

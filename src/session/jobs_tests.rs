@@ -48,6 +48,29 @@ impl Client {
         }
     }
 
+    /// Puts on the pool what may go there, and waits for nothing.
+    pub(super) async fn begin(&mut self) {
+        let Client { session, out } = self;
+        poll_fn(|context| {
+            let _ = session.poll_answers(context, true, out);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// How many answers there are that were not looked at.
+    pub(super) fn answered(&mut self) -> usize {
+        let Client { session, out } = self;
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let _ = session.poll_answers(&mut context, true, out);
+        let (mut at, mut count) = (0, 0);
+        while let Some(length) = out.get(at + 8..at + 12) {
+            at += 12 + u32::from_le_bytes(length.try_into().unwrap()) as usize;
+            count += 1;
+        }
+        count
+    }
+
     pub(super) async fn ask(&mut self, token: u64, term: &Value) -> Value {
         self.start(token, term);
         let (found, answer) = self.answer().await;
@@ -56,12 +79,12 @@ impl Client {
     }
 }
 
-fn jobs() -> Value {
+pub(super) fn jobs() -> Value {
     json!([15, [[14, ["rethinkdb"]], "jobs"]])
 }
 
 /// The jobs whose query matches this expression.
-fn with_text(text: &str) -> Value {
+pub(super) fn with_text(text: &str) -> Value {
     let query = json!([170, [[170, [[10, [1]], "info"]], "query"]]);
     json!([39, [jobs(), [69, [[2, [1]], [97, [query, text]]]]]])
 }

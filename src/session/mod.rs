@@ -6,6 +6,8 @@
 
 mod ask;
 mod clock;
+#[cfg(test)]
+mod crowd_tests;
 mod evaluate;
 mod inbox;
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Threads for evaluations that may take long: at most so many at once, the rest in the order they came. Knows nothing
-//! of queries. The length of the queue is bounded by those who put into it: each connection has its own bound.
+//! of queries but that some are of administration: those have a few threads of their own. The length of the queue is bounded
+//! by those who put into it: each connection has its own bound.
 //!
 //! The threads run at a lower priority than those that drive the network and the log. Otherwise a hundred scans would
-//! have a hundred turns on the processors for one of the thread that answers everybody else.
+//! have a hundred turns on the processors for one of the thread that answers everybody else. Those of administration
+//! are the runtime's, and equal to the others.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +38,9 @@ struct State {
     /// Threads that wait for a job.
     idle: usize,
     queue: VecDeque<Job>,
+    lane_threads: usize,
+    /// Jobs of administration.
+    lane_queue: VecDeque<Job>,
     /// Sessions that have jobs for the pool and were not admitted.
     held_back: Vec<Arc<Inbox>>,
 }
@@ -100,6 +105,19 @@ impl Pool {
         }
     }
 
+    /// Runs a job of administration as soon as one of the threads for those is free.
+    pub fn run_in_lane(self: &Arc<Self>, job: Job) {
+        let mut state = self.state();
+        if state.lane_threads >= limits::POOL_LANE_THREADS {
+            state.lane_queue.push_back(job);
+            return;
+        }
+        state.lane_threads += 1;
+        drop(state);
+        let pool = self.clone();
+        self.handle.spawn_blocking(move || pool.work_in_lane(job));
+    }
+
     /// Whether a connection that has so many jobs on the pool may put another one there. If not, its inbox is nudged when
     /// a thread has become free. One that has none may always: its job waits in the queue if need be.
     pub(super) fn admits(&self, running: usize, inbox: &Arc<Inbox>) -> bool {
@@ -123,16 +141,25 @@ impl Pool {
         self.state().busy()
     }
 
+    fn work_in_lane(&self, first: Job) {
+        let mut next = Some(first);
+        while let Some(job) = next {
+            do_job(job);
+            let mut state = self.state();
+            next = state.lane_queue.pop_front();
+            if next.is_none() {
+                state.lane_threads -= 1;
+            }
+        }
+    }
+
     /// Does one job after another, until there has been none for a while.
     fn work(&self) {
         let mut state = self.state();
         loop {
             if let Some(job) = state.queue.pop_front() {
                 drop(state);
-                // A job tells its own failures; one that panics must not take the thread from the pool's count.
-                if catch_unwind(AssertUnwindSafe(job)).is_err() {
-                    tracing::error!("a job of the pool panicked");
-                }
+                do_job(job);
                 state = self.state();
                 continue;
             }
@@ -157,6 +184,13 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job tells its own failures; one that panics must not take the thread from the pool's count.
+fn do_job(job: Job) {
+    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        tracing::error!("a job of the pool panicked");
     }
 }
 

@@ -18,9 +18,14 @@ pub(crate) fn service() -> Arc<Service> {
 
 /// As [`service`], with the server behind it given.
 pub(crate) fn service_on(context: Context) -> Arc<Service> {
+    service_with(context, limits::POOL_THREADS)
+}
+
+/// As [`service_on`], with a pool of so many threads.
+pub(crate) fn service_with(context: Context, threads: usize) -> Arc<Service> {
     Arc::new(Service {
         context: Arc::new(context),
-        pool: Pool::new(Handle::current(), limits::POOL_THREADS),
+        pool: Pool::new(Handle::current(), threads),
         metrics: Arc::new(Metrics::new().unwrap()),
         slow_query: None,
         identity: Identity {

@@ -9,10 +9,10 @@ use photondb_protocol::response;
 use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
 
-use super::{Session, State};
-use crate::limits;
+use super::{Session, Slot, State};
 use crate::session::evaluate::{self, Finished, Outcome, Work};
 use crate::session::slow;
+use crate::{limits, metrics};
 
 impl Session {
     /// Takes what came of something that was evaluated elsewhere, or waited for, and answers.
@@ -21,8 +21,9 @@ impl Session {
         let outcome = match outcome {
             Outcome::WaitOver(by_time) => return self.wait_over(number, token, by_time),
             Outcome::Terminated => return self.terminated(number, token, out),
+            Outcome::GivenUp => return self.leave_pool(number),
             Outcome::Syncing => {
-                self.on_pool -= 1;
+                self.leave_pool(number);
                 self.syncing += 1;
                 return;
             }
@@ -38,7 +39,7 @@ impl Session {
                 }
             }
             outcome => {
-                self.on_pool -= 1;
+                self.leave_pool(number);
                 outcome
             }
         };
@@ -58,13 +59,7 @@ impl Session {
                 self.close(token, out);
             }
             Outcome::Cancelled => {
-                if !slot.noreply && slot.stops > 0 {
-                    evaluate::write_stopped(out, token);
-                } else if !slot.noreply && slot.cancel.is_terminated() {
-                    write_terminated(out, token);
-                } else if !slot.noreply {
-                    write_interrupted(out, token);
-                }
+                write_cancelled(slot, token, out);
                 self.close(token, out);
             }
             Outcome::More(frame, cursor) => {
@@ -89,8 +84,11 @@ impl Session {
                 }
             }
             // Dealt with above; what is synced is an answer.
-            Outcome::WaitOver(_) | Outcome::Terminated | Outcome::Syncing | Outcome::Synced(..) => {
-            }
+            Outcome::WaitOver(_)
+            | Outcome::Terminated
+            | Outcome::GivenUp
+            | Outcome::Syncing
+            | Outcome::Synced(..) => {}
         }
         if is_noreply {
             self.answer_noreply_waits(out);
@@ -122,8 +120,8 @@ impl Session {
         }
         if let State::Expecting(cursor, _) = std::mem::replace(&mut slot.state, State::Evaluating) {
             let cancel = slot.cancel.clone();
-            let number = self.submit(token, Work::Continue(cursor, by_time), cancel);
-            self.renumber(token, number);
+            let (number, ticket) = self.submit(token, Work::Continue(cursor, by_time), cancel);
+            self.renumber(token, number, ticket);
         }
     }
 
@@ -131,14 +129,56 @@ impl Session {
     /// has all its rows so far is told with the next; a feed that waits ends now.
     fn terminated(&mut self, number: u64, token: u64, out: &mut Vec<u8>) {
         let Some(slot) = self.slots.get(&token) else { return };
-        let is_meant = slot.running.as_ref().is_some_and(|running| running.number() == number);
-        if let State::Expecting(_, wait) = &slot.state
-            && is_meant
-        {
-            wait.abort();
-            write_terminated(out, token);
-            self.close(token, out);
+        if slot.running.as_ref().is_none_or(|running| running.number() != number) {
+            return;
         }
+        match &slot.state {
+            State::Expecting(_, wait) => {
+                wait.abort();
+                write_terminated(out, token);
+                self.close(token, out);
+            }
+            State::Evaluating if slot.ticket.take() => self.give_up(token, out),
+            State::Evaluating | State::Open(_) => {}
+        }
+    }
+
+    /// Answers a query that was stopped before its job was begun, which will never be.
+    pub(super) fn give_up(&mut self, token: u64, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.get_mut(&token) else { return };
+        let number = slot.number;
+        if let Some((began, _)) = slot.began.take() {
+            self.recorder.record(metrics::Outcome::Stopped, began.elapsed());
+        }
+        write_cancelled(slot, token, out);
+        self.waiting.retain(|job| job.number != number);
+        self.waiting_for_lane.retain(|job| job.number != number);
+        self.close(token, out);
+        if self.noreply.remove(&number) {
+            self.answer_noreply_waits(out);
+        }
+    }
+
+    /// A job is no longer on the pool.
+    fn leave_pool(&mut self, number: u64) {
+        match self.on_lane.iter().position(|on_lane| *on_lane == number) {
+            Some(at) => drop(self.on_lane.swap_remove(at)),
+            None => self.on_pool -= 1,
+        }
+    }
+}
+
+/// Of a query that was stopped, by whomever.
+fn write_cancelled(slot: &Slot, token: u64, out: &mut Vec<u8>) {
+    if slot.noreply {
+        return;
+    }
+    if slot.stops > 0 {
+        evaluate::write_stopped(out, token);
+    } else if slot.cancel.is_terminated() {
+        write_terminated(out, token);
+    } else {
+        write_interrupted(out, token);
     }
 }
 

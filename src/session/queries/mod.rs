@@ -17,7 +17,7 @@ use photondb_protocol::response;
 use tokio::task::AbortHandle;
 
 use super::clock::Clock;
-use super::evaluate::{self, Finished, Job, Work};
+use super::evaluate::{self, Finished, Job, Ticket, Work};
 use super::inbox::Inbox;
 use super::pool::step_aside;
 use super::service::Service;
@@ -49,6 +49,10 @@ pub struct Session {
     /// Heavy queries that are not on the pool yet.
     waiting: VecDeque<Job>,
     on_pool: usize,
+    /// The same for those of administration, which have threads of their own.
+    waiting_for_lane: VecDeque<Job>,
+    /// The numbers of those that are there.
+    on_lane: Vec<u64>,
     /// Queries that are evaluated and wait for the disk.
     syncing: usize,
     next_number: u64,
@@ -62,6 +66,8 @@ pub struct Session {
 struct Slot {
     number: u64,
     cancel: CancelFlag,
+    /// Of the job that was begun last for it, or waits to be.
+    ticket: Ticket,
     noreply: bool,
     state: State,
     /// Its place among those that run.
@@ -105,6 +111,8 @@ impl Session {
             arrived: Vec::new(),
             waiting: VecDeque::new(),
             on_pool: 0,
+            waiting_for_lane: VecDeque::new(),
+            on_lane: Vec::new(),
             syncing: 0,
             next_number: 0,
             noreply: BTreeSet::new(),
@@ -129,7 +137,8 @@ impl Session {
     }
 
     fn unanswered(&self) -> usize {
-        self.on_pool + self.syncing + self.waiting.len() + self.noreply_waits.len()
+        let waiting = self.waiting.len() + self.waiting_for_lane.len();
+        self.on_pool + self.on_lane.len() + self.syncing + waiting + self.noreply_waits.len()
     }
 
     /// Takes a query: evaluates it and appends its answer, or begins to. A query that may have to wait for others is
@@ -218,14 +227,14 @@ impl Session {
         if let State::Open(cursor) = std::mem::replace(&mut slot.state, State::Evaluating) {
             slot.continues -= 1;
             let cancel = slot.cancel.clone();
-            let number = self.submit(token, Work::Continue(cursor, false), cancel);
-            self.renumber(token, number);
+            let (number, ticket) = self.submit(token, Work::Continue(cursor, false), cancel);
+            self.renumber(token, number, ticket);
         }
     }
 
-    fn renumber(&mut self, token: u64, number: u64) {
+    fn renumber(&mut self, token: u64, number: u64, ticket: Ticket) {
         if let Some(slot) = self.slots.get_mut(&token) {
-            slot.number = number;
+            (slot.number, slot.ticket) = (number, ticket);
         }
     }
 
@@ -237,6 +246,9 @@ impl Session {
         match &slot.state {
             State::Evaluating => {
                 slot.stops += 1;
+                if slot.ticket.take() {
+                    self.give_up(token, out);
+                }
                 return;
             }
             State::Open(_) => {}
@@ -285,15 +297,28 @@ impl Session {
         self.next_number
     }
 
-    fn submit(&mut self, token: u64, work: Work, cancel: CancelFlag) -> u64 {
+    fn submit(&mut self, token: u64, work: Work, cancel: CancelFlag) -> (u64, Ticket) {
         let number = self.number();
         let inbox = self.inbox.clone();
         let context = self.service.context.clone();
-        self.waiting.push_back(Job { number, token, work, cancel, inbox, context });
-        number
+        let ticket = Ticket::default();
+        let is_administrative = work.is_administrative();
+        let job = Job { number, token, work, ticket: ticket.clone(), cancel, inbox, context };
+        if is_administrative {
+            self.waiting_for_lane.push_back(job);
+        } else {
+            self.waiting.push_back(job);
+        }
+        (number, ticket)
     }
 
     fn begin_waiting(&mut self) {
+        while self.on_lane.len() < limits::POOL_LANE_QUERIES_PER_CONNECTION
+            && let Some(job) = self.waiting_for_lane.pop_front()
+        {
+            self.on_lane.push(job.number);
+            self.service.pool.run_in_lane(Box::new(move || job.run()));
+        }
         while self.on_pool < limits::POOL_QUERIES_PER_CONNECTION
             && !self.waiting.is_empty()
             && self.service.pool.admits(self.on_pool, &self.inbox)

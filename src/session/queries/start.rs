@@ -17,7 +17,7 @@ use crate::metrics;
 use crate::reql::running::Running;
 use crate::reql::spec::Cost;
 use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
-use crate::session::evaluate::{self, Finished, Outcome, Work};
+use crate::session::evaluate::{self, Finished, Outcome, Ticket, Work};
 use crate::session::slow;
 use crate::storage::CommitSequence;
 
@@ -72,9 +72,10 @@ impl Session {
         }
         let cancel = CancelFlag::default();
         let running = self.enter(token, &program, &cancel);
-        let number = self.submit(token, Work::Start(program.clone()), cancel.clone());
+        let (number, ticket) = self.submit(token, Work::Start(program.clone()), cancel.clone());
         let asked = Asked { token, noreply, began };
         self.keep_evaluating(asked, program, number, cancel, Some(running));
+        self.renumber(token, number, ticket);
     }
 
     /// Enters a query among those that run.
@@ -99,9 +100,12 @@ impl Session {
         if noreply {
             self.noreply.insert(number);
         }
+        let ticket = Ticket::default();
+        ticket.take();
         let slot = Slot {
             number,
             cancel,
+            ticket,
             noreply,
             state: State::Evaluating,
             running,
@@ -223,7 +227,9 @@ impl Session {
         let state = State::Open(cursor);
         let running = Some(self.enter(token, program, &cancel));
         let (noreply, began) = (false, None);
-        let slot = Slot { number, cancel, noreply, state, running, began, continues: 0, stops: 0 };
+        let ticket = Ticket::default();
+        let slot =
+            Slot { number, cancel, ticket, noreply, state, running, began, continues: 0, stops: 0 };
         self.slots.insert(token, slot);
     }
 }

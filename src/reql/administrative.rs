@@ -1,0 +1,136 @@
+//! Tells queries of administration: those that read one table of database `rethinkdb`, or delete from it, by terms whose
+//! work is bounded by its rows. They may use the threads that are kept for them, so that an operator can look at the
+//! jobs and end one while other queries have every thread. A term that may go on for ever, or make large values of small
+//! ones, is none of theirs: it would take these threads too.
+
+use photondb_protocol::numbers::TermType;
+
+use super::eval::{Call, Node, Op};
+use crate::catalog::SYSTEM_DATABASE;
+use crate::datum::Datum;
+
+/// Whether a query is one of administration. Most are told from others by their first table.
+pub(super) fn is_administrative(root: &Node) -> bool {
+    let mut tables = 0;
+    reads_system(root) && is_bounded(root, &mut tables) && tables == 1
+}
+
+/// Whether the table that the query begins with is a system table.
+fn reads_system(root: &Node) -> bool {
+    let mut node = root;
+    while let Op::Call(call) = &node.op {
+        match (call.spec.term, call.args.first()) {
+            (TermType::Table, _) => return is_system(call),
+            (_, Some(first)) => node = first,
+            (_, None) => return false,
+        }
+    }
+    false
+}
+
+fn is_system(table: &Call) -> bool {
+    let [database, name] = &table.args[..] else { return false };
+    let Op::Call(database) = &database.op else { return false };
+    database.spec.term == TermType::Db
+        && matches!(&name.op, Op::Datum(Datum::String(_)))
+        && matches!(
+            database.args.first().map(|name| &name.op),
+            Some(Op::Datum(Datum::String(name))) if **name == *SYSTEM_DATABASE
+        )
+}
+
+/// Follows the query down, which is no deeper than queries may be.
+fn is_bounded(node: &Node, tables: &mut usize) -> bool {
+    match &node.op {
+        Op::Datum(_) | Op::Var(_) | Op::ImplicitVar => true,
+        Op::Object(fields) => fields.iter().all(|(_, node)| is_bounded(node, tables)),
+        Op::Func(func) => is_bounded(&func.body, tables),
+        Op::Call(call) => {
+            let is_table = call.spec.term == TermType::Table;
+            *tables += usize::from(is_table);
+            (if is_table { is_system(call) } else { is_bounded_term(call.spec.term) })
+                && call.args.iter().all(|node| is_bounded(node, tables))
+                && call.optargs.iter().all(|(_, node)| is_bounded(node, tables))
+        }
+    }
+}
+
+fn is_bounded_term(term: TermType) -> bool {
+    matches!(
+        term,
+        TermType::Add
+            | TermType::And
+            | TermType::Asc
+            | TermType::Bracket
+            | TermType::CoerceTo
+            | TermType::Contains
+            | TermType::Count
+            | TermType::Db
+            | TermType::Default
+            | TermType::Delete
+            | TermType::Desc
+            | TermType::Eq
+            | TermType::Filter
+            | TermType::Ge
+            | TermType::Get
+            | TermType::GetAll
+            | TermType::GetField
+            | TermType::Gt
+            | TermType::HasFields
+            | TermType::IsEmpty
+            | TermType::Le
+            | TermType::Limit
+            | TermType::Lt
+            | TermType::MakeArray
+            | TermType::Match
+            | TermType::Ne
+            | TermType::Not
+            | TermType::Nth
+            | TermType::Or
+            | TermType::OrderBy
+            | TermType::Pluck
+            | TermType::Skip
+            | TermType::Slice
+            | TermType::Sub
+            | TermType::TypeOf
+            | TermType::WithFields
+            | TermType::Without
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reql::terms::testing::compile;
+
+    fn is_administrative(query: &str) -> bool {
+        compile(query, "{}").unwrap().is_administrative()
+    }
+
+    const JOBS: &str = r#"[15,[[14,["rethinkdb"]],"jobs"]]"#;
+
+    #[test]
+    fn what_reads_one_system_table_within_bounds_is_administration() {
+        let by_text = r#"[69,[[2,[1]],[97,[[170,[[170,[[10,[1]],"info"]],"query"]],"range"]]]]"#;
+        for query in [
+            JOBS.to_owned(),
+            format!(r#"[54,[[16,[{JOBS},[2,["query","x"]]]]]]"#),
+            format!("[54,[[39,[{JOBS},{by_text}]]]]"),
+            format!("[43,[{JOBS}]]"),
+        ] {
+            assert!(is_administrative(&query), "{query}");
+        }
+        let endless = "[43,[[173,[9000000000000000]]]]";
+        for query in [
+            "[15,[\"jobs\"]]".to_owned(),
+            "[173,[10]]".to_owned(),
+            r#"[15,[[14,["test"]],"jobs"]]"#.to_owned(),
+            format!("[39,[{JOBS},[69,[[2,[1]],[17,[{endless},1]]]]]]"),
+            format!("[39,[{JOBS},[69,[[2,[1]],[17,[[43,[{JOBS}]],1]]]]]]"),
+            format!("[38,[{JOBS},[69,[[2,[1]],[2,[[10,[1]],[10,[1]]]]]]]]"),
+            format!("[152,[{JOBS}]]"),
+            format!("[24,[[43,[{JOBS}]],{endless}]]"),
+        ] {
+            assert!(!is_administrative(&query), "{query}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Endless queries hold every thread: what a prober on other connections, and on theirs, can still do.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::jobs_tests::{Client, jobs, with_text};
+use super::testing::{client, service_with};
+use super::{AskBounds, Asked, Service, ask};
+use crate::reql::Context;
+
+const THREADS: usize = 8;
+
+/// Far more than an answer takes that needs no thread of the pool, and far less than for ever.
+const SOON: Duration = Duration::from_secs(2);
+
+/// A count that goes on for years.
+fn endless() -> Value {
+    let range = json!([173, [9_000_000_000_000_000u64]]);
+    json!([43, [[39, [range, [69, [[2, [1]], [17, [[10, [1]], -1]]]]]]]])
+}
+
+/// A server whose every thread is taken, and those who took them: each has one query more than threads.
+async fn crowded() -> (Arc<Service>, Vec<Client>) {
+    let service = service_with(Context::in_memory("test_server").unwrap(), THREADS);
+    let mut crowd = Vec::new();
+    for _ in 0..2 * THREADS {
+        let mut one = Client::new(&service);
+        for token in 0..=THREADS as u64 {
+            one.start(token, &endless());
+        }
+        one.begin().await;
+        crowd.push(one);
+    }
+    assert_eq!(service.pool.busy(), THREADS);
+    (service, crowd)
+}
+
+async fn soon<T>(doing: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, doing).await.expect("an answer although the pool is taken")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administration_has_threads_when_all_others_are_taken() {
+    let (service, mut crowd) = crowded().await;
+    let mut prober = Client::new(&service);
+    let answer = soon(prober.ask(1, &json!([24, [1, 1]]))).await;
+    assert_eq!(answer["r"][0], 2);
+    let answer = soon(prober.ask(2, &json!([43, [jobs()]]))).await;
+    // Itself among them.
+    assert_eq!(answer["r"][0], 2 * THREADS * (THREADS + 1) + 1, "{answer}");
+    // So has a connection that holds some of them, and a client without a connection.
+    soon(crowd[0].ask(99, &json!([43, [jobs()]]))).await;
+    let body = json!([1, [43, [jobs()]], {}]).to_string();
+    let Ok(photondb_protocol::query::Query::Start { term, optargs }) =
+        photondb_protocol::query::parse(body.as_bytes())
+    else {
+        panic!("{body}");
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let bounds = AskBounds { rows: 10, bytes: 1_000, deadline };
+    let asked = soon(ask(&service, client(), term, optargs, bounds)).await;
+    assert!(matches!(asked, Ok(Asked::Value(_))), "{asked:?}");
+    // All of them are ended, those too that no thread has begun.
+    let answer = soon(prober.ask(3, &json!([54, [with_text("^r.range")]]))).await;
+    assert_eq!(answer["r"][0]["deleted"], 2 * THREADS * (THREADS + 1), "{answer}");
+    for one in &mut crowd {
+        for _ in 0..=THREADS {
+            let (_, answer) = soon(one.answer()).await;
+            assert_eq!(answer["e"], 4_200_000, "{answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_no_thread_has_begun_is_stopped_at_once() {
+    let (_service, mut crowd) = crowded().await;
+    let last = crowd.last_mut().unwrap();
+    // The first waits for a thread of the pool, the others in the session.
+    for token in 0..=THREADS as u64 {
+        let began = Instant::now();
+        last.send(token, &json!([3]));
+        for _ in 0..2 {
+            let (found, answer) = soon(last.answer()).await;
+            assert_eq!((found, &answer["t"], &answer["r"]), (token, &json!(2), &json!([])));
+        }
+        assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    }
+    // Its token is free again.
+    let answer = soon(last.ask(0, &json!([24, [1, 1]]))).await;
+    assert_eq!(answer["r"][0], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_take_turns() {
+    let service = service_with(Context::in_memory("test_server").unwrap(), 1);
+    let mut first = Client::new(&service);
+    first.start(0, &endless());
+    let mut many = Client::new(&service);
+    let slow = json!([43, [[39, [[173, [20_000]], [69, [[2, [1]], [17, [[10, [1]], -1]]]]]]]]);
+    for token in 0..50 {
+        many.start(token, &slow);
+    }
+    let mut one = Client::new(&service);
+    one.start(7, &slow);
+    first.begin().await;
+    many.begin().await;
+    one.begin().await;
+    first.send(0, &json!([3]));
+    // One query of the others comes before it, not fifty.
+    soon(one.answer()).await;
+    assert!(many.answered() <= 3, "{}", many.answered());
+}
