@@ -1,10 +1,12 @@
 //! The file with the process id: made new, never written through a link or over something else, and removed when the
-//! server ends in order.
+//! server ends in order. It is on the disk, with its name, before the server goes on; one that a power cut left behind is
+//! older than the start of the system, whatever it holds and whoever has its process id now.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 use tracing::warn;
@@ -24,20 +26,30 @@ impl PidFile {
             fs::remove_file(path)?;
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+        let made = Self(path.to_owned());
         writeln!(file, "{}", std::process::id())?;
-        Ok(Self(path.to_owned()))
+        file.sync_all()?;
+        sync_folder(path)?;
+        Ok(made)
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
+        if let Err(error) = fs::remove_file(&self.0).and_then(|()| sync_folder(&self.0)) {
             warn!("{} could not be removed: {error}", self.0.display());
         }
     }
 }
 
-/// Whether there is a regular file that holds a process id and nothing else, of a process that is gone.
+/// Brings the names in the folder of a file to the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Whether there is a regular file that a server left behind: it holds a process id and nothing else, of a process that is
+/// gone. One from before the start of the system may also be empty, and its id may be that of another process now.
 fn is_left_over(path: &Path) -> io::Result<bool> {
     let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
@@ -45,19 +57,38 @@ fn is_left_over(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
+    let metadata = file.metadata()?;
+    let is_old = metadata.modified().is_ok_and(|modified| is_of_before(modified, booted()));
+    if is_old && metadata.is_file() && metadata.len() == 0 {
+        return Ok(true);
+    }
     let Some(id) = process_id(file)? else {
         return Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "there is a file of that name that holds no process id",
         ));
     };
-    if id != std::process::id() && Path::new("/proc").join(id.to_string()).exists() {
+    if !is_old && id != std::process::id() && Path::new("/proc").join(id.to_string()).exists() {
         return Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
             format!("it belongs to process {id}, which is running"),
         ));
     }
     Ok(true)
+}
+
+/// When the system was started, as far as it tells.
+fn booted() -> Option<SystemTime> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let seconds = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds.trim().parse().ok()?))
+}
+
+/// Whether something was written before the system was started. Not told of what was written shortly before: the clock may
+/// have been set since.
+fn is_of_before(modified: SystemTime, booted: Option<SystemTime>) -> bool {
+    const CLOCK_STEP: Duration = Duration::from_secs(2);
+    booted.is_some_and(|booted| modified + CLOCK_STEP < booted)
 }
 
 fn process_id(file: File) -> io::Result<Option<u32>> {
@@ -84,6 +115,26 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(file);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_from_before_a_power_cut_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("photondb.pid");
+        let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        // The first has the id of a process that runs.
+        for content in ["1\n", "", "4194999\n"] {
+            fs::write(&path, content).unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+            drop(PidFile::write(&path).unwrap());
+        }
+        // What is no process id is not the server's, however old.
+        fs::write(&path, "notes\n").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+        PidFile::write(&path).unwrap_err();
+        fs::write(&path, "").unwrap();
+        PidFile::write(&path).unwrap_err();
+        assert!(booted().is_some_and(|booted| booted < SystemTime::now()));
     }
 
     #[test]
