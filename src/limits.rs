@@ -203,9 +203,9 @@ pub const INLINE_WALK_LOOKS: u32 = 4;
 /// An answer that is longer than that, in bytes of JSON, is written on the pool.
 pub const INLINE_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// Most rounds of hashing that a user's password may ask for: some seconds, which every login then takes on both sides.
+/// Most rounds of hashing that a user's password may ask for: some tenths of a second, which every login then takes on both sides.
 /// RethinkDB has no bound but that of the number's form.
-pub const PASSWORD_ITERATIONS_MAX: u32 = 10_000_000;
+pub const PASSWORD_ITERATIONS_MAX: u32 = 1_000_000;
 
 /// The text of a query in `rethinkdb.jobs` is cut there: an insert of many megabytes is known by its beginning.
 pub const JOB_QUERY_BYTES: usize = 16 * 1024;
@@ -337,6 +337,10 @@ pub const OPEN_FILES_RESERVE: usize = 256;
 /// A client that has not finished its handshake by then is closed: it holds a place among [`CONNECTIONS`] unnamed.
 pub const HANDSHAKE_SECONDS: u64 = 20;
 
+/// Passwords of drivers that are hashed at a time, for clients that send theirs as it is (V0_4): each hash is slow by
+/// design, and takes a thread.
+pub const HANDSHAKE_PASSWORD_CHECKS: usize = 4;
+
 /// Queries of one connection that are being evaluated, or wait for it. Further frames are not read until one ends.
 /// RethinkDB's bound.
 pub const QUERIES_PER_CONNECTION: usize = 1_024;
@@ -461,6 +465,13 @@ pub const TABLE_SHARDS_MAX: u32 = 64;
 
 /// Streams of one QUIC client at once; each is a connection of its own. A client opens further ones as others end.
 pub const QUIC_STREAMS: u32 = 256;
+
+/// Streams of a QUIC client of which no stream has logged in yet.
+pub const QUIC_STREAMS_BEFORE_LOGIN: u32 = 4;
+
+/// What such a client may send before it is read, on all of its streams, and what is kept of what was sent to it, in bytes:
+/// far more than a login.
+pub const QUIC_WINDOW_BEFORE_LOGIN_BYTES: u32 = 32 * 1024;
 
 /// What a QUIC client may send on one stream before it is read, in bytes.
 pub const QUIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;

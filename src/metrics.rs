@@ -30,6 +30,15 @@ pub enum Transport {
     Http,
 }
 
+/// Why a connection was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// All places are taken.
+    Full,
+    /// Its address has as many as one may have.
+    Address,
+}
+
 /// How a query ended, or began to stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -48,6 +57,8 @@ pub enum Outcome {
 const TRANSPORTS: [(Transport, &str); 3] =
     [(Transport::Tcp, "tcp"), (Transport::Quic, "quic"), (Transport::Http, "http")];
 
+const REFUSALS: [(Refusal, &str); 2] = [(Refusal::Full, "full"), (Refusal::Address, "address")];
+
 const OUTCOMES: [(Outcome, &str); 5] = [
     (Outcome::Success, "success"),
     (Outcome::ClientError, "client_error"),
@@ -62,6 +73,7 @@ pub struct Metrics {
     registry: Registry,
     connections: [IntGauge; 3],
     connections_total: [IntCounter; 3],
+    refused: [IntCounter; 2],
     queries: [IntCounter; 5],
     rate: Rate,
     seconds: Histogram,
@@ -78,6 +90,10 @@ impl Metrics {
         let total = "Connections since the start, by transport.";
         let total = IntCounterVec::new(Opts::new("photondb_connections_total", total), &labels)?;
         registry.register(Box::new(total.clone()))?;
+        let refused = "Connections that were refused since the start, by why.";
+        let refused = Opts::new("photondb_connections_refused_total", refused);
+        let refused = IntCounterVec::new(refused, &["reason"])?;
+        registry.register(Box::new(refused.clone()))?;
         let queries = "Queries since the start, by how they ended or began to stream.";
         let queries = Opts::new("photondb_queries_total", queries);
         let queries = IntCounterVec::new(queries, &["outcome"])?;
@@ -89,6 +105,7 @@ impl Metrics {
         Ok(Metrics {
             connections: TRANSPORTS.map(|(_, name)| open.with_label_values(&[name])),
             connections_total: TRANSPORTS.map(|(_, name)| total.with_label_values(&[name])),
+            refused: REFUSALS.map(|(_, name)| refused.with_label_values(&[name])),
             queries: OUTCOMES.map(|(_, name)| queries.with_label_values(&[name])),
             rate: Rate::default(),
             registry,
@@ -112,6 +129,13 @@ impl Metrics {
             open.inc();
         }
         Connected(open)
+    }
+
+    /// Counts a connection that was refused.
+    pub fn refused(&self, why: Refusal) {
+        if let Some(total) = self.refused.get(why as usize) {
+            total.inc();
+        }
     }
 
     /// Counts the queries of one session.

@@ -27,6 +27,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use crate::addresses::Addresses;
 use crate::catalog::CatalogError;
 use crate::config::{Endpoint, QuicSettings, Settings, StorageSettings};
 use crate::http::{self, HttpState};
@@ -179,12 +180,13 @@ fn open(
     let engine = service.context.catalog.engine();
     users::set_first_password(&users, &**engine, &settings.initial_password)?;
     let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
-    let doors = Doors::with_places(service, users, shutdown, bounds.drivers);
+    let of_one_address = || Addresses::new(settings.connections_per_address);
+    let doors = Doors::with_places(service, users, shutdown, bounds.drivers, of_one_address());
     let driver_port = open_doors(settings, &doors)?;
     let mut http_port = None;
     if let Some(endpoint) = &settings.http {
         let (listeners, port) = listen(endpoint, "HTTP connections", open_tcp)?;
-        http::serve(listeners, http_state, bounds.http);
+        http::serve(listeners, http_state, bounds.http, of_one_address());
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }

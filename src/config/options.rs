@@ -42,6 +42,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     one("driver-port", "PORT", "Port for client drivers, 0 for any that is free [default: 28015]"),
     one("http-port", "PORT", "Port for HTTP, 0 for any that is free [default: 8080]"),
     flag("no-http-admin", "Do not serve HTTP"),
+    one(
+        "max-connections-per-address",
+        "N",
+        "Most connections of one address, of drivers and of HTTP clients each, this machine's own among \
+         them [default: without bound]",
+    ),
     one("port-offset", "OFFSET", "Added to all ports [default: 0]").short('o'),
     one("quic-port", "PORT", "UDP port for client drivers over QUIC [default: the driver port]"),
     one("quic-tls-cert", "FILE", "Certificate chain (PEM) for QUIC, which is off without one"),

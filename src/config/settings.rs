@@ -35,6 +35,8 @@ pub struct Settings {
     pub memory: Option<u64>,
     /// What queries may take.
     pub queries: QuerySettings,
+    /// Most connections of one address, if there is a bound.
+    pub connections_per_address: Option<usize>,
     /// Processors to use, or all.
     pub cores: Option<usize>,
     /// Where the process id is written.
@@ -136,6 +138,7 @@ impl Settings {
                 "`auto` or a number of megabytes from 256 to 16777216",
             )?,
             queries: QuerySettings::check(raw)?,
+            connections_per_address: connections_per_address(raw)?,
             cores: cores(raw)?,
             pid_file: path(raw, "pid-file"),
         })
@@ -259,6 +262,20 @@ fn server_name(raw: &RawOptions) -> Result<Option<String>, ConfigError> {
         });
     }
     Ok(Some(name.to_owned()))
+}
+
+fn connections_per_address(raw: &RawOptions) -> Result<Option<usize>, ConfigError> {
+    const NAME: &str = "max-connections-per-address";
+    const EXPECTED: &str = "a number from 1 on";
+    let most: Option<usize> = parsed(raw, NAME, EXPECTED)?;
+    match (most, raw.one(NAME)) {
+        (Some(0), Some((origin, text))) => Err(ConfigError::Value {
+            origin: origin.clone(),
+            value: text.to_owned(),
+            expected: EXPECTED,
+        }),
+        _ => Ok(most),
+    }
 }
 
 fn cores(raw: &RawOptions) -> Result<Option<usize>, ConfigError> {
@@ -468,6 +485,11 @@ mod tests {
             ("driver-port", "70000", "--driver-port: `70000` is not a number from 0 to 65535"),
             ("port-offset", "-1", "--port-offset: `-1` is not a number from 0 to 65535"),
             ("bind", "nowhere", "--bind: `nowhere` is not `all` or an IP address"),
+            (
+                "max-connections-per-address",
+                "0",
+                "--max-connections-per-address: `0` is not a number from 1 on",
+            ),
             ("cores", "0", "--cores: `0` is not a number from 1 to 1024"),
             (
                 "server-name",

@@ -20,11 +20,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::addresses::{Addresses, Counted};
 use crate::limits;
-use crate::metrics::{Metrics, Transport};
+use crate::metrics::{Connected, Metrics, Refusal, Transport};
 use crate::shutdown::Shutdown;
 
 use super::places::{Awaits, Place, Places};
@@ -41,13 +44,14 @@ pub struct Peer(pub SocketAddr);
 #[derive(Debug)]
 pub struct Connections {
     places: Arc<Places>,
+    addresses: Arc<Addresses>,
     metrics: Arc<Metrics>,
 }
 
 impl Connections {
-    /// So many places, all free.
-    pub fn new(places: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { places: Places::new(places), metrics })
+    /// So many places, all free, and bounds for each address.
+    pub fn new(places: usize, addresses: Arc<Addresses>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { places: Places::new(places), addresses, metrics })
     }
 
     /// Accepts connections until the server stops. Each is served by a task of its own.
@@ -63,18 +67,17 @@ impl Connections {
                 () = shutdown.begun() => return,
             };
             match accepted {
-                Ok((stream, peer)) => match self.places.enter() {
-                    Some(place) => {
-                        let (routes, counted) =
-                            (routes.clone(), self.metrics.connected(Transport::Http));
-                        let served = serve(stream, peer, routes, place, shutdown.clone());
+                Ok((stream, peer)) => match self.enter(peer) {
+                    Ok((place, counted)) => {
+                        let served = serve(stream, peer, routes.clone(), place, shutdown.clone());
                         shutdown.spawn(async move {
                             served.await;
                             drop(counted);
                         });
                     }
-                    None => {
-                        warn!(%peer, "every HTTP connection is being answered: one was refused")
+                    Err(why) => {
+                        self.metrics.refused(why);
+                        shutdown.spawn(turn_away(stream, peer, why));
                     }
                 },
                 Err(error) => {
@@ -83,6 +86,31 @@ impl Connections {
                 }
             }
         }
+    }
+
+    fn enter(&self, peer: SocketAddr) -> Result<(Arc<Place>, (Counted, Connected)), Refusal> {
+        let address = self.addresses.enter(peer.ip()).ok_or(Refusal::Address)?;
+        let place = self.places.enter().ok_or(Refusal::Full)?;
+        Ok((place, (address, self.metrics.connected(Transport::Http))))
+    }
+}
+
+/// Tells a client that it has no place.
+async fn turn_away(mut stream: TcpStream, peer: SocketAddr, why: Refusal) {
+    let message = match why {
+        Refusal::Full => "Every HTTP connection of the server is being answered.\n",
+        Refusal::Address => "Your address has as many HTTP connections as one may have.\n",
+    };
+    warn!(%peer, "an HTTP connection was refused: {message}");
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\n\
+         Content-Length: {}\r\n\r\n{message}",
+        message.len()
+    );
+    // The socket's own buffer takes it, or nobody reads it.
+    let told = timeout(PAUSE_AFTER_FAILURE, stream.write_all(answer.as_bytes())).await;
+    if !matches!(told, Ok(Ok(()))) {
+        debug!(%peer, "it did not read why");
     }
 }
 

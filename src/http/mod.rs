@@ -16,6 +16,7 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::addresses::Addresses;
 use crate::auth::Users;
 use crate::limits;
 use crate::session::Service;
@@ -56,9 +57,15 @@ fn router(state: HttpState) -> Router {
         .with_state(state)
 }
 
-/// Serves HTTP on these listeners, to so many connections at once, until the server stops.
-pub fn serve(listeners: Vec<TcpListener>, state: HttpState, connections: usize) {
-    let connections = Connections::new(connections, state.service.metrics.clone());
+/// Serves HTTP on these listeners, to so many connections at once and of each address, until the server stops.
+pub fn serve(
+    listeners: Vec<TcpListener>,
+    state: HttpState,
+    connections: usize,
+    addresses: Arc<Addresses>,
+) {
+    let metrics = state.service.metrics.clone();
+    let connections = Connections::new(connections, addresses, metrics);
     for listener in listeners {
         let (routes, shutdown) = (router(state.clone()), state.shutdown.clone());
         state.shutdown.spawn(connections.clone().accept(listener, routes, shutdown));

@@ -27,12 +27,16 @@ async fn site(password: &str) -> Site {
 }
 
 async fn site_of(service: Arc<Service>, password: &str) -> Site {
+    site_with(service, password, Arc::default()).await
+}
+
+async fn site_with(service: Arc<Service>, password: &str, addresses: Arc<Addresses>) -> Site {
     let users = service.context.users.clone();
     users.set_password(ADMIN, &Password::new(password).unwrap()).unwrap();
     let state = HttpState::new(service, users, Shutdown::new(Handle::current()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    serve(vec![listener], state.clone(), 16);
+    serve(vec![listener], state.clone(), 16, addresses);
     Site { address, state }
 }
 
@@ -260,4 +264,30 @@ async fn a_query_whose_time_is_over_is_told_so() {
     assert_eq!(status, 503, "{answer}");
     assert!(answer.contains("Query terminated by its option `timeout_ms`"), "{answer}");
     assert!(answer.contains("\"type\":\"OP_INDETERMINATE\""), "{answer}");
+}
+
+#[tokio::test]
+async fn an_address_has_no_more_connections_than_it_may_have() {
+    let site = site_with(testing::service(), "", Addresses::new(Some(2))).await;
+    let held = [(); 2].map(|()| TcpStream::connect(site.address));
+    let [first, _second] = held;
+    let (first, _second) = (first.await.unwrap(), _second.await.unwrap());
+    let mut third = TcpStream::connect(site.address).await.unwrap();
+    let mut answer = String::new();
+    third.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.ends_with("Your address has as many HTTP connections as one may have.\n"));
+    drop(first);
+    // The server may need a moment to see that it is gone.
+    let text = loop {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        let request = "GET /_metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let mut answer = String::new();
+        drop(stream.write_all(request.as_bytes()).await);
+        drop(stream.read_to_string(&mut answer).await);
+        if answer.starts_with("HTTP/1.1 200 ") {
+            break answer;
+        }
+    };
+    assert!(text.contains("photondb_connections_refused_total{reason=\"address\"}"), "{text}");
 }

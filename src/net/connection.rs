@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use photondb_protocol::frame::{FrameCodec, Received, write_response};
-use photondb_protocol::handshake::{Client, Handshake, HandshakeError, Progress};
+use photondb_protocol::handshake::{Client, Handshake, HandshakeError, NONCE_SIZE, Progress};
 use photondb_protocol::response::write_query_too_large;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -41,17 +41,21 @@ pub enum ConnectionError {
     /// It took too long to say who it is.
     #[error("the handshake took longer than {} s", limits::HANDSHAKE_SECONDS)]
     Slow,
+    /// The server failed to find out whether the password is right.
+    #[error("the password could not be checked")]
+    NotChecked,
     /// No random bytes for the handshake.
     #[error("the system gives no random bytes")]
     NoRandom,
 }
 
-/// Serves one client until it leaves, fails or the server stops.
+/// Serves one client until it leaves, fails or the server stops. Says when it is known who it is.
 pub async fn run<S>(
     mut stream: S,
     doors: &Arc<Doors>,
     transport: Transport,
     peer: SocketAddr,
+    logged_in: impl FnOnce(),
 ) -> Result<(), ConnectionError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -73,6 +77,7 @@ where
             return Err(error);
         }
     };
+    logged_in();
     let asker = Asker { address: peer, user: Arc::from(client.user.as_str()) };
     debug!(user = client.user, version = ?client.version, ?transport, "client connected");
     let mut connection = Connection {
@@ -105,7 +110,11 @@ where
     let mut handshake = Handshake::new(doors.server_version.as_str(), nonce);
     let mut output = Vec::new();
     loop {
-        let progress = handshake.feed(input, doors.users.as_ref(), &mut output);
+        let progress = if handshake.is_costly(input, doors.users.as_ref()) {
+            feed_apart(&mut handshake, input, doors, &mut output).await?
+        } else {
+            handshake.feed(input, doors.users.as_ref(), &mut output)
+        };
         if !output.is_empty() {
             stream.write_all(&output).await?;
             stream.flush().await?;
@@ -122,6 +131,30 @@ where
             Progress::Refused(error) => return Err(error.into()),
         }
     }
+}
+
+/// Feeds a handshake on a thread where nobody else waits. A bounded number of them is fed so at a time.
+async fn feed_apart(
+    handshake: &mut Handshake,
+    input: &mut BytesMut,
+    doors: &Arc<Doors>,
+    output: &mut Vec<u8>,
+) -> Result<Progress, ConnectionError> {
+    let check = doors.password_checks.clone().acquire_owned().await;
+    let check = check.map_err(|_| ConnectionError::NotChecked)?;
+    let (nothing, users) = (Handshake::new("", [0; NONCE_SIZE]), doors.users.clone());
+    let mut fed = (std::mem::replace(handshake, nothing), std::mem::take(input), Vec::new());
+    let feeding = tokio::task::spawn_blocking(move || {
+        // The client may be gone before this has ended; its share of the threads is not.
+        let _check = check;
+        let (handshake, input, output) = &mut fed;
+        let progress = handshake.feed(input, users.as_ref(), output);
+        (progress, fed)
+    });
+    let (progress, (fed, left, said)) = feeding.await.map_err(|_| ConnectionError::NotChecked)?;
+    (*handshake, *input) = (fed, left);
+    output.extend_from_slice(&said);
+    Ok(progress)
 }
 
 /// Closes our direction and reads on for a while: a socket that is closed with input unread resets the connection,

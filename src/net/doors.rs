@@ -1,5 +1,6 @@
-//! What all connections of the server share: who may enter, how many at once, when to leave.
+//! What all connections of the server share: who may enter, how many at once and of one address, when to leave.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -7,14 +8,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use photondb_protocol::handshake::NONCE_SIZE;
 
+use crate::addresses::{Addresses, Counted};
 use crate::auth::Users;
 use crate::limits;
+use crate::metrics::Refusal;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
 
 /// What the server calls itself in the handshake. RethinkDB says `2.4.4` there; what clients of every driver can read
 /// is bounded by [`NONCE_SIZE`]: the greeting must stay shorter than the message that follows it.
 pub const GREETING_VERSION: &str = "2.4.4-photondb";
+
+/// A place among the connections, and among those of its address.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _address: Counted,
+}
 
 /// What all connections share.
 #[derive(Debug)]
@@ -27,36 +37,66 @@ pub struct Doors {
     pub shutdown: Shutdown,
     /// What the handshake tells clients about the server.
     pub server_version: String,
+    /// Clients whose password is being hashed.
+    pub(super) password_checks: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
     random: SystemRandom,
 }
 
 impl Doors {
     /// Doors that are open to as many connections as the limit allows.
     pub fn new(service: Arc<Service>, users: Arc<Users>, shutdown: Shutdown) -> Arc<Doors> {
-        Doors::with_places(service, users, shutdown, limits::CONNECTIONS)
+        Doors::with_places(service, users, shutdown, limits::CONNECTIONS, Arc::default())
     }
 
-    /// Doors for another number of connections.
+    /// Doors for another number of connections, and so many of each address.
     pub fn with_places(
         service: Arc<Service>,
         users: Arc<Users>,
         shutdown: Shutdown,
         places: usize,
+        addresses: Arc<Addresses>,
     ) -> Arc<Doors> {
         Arc::new(Doors {
             service,
             users,
             shutdown,
             server_version: GREETING_VERSION.to_owned(),
+            password_checks: Arc::new(Semaphore::new(limits::HANDSHAKE_PASSWORD_CHECKS)),
             places: Arc::new(Semaphore::new(places)),
+            addresses,
             random: SystemRandom::new(),
         })
     }
 
-    /// A place among the connections for as long as the permit lives, or none when all are taken.
-    pub fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    /// A place among the connections for as long as it lives; none when all are taken, or the address has as many as one
+    /// may have. That is counted.
+    pub(super) fn enter(&self, peer: SocketAddr) -> Result<Place, Refusal> {
+        let address = self.addresses.enter(peer.ip()).ok_or(Refusal::Address);
+        let place = address.and_then(|address| {
+            let permit = self.places.clone().try_acquire_owned().map_err(|_| Refusal::Full)?;
+            Ok(Place { _permit: permit, _address: address })
+        });
+        place.inspect_err(|why| self.service.metrics.refused(*why))
+    }
+
+    /// How many connections one address may have, if there is a bound.
+    pub(super) fn most_of_one_address(&self) -> Option<usize> {
+        self.addresses.most()
+    }
+
+    /// What a client is told that has no place.
+    pub(super) fn refusal(&self, why: Refusal) -> String {
+        match (why, self.addresses.most()) {
+            (Refusal::Address, Some(most)) => format!(
+                "This server serves {most} connections of one address at most, and has as many of yours."
+            ),
+            _ => {
+                let most = limits::CONNECTIONS;
+                format!("This server serves {most} connections at most, and has as many.")
+            }
+        }
     }
 
     /// Random bytes for one handshake.

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use quinn::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, warn};
 
+use crate::addresses::Addresses;
 use crate::limits;
-use crate::metrics::Transport;
+use crate::metrics::{Refusal, Transport};
 
 use super::connection;
 use super::doors::Doors;
@@ -32,6 +35,9 @@ pub const PROTOCOL: &[u8] = b"reql";
 const STOPPING: VarInt = VarInt::from_u32(1);
 const FULL: VarInt = VarInt::from_u32(2);
 
+/// What a client is told that has not logged in.
+const SILENT: VarInt = VarInt::from_u32(3);
+
 /// Between packets that ask a silent client whether it is still there; well below the idle bound.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
@@ -42,13 +48,14 @@ pub fn quic_config(certificate: Certificate) -> io::Result<ServerConfig> {
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(limits::QUIC_STREAMS))
+        // Until a stream has logged in, after which a client has the room it needs: see [`welcome`].
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits::QUIC_STREAMS_BEFORE_LOGIN))
         // The protocol has no use for one-way streams and loose packets.
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
         .stream_receive_window(VarInt::from_u32(limits::QUIC_STREAM_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(limits::QUIC_WINDOW_BYTES))
-        .send_window(u64::from(limits::QUIC_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(limits::QUIC_WINDOW_BEFORE_LOGIN_BYTES))
+        .send_window(u64::from(limits::QUIC_WINDOW_BEFORE_LOGIN_BYTES))
         .keep_alive_interval(Some(KEEPALIVE));
     config.transport_config(Arc::new(transport));
     Ok(config)
@@ -68,19 +75,27 @@ pub fn listen_quic(address: SocketAddr, config: &ServerConfig) -> io::Result<End
 
 /// Accepts clients until the server stops.
 pub async fn serve_quic(endpoint: Endpoint, doors: Arc<Doors>) {
+    // A client without a stream is none of the connections.
+    let clients = Addresses::new(doors.most_of_one_address());
     loop {
         let incoming = tokio::select! {
             incoming = endpoint.accept() => incoming,
             () = doors.shutdown.begun() => None,
         };
         let Some(incoming) = incoming else { break };
-        if endpoint.open_connections() > limits::CONNECTIONS {
-            warn!(limit = limits::CONNECTIONS, "too many QUIC clients: one was turned away");
+        let counted = clients.enter(incoming.remote_address().ip());
+        if counted.is_none() || endpoint.open_connections() > limits::CONNECTIONS {
+            let why = if counted.is_none() { Refusal::Address } else { Refusal::Full };
+            warn!("a QUIC client was turned away: {}", doors.refusal(why));
+            doors.service.metrics.refused(why);
             incoming.refuse();
             continue;
         }
         let inside = doors.clone();
-        doors.shutdown.spawn(async move { client(incoming, inside).await });
+        doors.shutdown.spawn(async move {
+            client(incoming, inside).await;
+            drop(counted);
+        });
     }
     // The packets of connections that end need the endpoint until they are sent.
     endpoint.set_server_config(None);
@@ -93,19 +108,32 @@ pub async fn serve_quic(endpoint: Endpoint, doors: Arc<Doors>) {
 /// Serves the streams of one client. It lasts until the client leaves; a stopping server waits for its streams alone.
 async fn client(incoming: Incoming, doors: Arc<Doors>) {
     let peer = incoming.remote_address();
-    let connection = match incoming.await {
-        Ok(connection) => connection,
-        Err(error) => return debug!(%peer, %error, "a QUIC client did not finish its handshake"),
+    let login = Instant::now() + Duration::from_secs(limits::HANDSHAKE_SECONDS);
+    let connection = match timeout_at(login, incoming).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            return debug!(%peer, %error, "a QUIC client did not finish its handshake");
+        }
+        Err(_) => return debug!(%peer, "a QUIC client took too long for its handshake"),
     };
+    let logged_in = Arc::new(AtomicBool::new(false));
     let streams = tokio_util::task::TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             accepted = connection.accept_bi() => accepted,
             () = doors.shutdown.begun() => break,
+            () = sleep_until(login), if !logged_in.load(Ordering::Relaxed) => {
+                if logged_in.load(Ordering::Relaxed) {
+                    continue;
+                }
+                debug!(%peer, "a QUIC client did not log in");
+                connection.close(SILENT, b"no stream has logged in in time");
+                break;
+            }
         };
         match accepted {
             Ok((send, receive)) => {
-                admit(Stream { send, receive }, &connection, &doors, &streams);
+                admit(Stream { send, receive }, &connection, &doors, &streams, &logged_in);
             }
             Err(error) => {
                 debug!(%peer, %error, "a QUIC client left");
@@ -123,25 +151,42 @@ fn admit(
     connection: &Connection,
     doors: &Arc<Doors>,
     streams: &tokio_util::task::TaskTracker,
+    logged_in: &Arc<AtomicBool>,
 ) {
     let peer = connection.remote_address();
-    let Some(place) = doors.enter() else {
-        warn!(%peer, limit = limits::CONNECTIONS, "too many connections: a stream was refused");
-        let Stream { mut send, mut receive } = stream;
-        // Both fail only when the stream is gone already.
-        drop((send.reset(FULL), receive.stop(FULL)));
-        return;
+    let place = match doors.enter(peer) {
+        Ok(place) => place,
+        Err(why) => {
+            warn!(%peer, "a stream was refused: {}", doors.refusal(why));
+            let Stream { mut send, mut receive } = stream;
+            // Both fail only when the stream is gone already.
+            drop((send.reset(FULL), receive.stop(FULL)));
+            return;
+        }
     };
     let inside = doors.clone();
+    let (connection, logged_in) = (connection.clone(), logged_in.clone());
+    let welcome = move || {
+        if !logged_in.swap(true, Ordering::Relaxed) {
+            welcome(&connection);
+        }
+    };
     streams.spawn(async move {
         let mut stream = stream;
-        match connection::run(&mut stream, &inside, Transport::Quic, peer).await {
+        match connection::run(&mut stream, &inside, Transport::Quic, peer, welcome).await {
             Ok(()) => debug!(%peer, "stream closed"),
             Err(error) => debug!(%peer, %error, "stream ended"),
         }
         stream.finish().await;
         drop(place);
     });
+}
+
+/// Gives a client that has logged in the room that it needs.
+fn welcome(connection: &Connection) {
+    connection.set_max_concurrent_bi_streams(VarInt::from_u32(limits::QUIC_STREAMS));
+    connection.set_receive_window(VarInt::from_u32(limits::QUIC_WINDOW_BYTES));
+    connection.set_send_window(u64::from(limits::QUIC_WINDOW_BYTES));
 }
 
 /// Both directions of a stream as one.

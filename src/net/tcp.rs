@@ -10,7 +10,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
-use crate::limits;
 use crate::metrics::Transport;
 
 use super::connection;
@@ -57,9 +56,13 @@ pub async fn serve_tcp(listener: TcpListener, doors: Arc<Doors>) {
 }
 
 fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
-    let Some(place) = doors.enter() else {
-        doors.shutdown.spawn(turn_away(stream, peer));
-        return;
+    let place = match doors.enter(peer) {
+        Ok(place) => place,
+        Err(why) => {
+            let message = doors.refusal(why);
+            doors.shutdown.spawn(turn_away(stream, peer, message));
+            return;
+        }
     };
     // Answers are written whole; waiting to fill a packet would only delay them.
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
@@ -72,7 +75,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
     }
     let inside = doors.clone();
     doors.shutdown.spawn(async move {
-        match connection::run(stream, &inside, Transport::Tcp, peer).await {
+        match connection::run(stream, &inside, Transport::Tcp, peer, || {}).await {
             Ok(()) => debug!(%peer, "connection closed"),
             Err(error) => debug!(%peer, %error, "connection ended"),
         }
@@ -80,11 +83,9 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
     });
 }
 
-async fn turn_away(mut stream: TcpStream, peer: SocketAddr) {
-    warn!(%peer, limit = limits::CONNECTIONS, "too many connections: one was turned away");
-    let most = limits::CONNECTIONS;
-    let message =
-        format!("ERROR: This server serves {most} connections at most, and has as many.\n\0");
+async fn turn_away(mut stream: TcpStream, peer: SocketAddr, message: String) {
+    warn!(%peer, "a connection was turned away: {message}");
+    let message = format!("ERROR: {message}\n\0");
     // The socket's own buffer takes it, or nobody reads it.
     let written =
         tokio::time::timeout(PAUSE_AFTER_FAILURE, stream.write_all(message.as_bytes())).await;

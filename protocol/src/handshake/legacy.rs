@@ -10,6 +10,16 @@ use crate::numbers::{Protocol, Version};
 
 const ADMIN: &str = "admin";
 
+/// Whether all that follows the version is there, so that the key is judged next. That takes as long as the rounds of the
+/// admin's password ask for.
+pub(super) fn judges_key(input: &[u8], users: &impl UserLookup) -> bool {
+    let Some((length, rest)) = input.split_first_chunk::<4>() else { return false };
+    let length = u32::from_le_bytes(*length);
+    length <= limits::AUTHORIZATION_KEY_MAX
+        && rest.len() >= length as usize + 4
+        && users.credentials(ADMIN).is_some_and(|admin| admin.iterations.get() > 1)
+}
+
 /// What follows the version: length of the key, the key, the protocol.
 pub(super) fn step(
     version: Version,

@@ -117,6 +117,20 @@ impl Handshake {
         }
     }
 
+    /// Whether the next [`Handshake::feed`] with this input hashes a password, which may take long: it should not be
+    /// called where others wait then.
+    pub fn is_costly(&self, input: &[u8], users: &impl UserLookup) -> bool {
+        match self.state {
+            State::Legacy(_) => legacy::judges_key(input, users),
+            State::Version => input.split_first_chunk::<4>().is_some_and(|(magic, rest)| {
+                let version = Version::from_number(i64::from(u32::from_le_bytes(*magic)));
+                matches!(version, Some(Version::V0_3 | Version::V0_4))
+                    && legacy::judges_key(rest, users)
+            }),
+            State::Current(_) | State::Ended => false,
+        }
+    }
+
     fn version(
         &self,
         input: &mut BytesMut,

@@ -63,7 +63,7 @@ fn greeting_leaves_alone_and_is_shorter_than_any_second_message() {
         let writes = Arc::new(Mutex::new(Vec::new()));
         let client = Hasty { says, writes: writes.clone() };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        connection::run(client, &site.doors, Transport::Tcp, peer).await.unwrap();
+        connection::run(client, &site.doors, Transport::Tcp, peer, || {}).await.unwrap();
         let writes = writes.lock().unwrap();
         let texts: Vec<_> = writes.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
         let [greeting, second] = texts.as_slice() else { panic!("not two writes: {texts:?}") };

@@ -1,13 +1,15 @@
 //! Bytes that no driver sends, and clients that no server wants.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use photondb_protocol::numbers::Version;
+use photondb_protocol::numbers::{Protocol, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::client::{frame, hello};
-use super::on_server;
+use super::{on_server, on_server_with};
+use crate::auth::{ADMIN, Password};
 use crate::limits;
 use crate::testing::Random;
 
@@ -173,5 +175,53 @@ fn a_client_that_never_reads_streams_is_held_back() {
             assert!(continues < 100_000, "it takes everything");
         }
         site.answers().await;
+    });
+}
+
+#[test]
+fn an_address_has_no_more_connections_than_it_may_have() {
+    on_server_with(limits::CONNECTIONS, Some(3), |site| async move {
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(site.client().await);
+        }
+        let mut refused = site.socket().await;
+        let text = read_to_the_end(&mut refused).await;
+        let expected = "ERROR: This server serves 3 connections of one address at most, and has as many of yours.\n\0";
+        assert_eq!(String::from_utf8_lossy(&text), expected);
+        let metrics = String::from_utf8(site.doors.service.metrics.text().unwrap()).unwrap();
+        let counted = "photondb_connections_refused_total{reason=\"address\"} 1";
+        assert!(metrics.contains(counted), "{metrics}");
+        assert_eq!(held[0].ask(r#"[1,[24,[1,1]],{}]"#).await, r#"{"t":1,"r":[2]}"#);
+    });
+}
+
+#[test]
+fn keys_that_take_long_to_check_keep_nobody_waiting() {
+    on_server(|site| async move {
+        let rounds = NonZeroU32::new(limits::PASSWORD_ITERATIONS_MAX).unwrap();
+        let slow = Password::with_iterations("secret", rounds).unwrap();
+        // A driver that is in already.
+        let mut client = site.client().await;
+        site.doors.users.set_password(ADMIN, &slow).unwrap();
+        let mut guessing = Vec::new();
+        for _ in 0..4 * limits::HANDSHAKE_PASSWORD_CHECKS {
+            let mut stream = site.socket().await;
+            let mut message = Version::V0_4.number().to_le_bytes().to_vec();
+            message.extend_from_slice(&5u32.to_le_bytes());
+            message.extend_from_slice(b"guess");
+            message.extend_from_slice(&Protocol::Json.number().to_le_bytes());
+            stream.write_all(&message).await.unwrap();
+            guessing.push(stream);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        for _ in 0..20 {
+            let began = std::time::Instant::now();
+            assert_eq!(client.ask(r#"[1,[24,[1,1]],{}]"#).await, r#"{"t":1,"r":[2]}"#);
+            assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        }
+        let mut first = guessing.remove(0);
+        let text = read_to_the_end(&mut first).await;
+        assert_eq!(String::from_utf8_lossy(&text), "ERROR: Incorrect authorization key.\n\0");
     });
 }

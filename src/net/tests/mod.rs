@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 
+use crate::addresses::Addresses;
 use crate::limits;
 use crate::net::{Doors, listen_tcp, serve_tcp};
 use crate::session::testing;
@@ -31,10 +32,11 @@ struct Site {
 }
 
 impl Site {
-    fn open(places: usize) -> Site {
+    fn open(places: usize, addresses: Arc<Addresses>) -> Site {
         let service = testing::service();
         let users = service.context.users.clone();
-        let doors = Doors::with_places(service, users, Shutdown::new(Handle::current()), places);
+        let shutdown = Shutdown::new(Handle::current());
+        let doors = Doors::with_places(service, users, shutdown, places, addresses);
         let listener = listen_tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         doors.shutdown.spawn(serve_tcp(listener, doors.clone()));
@@ -62,10 +64,11 @@ where
     F: FnOnce(Site) -> T,
     T: Future<Output = ()>,
 {
-    on_server_with(limits::CONNECTIONS, test);
+    on_server_with(limits::CONNECTIONS, None, test);
 }
 
-fn on_server_with<F, T>(places: usize, test: F)
+/// The same with bounds for all connections and for those of one address.
+fn on_server_with<F, T>(places: usize, of_one_address: Option<usize>, test: F)
 where
     F: FnOnce(Site) -> T,
     T: Future<Output = ()>,
@@ -77,7 +80,7 @@ where
         .build()
         .unwrap();
     runtime.block_on(async {
-        let site = Site::open(places);
+        let site = Site::open(places, Addresses::new(of_one_address));
         tokio::time::timeout(PATIENCE, test(site)).await.expect("the test waits too long");
     });
     runtime.shutdown_background();

@@ -192,7 +192,7 @@ fn two_thousand_queries_at_once() {
 
 #[test]
 fn one_connection_too_many_is_told_so() {
-    on_server_with(2, |site| async move {
+    on_server_with(2, None, |site| async move {
         let mut first = site.client().await;
         let second = site.client().await;
         let mut third = site.socket().await;

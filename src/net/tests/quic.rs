@@ -2,13 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint};
 use rustls::RootCertStore;
+use tokio::time::timeout;
 
 use super::client::Client;
 use super::{Site, on_server, on_server_with};
+use crate::limits;
 use crate::net::quic::PROTOCOL;
 use crate::net::{Certificate, listen_quic, quic_config, serve_quic};
 
@@ -80,7 +83,7 @@ fn large_answers_arrive_whole() {
 
 #[test]
 fn a_stream_too_many_is_refused() {
-    on_server_with(1, |site| async move {
+    on_server_with(1, None, |site| async move {
         let (_endpoint, connection) = connect(&site).await;
         let _first = client(&connection).await;
         let (mut send, mut receive) = connection.open_bi().await.unwrap();
@@ -102,5 +105,33 @@ fn a_stopping_server_closes_the_connection() {
         assert_eq!(client.receive().await, (1, r#"{"t":1,"r":[5]}"#.to_owned()));
         connection.closed().await;
         site.doors.shutdown.finished().await;
+    });
+}
+
+#[test]
+fn a_client_that_does_not_log_in_has_little_room() {
+    on_server(|site| async move {
+        let (_endpoint, connection) = connect(&site).await;
+        let mut silent = Vec::new();
+        for _ in 0..limits::QUIC_STREAMS_BEFORE_LOGIN {
+            let (mut send, receive) = connection.open_bi().await.unwrap();
+            send.write_all(b"\x20").await.unwrap();
+            silent.push((send, receive));
+        }
+        let soon = Duration::from_millis(300);
+        assert!(timeout(soon, connection.open_bi()).await.is_err(), "one stream more");
+        // One of them logs in.
+        let (send, receive) = silent.pop().unwrap();
+        drop((send, receive));
+        let mut first = client(&connection).await;
+        assert_eq!(first.ask("[1,[24,[1,1]],{}]").await, r#"{"t":1,"r":[2]}"#);
+        let mut more = Vec::new();
+        for _ in 0..2 * limits::QUIC_STREAMS_BEFORE_LOGIN {
+            more.push(client(&connection).await);
+        }
+        // What is longer than the room before.
+        let long = "x".repeat(8 * limits::QUIC_WINDOW_BEFORE_LOGIN_BYTES as usize);
+        let answer = first.ask(&format!(r#"[1,"{long}",{{}}]"#)).await;
+        assert_eq!(answer.len(), long.len() + r#"{"t":1,"r":[""]}"#.len());
     });
 }

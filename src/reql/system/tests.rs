@@ -237,7 +237,7 @@ fn users_come_change_and_go() {
         ),
         (
             insert(r#"{"id":"z","password":{"password":"p","iterations":1e9}}"#),
-            "Expected `iterations` to be at most 10000000, got 1000000000.",
+            "Expected `iterations` to be at most 1000000, got 1000000000.",
         ),
         (
             insert(r#"{"id":"z","password":{"password":1,"iterations":1}}"#),
