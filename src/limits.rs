@@ -535,6 +535,15 @@ pub const FETCH_TIMEOUT_MAX_MILLISECONDS: u64 = 2_592_000_000;
 /// How often a request is sent while the server is troubled. RethinkDB's default.
 pub const FETCH_ATTEMPTS: u64 = 5;
 
+/// How often it is sent at most, whatever the request says.
+pub const FETCH_ATTEMPTS_MAX: u64 = 100;
+
+/// Pause before a request is sent again; each further one is twice as long.
+pub const FETCH_PAUSE: Duration = Duration::from_millis(20);
+
+/// Longest of these pauses.
+pub const FETCH_PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// How many redirects are followed. RethinkDB's default.
 pub const FETCH_REDIRECTS: u32 = 1;
 

@@ -29,13 +29,14 @@ use tracing::{debug, info, warn};
 
 use crate::addresses::Addresses;
 use crate::catalog::CatalogError;
-use crate::config::{Endpoint, QuicSettings, Settings, StorageSettings};
+use crate::config::{Endpoint, QuerySettings, QuicSettings, Settings, StorageSettings};
 use crate::http::{self, HttpState};
 use crate::limits;
 use crate::log_lines::LogLines;
 use crate::metrics::Metrics;
 use crate::net::{self, Certificate, CertificateError, Doors};
 use crate::panics;
+use crate::reql::http_client::{Network, Policy};
 use crate::reql::system::ServerFacts;
 use crate::reql::{Context, OpenError};
 use crate::session::{Pool, Service};
@@ -190,10 +191,29 @@ fn open(
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }
+    restrict_queries(&doors.service.context, &settings.queries, driver_port, http_port);
     tell_facts(&doors, log, settings, driver_port, http_port);
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);
     Ok(doors)
+}
+
+/// Tells what queries may not do: run scripts, or make requests, to some networks and to the server itself.
+fn restrict_queries(
+    context: &Context,
+    settings: &QuerySettings,
+    driver_port: u16,
+    http_port: Option<u16>,
+) {
+    if settings.no_scripts {
+        context.scripts.switch_off();
+    }
+    let mut policy = Policy { allowed: !settings.no_requests, ..Policy::default() };
+    if let Some(denied) = &settings.denied {
+        policy.denied = denied.iter().filter_map(|text| Network::parse(text)).collect();
+    }
+    policy.own_ports = [Some(driver_port), http_port].into_iter().flatten().collect();
+    context.http.set_policy(policy);
 }
 
 /// Tells queries what the server is, now that its ports are open.

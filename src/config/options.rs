@@ -90,6 +90,14 @@ pub const OPTIONS: &[OptionSpec] = &[
         "MILLISECONDS",
         "Tell in the log which queries took longer, without the values in them [default: none]",
     ),
+    flag("no-scripts", "Run no scripts (r.js)"),
+    flag("no-http-requests", "Make no requests to other servers (r.http)"),
+    many(
+        "http-deny",
+        "NETWORK|none",
+        "Network that r.http makes no requests to, as 10.0.0.0/8; repeatable [default: link-local \
+         addresses and those of clouds' metadata]",
+    ),
     one(
         "flush-interval",
         "SECONDS",

@@ -1,5 +1,6 @@
 //! Settings of queries: what each may take, and what is told of it. Knows texts and bounds; not what a query is.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::settings::{memory, parsed};
@@ -15,6 +16,12 @@ pub struct QuerySettings {
     pub timeout: Option<Duration>,
     /// Queries that take longer are told in the log.
     pub slow: Option<Duration>,
+    /// Whether there are no scripts (`r.js`).
+    pub no_scripts: bool,
+    /// Whether there are no requests to other servers (`r.http`).
+    pub no_requests: bool,
+    /// Networks that requests do not go to, each `ADDRESS` or `ADDRESS/BITS`, if the operator has said which.
+    pub denied: Option<Vec<String>>,
 }
 
 impl QuerySettings {
@@ -27,8 +34,32 @@ impl QuerySettings {
             memory: memory(raw, "query-memory", limits::QUERY_BYTES_MIN, MEMORY)?,
             timeout: time(raw, "query-timeout", 1.0, SECONDS)?,
             slow: time(raw, "slow-query-ms", 1e-3, MILLISECONDS)?,
+            no_scripts: raw.flag("no-scripts"),
+            no_requests: raw.flag("no-http-requests"),
+            denied: denied(raw)?,
         })
     }
+}
+
+/// Networks, or `none` for no network at all.
+fn denied(raw: &RawOptions) -> Result<Option<Vec<String>>, ConfigError> {
+    let Some(given) = raw.many("http-deny") else { return Ok(None) };
+    let wanted = given.values.iter().filter(|text| *text != "none");
+    if let Some(wrong) = wanted.clone().find(|text| !is_network(text)) {
+        return Err(ConfigError::Value {
+            origin: given.origin.clone(),
+            value: wrong.clone(),
+            expected: "`none`, an IP address, or one with a number of bits, as 10.0.0.0/8",
+        });
+    }
+    Ok(Some(wanted.cloned().collect()))
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+    let Ok(address) = address.parse::<IpAddr>() else { return false };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.is_none_or(|bits| bits.parse::<u32>().is_ok_and(|bits| bits <= most))
 }
 
 /// A time that is given in units of so many seconds.
@@ -69,6 +100,21 @@ mod tests {
         let slow = checked("slow-query-ms", "250").unwrap().slow;
         assert_eq!(slow, Some(Duration::from_millis(250)));
         assert_eq!(limits::OPTION_TIME_MAX.as_secs(), 31_622_400, "the text names it");
+    }
+
+    #[test]
+    fn networks_are_named_or_none() {
+        let denied = |value: &str| checked("http-deny", value).map(|settings| settings.denied);
+        assert_eq!(denied("none"), Ok(Some(Vec::new())));
+        for network in ["10.0.0.0/8", "192.0.2.1", "fd00::/8"] {
+            assert_eq!(denied(network), Ok(Some(vec![network.to_owned()])));
+        }
+        for wrong in ["", "all", "10.0.0.0/33", "10.0.0/8"] {
+            let text = format!(
+                "--http-deny: `{wrong}` is not `none`, an IP address, or one with a number of bits, as 10.0.0.0/8"
+            );
+            assert_eq!(denied(wrong).unwrap_err().to_string(), text);
+        }
     }
 
     #[test]

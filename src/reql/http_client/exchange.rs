@@ -34,7 +34,13 @@ pub(super) async fn exchange(
     let url = url::full(&request.url, &request.params)?;
     let headers = headers::for_request(request)?;
     let mut last = Err(Failure::NoAttempts);
-    for _ in 0..request.attempts {
+    let mut pause = limits::FETCH_PAUSE;
+    for number in 0..request.attempts.min(limits::FETCH_ATTEMPTS_MAX) {
+        // A server that is troubled gets more time with each attempt.
+        if number > 0 {
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(limits::FETCH_PAUSE_MAX);
+        }
         last = attempt(clients, request, &url, &headers, &mut cookies).await;
         match &last {
             Ok(received) if is_temporary(received.status) => {}

@@ -54,6 +54,12 @@ pub(super) enum Failure {
     /// More than the server will keep in memory.
     #[error("the response is larger than {0} bytes")]
     TooLarge(usize),
+    /// The operator does not want requests there.
+    #[error("requests to that address are not allowed (`--http-deny`)")]
+    Denied,
+    /// It is this server.
+    #[error("requests to the server's own ports are not allowed")]
+    Own,
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -63,6 +69,16 @@ pub(super) enum Failure {
 #[derive(Debug, thiserror::Error)]
 #[error("the host name has no address")]
 pub(super) struct NoAddress;
+
+/// Why none of a host's addresses will do, as our own lookup reports it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no request may go to the addresses of the host")]
+pub(super) enum Refused {
+    /// See [`Failure::Denied`].
+    Denied,
+    /// See [`Failure::Own`].
+    Own,
+}
 
 impl Failure {
     /// Whether it may be over the next time.
@@ -75,6 +91,11 @@ impl Failure {
         for cause in causes(error) {
             if cause.is::<NoAddress>() {
                 return Failure::Unresolved;
+            }
+            match cause.downcast_ref::<Refused>() {
+                Some(Refused::Denied) => return Failure::Denied,
+                Some(Refused::Own) => return Failure::Own,
+                None => {}
             }
             if let Some(error) = cause.downcast_ref::<rustls::Error>() {
                 return Failure::of_tls(error);

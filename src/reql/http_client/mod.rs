@@ -12,6 +12,7 @@ mod exchange;
 mod failure;
 mod headers;
 mod host;
+mod policy;
 mod request;
 mod url;
 
@@ -23,6 +24,7 @@ use crate::datum::Datum;
 
 pub use cookies::Cookies;
 pub use host::HttpHost;
+pub use policy::{Network, Policy};
 pub use request::{Auth, AuthKind, Method, Request, ResultFormat, encode_fields, field_text};
 
 /// What a server answered, as values.
@@ -41,6 +43,8 @@ pub struct Response {
 pub enum HttpError {
     /// It ran into its own time limit.
     TimedOut,
+    /// The operator allows no requests.
+    SwitchedOff,
     /// The query was cancelled, or its time is over.
     Interrupted,
     /// Anything else; what was received so far comes along, null where there is nothing.

@@ -270,3 +270,55 @@ fn servers_must_prove_who_they_are() {
     assert_eq!(body(asked), "\"secret\"");
     assert_eq!(server.asked().len(), 1);
 }
+
+#[test]
+fn requests_do_not_go_where_the_operator_forbids_it() {
+    let server = TestServer::start(|_| reply("200 OK", &[], "there"));
+    let port = server.url("/").split(':').nth(2).unwrap().trim_end_matches('/').parse().unwrap();
+    let ask = |policy: Policy, url: String| {
+        let host = HttpHost::default();
+        host.set_policy(policy);
+        match run_on(&host, request(url)) {
+            Ok(response) => response.body.to_json(),
+            Err(HttpError::Failed { text, .. }) => text,
+            Err(other) => format!("{other:?}"),
+        }
+    };
+    let denied = "requests to that address are not allowed (`--http-deny`)";
+    assert_eq!(ask(Policy::default(), "http://169.254.169.254/latest".to_owned()), denied);
+    let loopback = ["127.0.0.0/8", "::1"].map(|text| Network::parse(text).unwrap()).to_vec();
+    let own = "requests to the server's own ports are not allowed";
+    for host in ["127.0.0.1", "localhost"] {
+        let url = format!("http://{host}:{port}/");
+        let policy = Policy { denied: loopback.clone(), ..Policy::default() };
+        assert_eq!(ask(policy, url.clone()), denied);
+        let policy = Policy { own_ports: vec![port], ..Policy::default() };
+        assert_eq!(ask(policy, url.clone()), own);
+        let policy = Policy { own_ports: vec![1], ..Policy::default() };
+        assert_eq!(ask(policy, url.clone()), "\"there\"");
+        let policy = Policy { allowed: false, ..Policy::default() };
+        assert_eq!(ask(policy, url), "SwitchedOff");
+    }
+    // Nor does a redirect lead there.
+    let redirecting = TestServer::start(move |_| {
+        let there = format!("Location: http://127.0.0.1:{port}/");
+        reply("302 Found", &[&there], "")
+    });
+    let policy = Policy { own_ports: vec![port], ..Policy::default() };
+    assert_eq!(ask(policy, redirecting.url("/")), own);
+}
+
+#[test]
+fn a_troubled_server_gets_more_time_with_each_attempt_and_no_more_than_so_many() {
+    let server = TestServer::start(|_| reply("503 Busy", &[], "later"));
+    let mut four = request(server.url("/"));
+    four.attempts = 4;
+    let began = Instant::now();
+    assert_eq!(failure(four), "status code 503");
+    assert_eq!(server.asked().len(), 4);
+    assert!(began.elapsed() >= 7 * limits::FETCH_PAUSE, "{:?}", began.elapsed());
+    let mut many = request(server.url("/"));
+    (many.attempts, many.timeout) = (u64::MAX, 500);
+    assert!(matches!(run(many), Err(HttpError::TimedOut)));
+    assert!(server.asked().len() < 12, "{}", server.asked().len());
+}

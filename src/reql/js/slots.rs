@@ -1,6 +1,7 @@
 //! How many script threads a server has at once, those included that no query waits for any more.
 //! Knows nothing of what runs on them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use crate::reql::env::CancelFlag;
 /// The script threads of a server.
 #[derive(Debug, Default)]
 pub struct ScriptHost {
+    off: AtomicBool,
     used: Arc<Used>,
 }
 
@@ -25,6 +27,16 @@ struct Used {
 pub(super) struct Slot(Arc<Used>);
 
 impl ScriptHost {
+    /// From now on no script runs.
+    pub fn switch_off(&self) {
+        self.off.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no script may run.
+    pub fn are_off(&self) -> bool {
+        self.off.load(Ordering::Relaxed)
+    }
+
     /// How many threads there are now.
     pub fn threads(&self) -> usize {
         *self.used.threads.lock().unwrap_or_else(PoisonError::into_inner)

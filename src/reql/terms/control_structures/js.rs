@@ -30,6 +30,9 @@ pub static JAVASCRIPT: TermSpec = TermSpec {
 };
 
 fn eval(args: &Args<'_>) -> Result<Val> {
+    if args.env.context.scripts.are_off() {
+        return Err(Error::op_failed("Scripts are switched off on this server (`--no-scripts`)."));
+    }
     let timeout = match args.optarg("timeout")? {
         // The conversion keeps to the bounds: nothing is less than 0 or more than the largest number.
         Some(seconds) => (seconds.number(args.env)? * 1000.0) as u64,

@@ -96,6 +96,11 @@ fn perform(env: &Env, request: &Arc<Request>, cookies: Cookies) -> Result<Respon
             env.check_interrupt_now()?;
             ("interrupted".to_owned(), String::new())
         }
+        Err(HttpError::SwitchedOff) => {
+            return Err(Error::op_failed(
+                "Requests to other servers are switched off on this server (`--no-http-requests`).",
+            ));
+        }
         Err(HttpError::TimedOut) => {
             let (whole, part) = (request.timeout / 1000, request.timeout % 1000);
             (format!("timed out after {whole}.{part:03} seconds"), String::new())

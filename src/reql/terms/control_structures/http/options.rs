@@ -254,7 +254,7 @@ fn timeout(args: &Args<'_>) -> Result<u64> {
 
 fn attempts(args: &Args<'_>) -> Result<u64> {
     match args.optarg("attempts")? {
-        // A negative number is a very large one, as in RethinkDB; the time limit ends it.
+        // A negative number is a very large one, as in RethinkDB; the server has a bound of its own.
         Some(val) => Ok(val.integer(args.env)? as u64),
         None => Ok(limits::FETCH_ATTEMPTS),
     }
