@@ -417,7 +417,7 @@ pub const STOP_FLUSH_SECONDS: u64 = 1;
 /// How long a script, or one call of its function, may take unless it says otherwise. RethinkDB's default.
 pub const SCRIPT_TIMEOUT_MILLISECONDS: u64 = 5_000;
 
-/// Memory of the scripts of one query, in bytes: a few hundred thousand small objects. With [`SCRIPT_THREADS`] it
+/// Memory of the scripts of one query, in bytes: a few hundred thousand small objects. With [`SCRIPT_HELPERS`] it
 /// bounds what all scripts of a server hold.
 pub const SCRIPT_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
@@ -427,9 +427,19 @@ pub const SCRIPT_STACK_BYTES: usize = 1024 * 1024;
 /// Stack of a script's thread: that of the script, and of reading a value of [`SCRIPT_VALUE_DEPTH`] levels above it.
 pub const SCRIPT_THREAD_STACK_BYTES: usize = 4 * 1024 * 1024;
 
-/// Script threads at once, those of scripts that were given up and have not ended included. A query on the blocking
-/// pool waits for one.
-pub const SCRIPT_THREADS: usize = 32;
+/// Script helpers that run at once, a process each. A query on the blocking pool waits for one.
+pub const SCRIPT_HELPERS: usize = 32;
+
+/// Helpers that are kept for the next query, each a few megabytes.
+pub const SCRIPT_HELPERS_KEPT: usize = 2;
+
+/// Addresses that a helper may use, in bytes: the engine with [`SCRIPT_MEMORY_BYTES`], a job and a result as they come and
+/// go, the binary, and what allocators and threads reserve without using it. What the engine's own bound does not hold
+/// ends here.
+pub const SCRIPT_PROCESS_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Longest frame between the server and a helper, in bytes: a result of [`SCRIPT_RESULT_BYTES`], with lengths.
+pub const SCRIPT_FRAME_BYTES: usize = 4 * SCRIPT_RESULT_BYTES;
 
 /// Functions of scripts that a query keeps at hand. RethinkDB's number.
 pub const SCRIPT_FUNCTIONS: usize = 100;

@@ -19,6 +19,7 @@ mod verify;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -38,7 +39,7 @@ use crate::net::{self, Certificate, CertificateError, Doors};
 use crate::panics;
 use crate::reql::http_client::{Network, Policy};
 use crate::reql::system::ServerFacts;
-use crate::reql::{Context, OpenError};
+use crate::reql::{Context, OpenError, js};
 use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
@@ -111,6 +112,14 @@ pub enum ServerError {
     /// The admin cannot be given the first password.
     #[error(transparent)]
     FirstPassword(#[from] FirstPasswordError),
+}
+
+/// The argument of the command line that makes this binary a helper in which scripts run.
+pub const SCRIPT_HELPER: &str = js::HELPER_ARGUMENT;
+
+/// Is such a helper until its server wants it no more.
+pub fn run_script_helper() -> ExitCode {
+    js::serve_helper()
 }
 
 /// Starts the server on these threads and serves until SIGTERM or SIGINT. The caller is none of them.

@@ -10,12 +10,16 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{self, OPTIONS, OptionSpec, RawOptions, Takes};
-use crate::panics;
+use crate::{panics, server};
 
 const VERIFY: &str = "verify";
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
+    // No command for people: it has no log and no options.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == server::SCRIPT_HELPER) {
+        return server::run_script_helper();
+    }
     let matches = command().get_matches();
     let lines = logging::start();
     panics::tell();

@@ -1,14 +1,16 @@
-//! Scripts: JavaScript in an embedded QuickJS, one thread for each query that runs any.
+//! Scripts: JavaScript in QuickJS, in helper processes of this binary, one for each query that runs any.
 //!
 //! Knows values and limits; nothing of terms, streams and tables, and not what a failed script means to a query. A
 //! script sees the language alone: no modules, no files, no network, no clock but `Date`.
 //!
-//! A thread of its own gives a script a stack of known size, wherever in a query it stands, and lets the query go on
-//! when a script is stuck inside one long built-in operation that the engine cannot interrupt: the query is answered,
-//! the thread ends when that operation does, and until then it counts among the [`ScriptHost`]'s threads.
+//! A process can be killed at any moment, whatever built-in operation its script is stuck in: when the script's time is
+//! over or its query is stopped. It has a bound on its memory of its own. A helper whose query has ended serves another
+//! one, with an engine in which nothing has run yet.
 
 mod convert;
+mod helper;
 mod slots;
+mod wire;
 mod worker;
 
 use std::cell::RefCell;
@@ -20,7 +22,11 @@ use super::env::CancelFlag;
 use crate::datum::Datum;
 use crate::limits;
 
+pub use helper::{ARGUMENT as HELPER_ARGUMENT, serve as serve_helper};
 pub use slots::ScriptHost;
+
+use helper::{Helper, Leash};
+use slots::Slot;
 
 /// What to run.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ pub struct Job {
 pub enum Outcome {
     /// A value.
     Value(Datum),
-    /// A function, kept under the script's text for as long as the query's thread lives.
+    /// A function, kept under the script's text for as long as the query has its helper.
     Function,
 }
 
@@ -55,22 +61,24 @@ pub enum ScriptError {
     Interrupted,
     /// It asked for more memory than a query's scripts may have.
     OutOfMemory,
-    /// No thread became free in time.
+    /// No helper became free in time.
     Busy,
-    /// Its thread died.
+    /// Its helper died.
     Crashed,
 }
 
-/// The scripts of one query. The thread starts with the first.
+/// The scripts of one query. The helper starts with the first.
 #[derive(Debug, Default)]
 pub struct Scripts {
     thread: RefCell<Option<Thread>>,
 }
 
+/// A helper, and the thread that waits for its results.
 #[derive(Debug)]
 struct Thread {
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Vec<u8>>,
     results: Receiver<Result<Outcome, ScriptError>>,
+    leash: Arc<Leash>,
 }
 
 impl Scripts {
@@ -86,18 +94,27 @@ impl Scripts {
             Some(thread) => thread,
             None => Thread::start(host, cancel, job.deadline)?,
         };
-        let result = thread.run(cancel, job);
+        let frame = match wire::write_job(&job) {
+            Ok(frame) => frame,
+            Err(error) => {
+                *slot = Some(thread);
+                return Err(error);
+            }
+        };
+        let result = thread.run(cancel, job.deadline, frame);
         // What an interrupted engine still holds is of no use to the query's next script.
-        if !matches!(
+        if matches!(
             result,
             Err(ScriptError::Interrupted | ScriptError::OutOfMemory | ScriptError::Crashed)
         ) {
+            thread.leash.kill();
+        } else {
             *slot = Some(thread);
         }
         result
     }
 
-    /// Gives the thread back, and what its scripts hold. Functions are made again from their text when they are called.
+    /// Gives the helper back, and what its scripts hold. Functions are made again from their text when they are called.
     pub fn release(&self) {
         self.thread.borrow_mut().take();
     }
@@ -110,23 +127,25 @@ impl Thread {
         deadline: Option<Instant>,
     ) -> Result<Thread, ScriptError> {
         let slot = host.acquire(cancel, deadline)?;
-        let (jobs, waiting) = sync_channel::<Job>(1);
+        let (jobs, waiting) = sync_channel(1);
         let (answers, results) = sync_channel(1);
-        let cancel = cancel.clone();
+        let leash = Arc::new(Leash::default());
+        let held = leash.clone();
         std::thread::Builder::new()
             .name("script".to_owned())
             .stack_size(limits::SCRIPT_THREAD_STACK_BYTES)
-            .spawn(move || {
-                let _slot = slot;
-                worker::serve(cancel, &waiting, &answers);
-            })
+            .spawn(move || wait_for_helper(slot, &held, &waiting, &answers))
             .map_err(|_| ScriptError::Busy)?;
-        Ok(Thread { jobs, results })
+        Ok(Thread { jobs, results, leash })
     }
 
-    fn run(&self, cancel: &CancelFlag, job: Job) -> Result<Outcome, ScriptError> {
-        let given_up = job.deadline.and_then(|end| end.checked_add(limits::SCRIPT_GRACE));
-        let mut cancelled: Option<Instant> = None;
+    fn run(
+        &self,
+        cancel: &CancelFlag,
+        deadline: Option<Instant>,
+        job: Vec<u8>,
+    ) -> Result<Outcome, ScriptError> {
+        let given_up = deadline.and_then(|end| end.checked_add(limits::SCRIPT_GRACE));
         self.jobs.send(job).map_err(|_| ScriptError::Crashed)?;
         loop {
             match self.results.recv_timeout(limits::SCRIPT_GRACE) {
@@ -134,25 +153,46 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => return Err(ScriptError::Crashed),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            let now = Instant::now();
-            if cancel.is_cancelled() {
-                // The engine sees the flag itself, unless it is inside of a long operation.
-                let since = *cancelled.get_or_insert(now);
-                if now.duration_since(since) >= limits::SCRIPT_GRACE {
-                    return Err(left_behind());
-                }
-            }
-            if given_up.is_some_and(|end| now >= end) {
-                return Err(left_behind());
+            // The engine looks at its own clock, unless it is inside of a long operation.
+            if cancel.is_cancelled() || given_up.is_some_and(|end| Instant::now() >= end) {
+                return Err(ScriptError::Interrupted);
             }
         }
     }
 }
 
-/// Only whoever runs the server can help against one that never ends.
-fn left_behind() -> ScriptError {
-    tracing::warn!("A script does not end when told to; its thread goes on without its query");
-    ScriptError::Interrupted
+/// Serves a query's jobs with one helper, and keeps the helper for others when the query wants no more.
+fn wait_for_helper(
+    slot: Slot,
+    leash: &Leash,
+    jobs: &Receiver<Vec<u8>>,
+    answers: &SyncSender<Result<Outcome, ScriptError>>,
+) {
+    let kept = slot.kept();
+    let started = kept.map_or_else(Helper::start, Ok);
+    let mut helper = match started {
+        Ok(helper) => helper,
+        Err(error) => {
+            tracing::error!("a process for scripts cannot be started: {error}");
+            return;
+        }
+    };
+    if !leash.hold(&helper) {
+        return;
+    }
+    while let Ok(job) = jobs.recv() {
+        let result = helper.run(&job);
+        let is_spoilt = matches!(
+            result,
+            Err(ScriptError::Interrupted | ScriptError::OutOfMemory | ScriptError::Crashed)
+        );
+        if answers.send(result).is_err() || is_spoilt {
+            return;
+        }
+    }
+    if helper.renew().is_ok() {
+        slot.keep(helper);
+    }
 }
 
 #[cfg(test)]

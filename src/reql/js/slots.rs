@@ -1,15 +1,16 @@
-//! How many script threads a server has at once, those included that no query waits for any more.
-//! Knows nothing of what runs on them.
+//! How many script helpers a server has at once, and those that are kept for the next query.
+//! Knows nothing of what runs in them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::ScriptError;
+use super::helper::Helper;
 use crate::limits;
 use crate::reql::env::CancelFlag;
 
-/// The script threads of a server.
+/// The script helpers of a server.
 #[derive(Debug, Default)]
 pub struct ScriptHost {
     off: AtomicBool,
@@ -18,11 +19,13 @@ pub struct ScriptHost {
 
 #[derive(Debug, Default)]
 struct Used {
-    threads: Mutex<usize>,
+    helpers: Mutex<usize>,
+    /// Helpers that nobody uses now.
+    kept: Mutex<Vec<Helper>>,
     freed: Condvar,
 }
 
-/// The right to one thread, given back when dropped.
+/// The right to one helper, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Slot(Arc<Used>);
 
@@ -37,37 +40,56 @@ impl ScriptHost {
         self.off.load(Ordering::Relaxed)
     }
 
-    /// How many threads there are now.
-    pub fn threads(&self) -> usize {
-        *self.used.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many helpers are used now.
+    pub fn helpers(&self) -> usize {
+        *self.used.helpers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a thread to be free.
+    /// Waits until there may be another helper.
     pub(super) fn acquire(
         &self,
         cancel: &CancelFlag,
         deadline: Option<Instant>,
     ) -> Result<Slot, ScriptError> {
-        let mut threads = self.used.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        while *threads >= limits::SCRIPT_THREADS {
+        let mut helpers = self.used.helpers.lock().unwrap_or_else(PoisonError::into_inner);
+        while *helpers >= limits::SCRIPT_HELPERS {
             if cancel.is_cancelled() {
                 return Err(ScriptError::Interrupted);
             }
             if deadline.is_some_and(|end| Instant::now() >= end) {
                 return Err(ScriptError::Busy);
             }
-            let waited = self.used.freed.wait_timeout(threads, limits::SCRIPT_GRACE);
-            threads = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.used.freed.wait_timeout(helpers, limits::SCRIPT_GRACE);
+            helpers = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        *threads += 1;
+        *helpers += 1;
         Ok(Slot(self.used.clone()))
+    }
+}
+
+impl Slot {
+    /// A helper that another query has left, if there is one.
+    pub(super) fn kept(&self) -> Option<Helper> {
+        self.kept_helpers().pop()
+    }
+
+    /// Leaves a helper to another query. A few are kept, which saves the time to start them.
+    pub(super) fn keep(&self, helper: Helper) {
+        let mut kept = self.kept_helpers();
+        if kept.len() < limits::SCRIPT_HELPERS_KEPT {
+            kept.push(helper);
+        }
+    }
+
+    fn kept_helpers(&self) -> MutexGuard<'_, Vec<Helper>> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        *threads = threads.saturating_sub(1);
+        let mut helpers = self.0.helpers.lock().unwrap_or_else(PoisonError::into_inner);
+        *helpers = helpers.saturating_sub(1);
         self.0.freed.notify_one();
     }
 }
@@ -81,13 +103,13 @@ mod tests {
     fn slots_are_bounded_and_come_back() {
         let host = ScriptHost::default();
         let cancel = CancelFlag::default();
-        let held: Vec<Slot> = (0..limits::SCRIPT_THREADS)
+        let held: Vec<Slot> = (0..limits::SCRIPT_HELPERS)
             .map(|_| host.acquire(&cancel, None).expect("there is room"))
             .collect();
         let soon = Some(Instant::now() + Duration::from_millis(1));
         assert_eq!(host.acquire(&cancel, soon).err(), Some(ScriptError::Busy));
         drop(held);
-        assert_eq!(host.threads(), 0);
+        assert_eq!(host.helpers(), 0);
         assert!(host.acquire(&cancel, soon).is_ok());
     }
 
@@ -96,7 +118,7 @@ mod tests {
         let host = ScriptHost::default();
         let cancel = CancelFlag::default();
         let _held: Vec<_> =
-            (0..limits::SCRIPT_THREADS).map(|_| host.acquire(&cancel, None)).collect();
+            (0..limits::SCRIPT_HELPERS).map(|_| host.acquire(&cancel, None)).collect();
         cancel.cancel();
         assert_eq!(host.acquire(&cancel, None).err(), Some(ScriptError::Interrupted));
     }

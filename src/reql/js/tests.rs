@@ -156,8 +156,10 @@ fn runaway_scripts_end() {
         "throw {toString() { while (true) {} }}",
         "({get a() { while (true) {} }})",
         "new Proxy({}, {ownKeys() { while (true) {} }})",
-        // Built-in loops that the engine does not interrupt: the query goes on without them.
+        // Built-in loops that the engine does not interrupt: the process is killed.
         "let s = 'a'.repeat(2e5); (s + s).indexOf(s + 'b')",
+        "Array.prototype.copyWithin.call({length: 2 ** 53 - 1}, 1, 0)",
+        "Array.prototype.reverse.call({length: 2 ** 53 - 1})",
     ];
     for source in endless {
         assert_eq!(query.stopped(source), ScriptError::Interrupted, "{source}");
@@ -226,15 +228,50 @@ fn scripts_see_nothing_but_the_language_and_leave_nothing_behind() {
 }
 
 #[test]
-fn threads_end_with_their_queries() {
+fn helpers_are_given_back_with_their_queries() {
     let query = Query::new();
     assert_eq!(query.value("1"), "1");
-    assert_eq!(query.host.threads(), 1);
+    assert_eq!(query.host.helpers(), 1);
     let host = query.host.clone();
     drop(query);
     let start = Instant::now();
-    while host.threads() > 0 {
-        assert!(start.elapsed() < Duration::from_secs(5), "the thread does not end");
+    while host.helpers() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(5), "the helper is not given back");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Not a test: what the binary of the tests does when it is started as a helper.
+#[test]
+#[ignore = "a helper for the other tests"]
+fn helper_process() {
+    serve_helper();
+}
+
+#[test]
+fn scripts_that_cannot_be_interrupted_take_no_helper_for_good() {
+    let host = Arc::new(ScriptHost::default());
+    let stuck = "Array.prototype.copyWithin.call({length: 2 ** 53 - 1}, 1, 0)";
+    for _ in 0..limits::SCRIPT_HELPERS + 1 {
+        let query = Query::on(&host);
+        let ended = query.run_for(stuck, Duration::from_millis(10)).err();
+        assert_eq!(ended, Some(ScriptError::Interrupted));
+    }
+    assert_eq!(Query::on(&host).value("1 + 1"), "2");
+}
+
+#[test]
+fn a_stopped_query_kills_a_script_that_cannot_be_interrupted() {
+    let query = Query::new();
+    assert_eq!(query.value("1"), "1");
+    let cancel = query.cancel.clone();
+    let stopper = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        cancel.cancel();
+        Instant::now()
+    });
+    let stuck = "Array.prototype.copyWithin.call({length: 2 ** 53 - 1}, 1, 0)";
+    assert_eq!(query.run(stuck).err(), Some(ScriptError::Interrupted));
+    let took = stopper.join().unwrap().elapsed();
+    assert!(took < Duration::from_millis(200), "{took:?}");
 }

@@ -1,13 +1,11 @@
-//! The thread of one query's scripts: an engine with its limits, a fresh context for each script, the functions that
-//! scripts gave.
+//! The scripts of one query: an engine with its limits, a fresh context for each script, the functions that scripts gave.
 //!
 //! Knows the engine and `convert`; nothing of who waits. Whatever a script leaves behind in its context goes with the
-//! context, and everything goes with the thread: no query sees what another one did.
+//! context, and everything goes with the engine: no query sees what another one did.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Instant;
 
 use rquickjs::context::EvalOptions;
@@ -18,29 +16,9 @@ use super::convert::{Fault, FromScript, to_script};
 use super::{Job, Outcome, ScriptError};
 use crate::datum::Datum;
 use crate::limits;
-use crate::reql::env::CancelFlag;
-
-/// Runs jobs until the query wants no more.
-pub(super) fn serve(
-    cancel: CancelFlag,
-    jobs: &Receiver<Job>,
-    answers: &SyncSender<Result<Outcome, ScriptError>>,
-) {
-    let Ok(mut engine) = Engine::new(cancel) else {
-        // Without an answer the query sees a crash, which it is.
-        return;
-    };
-    while let Ok(job) = jobs.recv() {
-        let result = engine.run(&job);
-        if answers.send(result).is_err() {
-            return;
-        }
-    }
-}
 
 /// When the running script must end. Asked by the engine every few thousand steps.
 pub(super) struct Clock {
-    cancel: CancelFlag,
     deadline: Cell<Option<Instant>>,
     over: Cell<bool>,
 }
@@ -53,15 +31,14 @@ impl Clock {
 
     /// Whether the script must end. Stays so until the next one starts.
     pub(super) fn is_over(&self) -> bool {
-        let over = self.over.get()
-            || self.cancel.is_cancelled()
-            || self.deadline.get().is_some_and(|end| Instant::now() >= end);
+        let over = self.over.get() || self.deadline.get().is_some_and(|end| Instant::now() >= end);
         self.over.set(over);
         over
     }
 }
 
-struct Engine {
+/// Runs the scripts of one query.
+pub(super) struct Engine {
     functions: Vec<Held>,
     runtime: Runtime,
     clock: Rc<Clock>,
@@ -80,17 +57,19 @@ enum Evaluated {
 }
 
 impl Engine {
-    fn new(cancel: CancelFlag) -> rquickjs::Result<Engine> {
+    /// An engine in which nothing has run yet.
+    pub(super) fn new() -> rquickjs::Result<Engine> {
         let runtime = Runtime::new()?;
         runtime.set_memory_limit(limits::SCRIPT_MEMORY_BYTES);
         runtime.set_max_stack_size(limits::SCRIPT_STACK_BYTES);
-        let clock = Rc::new(Clock { cancel, deadline: Cell::new(None), over: Cell::new(false) });
+        let clock = Rc::new(Clock { deadline: Cell::new(None), over: Cell::new(false) });
         let asked = clock.clone();
         runtime.set_interrupt_handler(Some(Box::new(move || asked.is_over())));
         Ok(Engine { functions: Vec::new(), runtime, clock })
     }
 
-    fn run(&mut self, job: &Job) -> Result<Outcome, ScriptError> {
+    /// Runs a script, or calls the function it evaluates to.
+    pub(super) fn run(&mut self, job: &Job) -> Result<Outcome, ScriptError> {
         self.clock.start(job.deadline);
         let outcome = self.function_at(job).and_then(|at| match (&job.args, at) {
             (None, Some(_)) => Ok(Outcome::Function),

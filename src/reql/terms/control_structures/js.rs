@@ -103,7 +103,7 @@ impl Script {
             )),
             ScriptError::Busy => Error::resource_limit(format!(
                 "The server runs {} JavaScript queries already, and none of them ended in time.",
-                limits::SCRIPT_THREADS
+                limits::SCRIPT_HELPERS
             )),
             ScriptError::Crashed => Error::internal(format!(
                 "Javascript query `{source}` caused a crash in a worker process."
