@@ -203,6 +203,7 @@ if [ "$mode" != quick ]; then
     stage "lints of the peers' bench" cargo clippy --locked --package engines --features peers --all-targets --quiet -- -D warnings
     stage "storage workloads, small, with the peers" cargo run --locked --release --quiet --package engines --features peers -- all --smoke
     stage "abuse" "$bin/abuse" --full
+    client "fuzz targets, an hour each" "cargo-fuzz" scripts/fuzz.sh 3600
   else
     stage "abuse" "$bin/abuse"
   fi

@@ -8,6 +8,8 @@ pub mod changefeed;
 pub mod cli;
 pub mod config;
 pub mod datum;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod geo;
 pub mod http;
 pub mod limits;

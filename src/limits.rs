@@ -12,6 +12,11 @@ pub const STORAGE_KEY_BYTES: usize = 2 * 1024;
 /// Longest value of a storage tree, in bytes: a document may be as long as half of the largest frame a driver may send.
 pub const STORAGE_VALUE_BYTES: usize = 64 * 1024 * 1024;
 
+/// What a store counts (commits, groups, segments, checkpoints, extents, entries, names of trees) never comes near this: a
+/// million a second reach it in 36,000 years. A greater number in a file is damage, and sums of such numbers overflow
+/// nowhere.
+pub const STORAGE_NUMBER_MAX: u64 = 1 << 60;
+
 /// Most bytes of one write batch (keys, values and [`STORAGE_OPERATION_BYTES`] an operation). A batch is one log record
 /// and is held in memory whole until it is applied; two of the longest values fit.
 pub const STORAGE_BATCH_BYTES: usize = 2 * STORAGE_VALUE_BYTES + 1024 * 1024;

@@ -30,6 +30,8 @@ pub use number::{MAX_SAFE_INTEGER, number_to_json, number_to_text, safe_integer}
 pub use object::{Object, ObjectBuilder};
 pub use pseudo::pseudo_typed;
 pub use size::Misfit;
+#[cfg(any(test, fuzzing))]
+pub use stored::fuzzing;
 pub use stored::{DamagedDocument, FieldChange, StoredError, StoredObject};
 
 use std::sync::Arc;

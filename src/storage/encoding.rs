@@ -4,6 +4,8 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use crate::limits::STORAGE_NUMBER_MAX;
+
 /// What superblocks, log headers and log groups are aligned to. A disk rewrites no less than this at a time, so that
 /// nothing that is safe lies in a block that is written again.
 pub(super) const BLOCK: usize = 4_096;
@@ -66,6 +68,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    /// A number of what a store counts.
+    pub(super) fn number(&mut self) -> Option<u64> {
+        self.u64().filter(|number| *number <= STORAGE_NUMBER_MAX)
     }
 }
 

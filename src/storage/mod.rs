@@ -36,6 +36,8 @@ mod entries;
 mod error;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 mod ledger;
 pub mod memory;

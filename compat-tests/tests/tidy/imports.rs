@@ -73,6 +73,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("metrics", &["limits", "meter"]),
     ("shutdown", &["limits"]),
     ("storage", &["limits"]),
+    ("fuzzing", &["storage", "table", "datum"]),
     ("geo", &["datum"]),
     ("datum", &["limits"]),
     ("log_lines", &["limits", "bell"]),

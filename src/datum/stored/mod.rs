@@ -18,6 +18,8 @@
 //! Valid: the table fits, and the text begins with `{` and ends with `}`. That is checked before anything is read;
 //! the rest is checked by whatever reads it, and what does not fit is an error. `photondb verify` checks all of it.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod lazy;
 mod text;
 mod write;
@@ -196,10 +198,16 @@ impl StoredObject {
                 });
             }
         }
-        match whole.len() == self.fields {
-            true => Ok(()),
-            false => Err(StoredError::Damaged { problem: "a table of other fields", at: 2 }),
+        if whole.len() != self.fields {
+            return Err(StoredError::Damaged { problem: "a table of other fields", at: 2 });
         }
+        // Whatever goes through two objects side by side relies on the order of their fields.
+        for (at, (name, _)) in whole.iter().enumerate() {
+            if *self.name(at)? != **name {
+                return Err(StoredError::Damaged { problem: "fields in another order", at });
+            }
+        }
+        Ok(())
     }
 
     /// How many fields it has.

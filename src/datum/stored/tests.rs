@@ -305,3 +305,17 @@ fn arrays_are_bounded_whatever_queries_may_hold() {
     let longer = [(Arc::from("a"), Some(array(STORED_ARRAY_LEN + 1)))];
     assert_eq!(stored.merged(&longer), Err(StoredError::ArrayTooLong));
 }
+
+/// Comparing two documents field by field relies on it.
+#[test]
+fn fields_in_another_order_are_damage() {
+    // Escaped, so that fields are looked for one after another.
+    let value = Datum::object([("a\"", Datum::Null), ("b", Datum::Null), ("c", Datum::Null)]);
+    let document = StoredObject::encode(&value).unwrap();
+    document.check().unwrap();
+    let mut bytes = document.as_bytes().to_vec();
+    let at = bytes.iter().position(|byte| *byte == b'b').unwrap();
+    bytes[at] = b'd';
+    let damaged = StoredObject::from_stored(bytes.into()).unwrap();
+    assert!(matches!(damaged.check(), Err(StoredError::Damaged { .. })));
+}

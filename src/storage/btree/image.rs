@@ -14,11 +14,9 @@ use super::link::Link;
 use super::long::LongValue;
 use super::node::{Body, Entry, Leaf, Node, Origin, Value};
 use super::page::shared;
+use crate::limits::{STORAGE_KEY_BYTES, STORAGE_NUMBER_MAX};
 use crate::storage::ledger::Account;
 use crate::storage::slab::{Reference, decode_reference};
-
-/// Entries of a tree that cannot be: a slot has fewer than so many, and so has a disk.
-const MOST_ENTRIES: u64 = 1 << 60;
 
 /// Rows of a leaf's table that a search looks at together: about a line of the processor's cache.
 const BLOCK: usize = 10;
@@ -257,6 +255,9 @@ impl LeafImage {
             if unused.iter().any(|byte| *byte != 0) || before >= key {
                 return None;
             }
+            if self.prefix().len() + entry.length > STORAGE_KEY_BYTES {
+                return None;
+            }
             if entry.is_long {
                 long_value(self.bytes.get(entry.start..entry.end)?)?;
             }
@@ -283,6 +284,8 @@ fn decode_inner(bytes: &[u8], header: &Header) -> Option<Inner> {
     let (prefix, mut rest) = bytes.get(NODE_HEADER..)?.split_at_checked(header.prefix)?;
     let mut inner: Option<Inner> = None;
     let mut low = prefix.to_vec();
+    // A number that the image has no room for must not make room for it.
+    let children = header.count.min(rest.len() / INNER_ENTRY_BYTES);
     for _ in 0..header.count {
         let (entry, behind) = rest.split_first_chunk::<INNER_ENTRY_BYTES>()?;
         let (length, entry) = entry.split_first_chunk::<2>()?;
@@ -290,14 +293,17 @@ fn decode_inner(bytes: &[u8], header: &Header) -> Option<Inner> {
         let link = Link::stored(decode_reference(reference.first_chunk()?)?);
         let length = usize::from(u16::from_le_bytes(*length));
         let (suffix, behind) = behind.split_at_checked(length)?;
+        if prefix.len() + length > STORAGE_KEY_BYTES {
+            return None;
+        }
         let count = u64::from_le_bytes(*count);
         let total = inner.as_ref().map_or(0, Inner::count).checked_add(count)?;
-        if total >= MOST_ENTRIES || count == 0 {
+        if total > STORAGE_NUMBER_MAX || count == 0 {
             return None;
         }
         match &mut inner {
             None if !suffix.is_empty() => return None,
-            None => inner = Some(Inner::new(header.level, header.count, count, link)),
+            None => inner = Some(Inner::new(header.level, children, count, link)),
             Some(inner) => {
                 low.truncate(prefix.len());
                 low.extend_from_slice(suffix);
@@ -348,6 +354,36 @@ mod tests {
             Body::Image(image) => image,
             _ => panic!("not a leaf"),
         }
+    }
+
+    /// Each would take many times its length in memory.
+    #[test]
+    fn a_node_with_keys_longer_than_any_is_damaged() {
+        for (length, is_sound) in [(STORAGE_KEY_BYTES, true), (STORAGE_KEY_BYTES + 1, false)] {
+            let (mut leaf, mut inner) = (LeafBuilder::new(), InnerBuilder::new());
+            inner.push(&[], 1, REFERENCE);
+            for last in [1, 2] {
+                let mut key = vec![7; length - 1];
+                key.push(last);
+                leaf.push(&key, &Stored::Short(b"value"));
+                inner.push(&key, 1, REFERENCE);
+            }
+            let (leaf, inner) = (leaf.finish(7).unwrap(), inner.finish(7, 1).unwrap());
+            for image in [leaf, inner] {
+                assert_eq!(decode(&image, 7, None).is_ok(), is_sound, "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_that_an_inner_node_has_no_room_for_takes_no_memory() {
+        let mut builder = InnerBuilder::new();
+        builder.push(&[], 1, REFERENCE);
+        let mut image = builder.finish(7, 1).unwrap().to_vec();
+        let node = decode(&Bytes::from(image.clone()), 7, None).unwrap();
+        assert!(node.weight() < 1_000, "{}", node.weight());
+        image[2..4].fill(0xff);
+        assert!(decode(&Bytes::from(image), 7, None).is_err());
     }
 
     #[test]

@@ -16,6 +16,8 @@
 mod build;
 mod edit;
 mod encode;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod image;
 mod inner;
 mod link;

@@ -8,6 +8,8 @@
 mod audit;
 mod class;
 mod fill;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod map;
 mod reference;
 mod set;

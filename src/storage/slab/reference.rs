@@ -107,13 +107,13 @@ impl Superblock {
         reader.take(4)?;
         Some(Self {
             identity: reader.array()?,
-            checkpoint: reader.u64()?,
-            sequence: reader.u64()?,
-            next_tree: reader.u64()?,
-            extents: reader.u64()?,
+            checkpoint: reader.number()?,
+            sequence: reader.number()?,
+            next_tree: reader.number()?,
+            extents: reader.number()?,
             meta_root: decode_reference(&reader.array()?),
-            meta_entries: reader.u64()?,
-            least_length: reader.u64()?,
+            meta_entries: reader.number()?,
+            least_length: reader.number()?,
         })
     }
 }
@@ -145,6 +145,26 @@ mod tests {
         other.extend_from_slice(&9_u32.to_le_bytes());
         let other: [u8; BLOCK] = seal_block(other).try_into().unwrap();
         assert_eq!(Superblock::decode(&other), Err(NoSuperblock::Version(9)));
+    }
+
+    #[test]
+    fn a_number_that_no_store_comes_to_is_damage() {
+        let superblock = Superblock {
+            identity: [3; 16],
+            checkpoint: 8,
+            sequence: 1_000,
+            next_tree: u64::MAX,
+            extents: 12,
+            meta_root: None,
+            meta_entries: 0,
+            least_length: 0,
+        };
+        let decode =
+            |superblock: Superblock| Superblock::decode(&superblock.encode().try_into().unwrap());
+        assert_eq!(decode(superblock), Err(NoSuperblock::Invalid));
+        let superblock = Superblock { next_tree: 99, ..superblock };
+        assert_eq!(decode(superblock), Ok(superblock));
+        assert!(decode(Superblock { sequence: u64::MAX, ..superblock }).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::limits::{STORAGE_KEY_BYTES, STORAGE_VALUE_BYTES};
 use crate::storage::encoding::SharedReader;
 use crate::storage::{Operation, TreeId};
 
@@ -106,18 +107,28 @@ fn decode_operation(body: &mut SharedReader) -> Option<Operation> {
     let tree = TreeId(body.u64()?);
     Some(match kind {
         PUT => {
-            let key = body.u16()? as usize;
+            let key = key_length(body)?;
             let value = body.u32()? as usize;
-            Operation::Put { tree, key: body.take(key)?, value: body.take(value)? }
+            let (key, value) = (body.take(key)?, body.take(value)?);
+            Operation::Put {
+                tree,
+                key,
+                value: (value.len() <= STORAGE_VALUE_BYTES).then_some(value)?,
+            }
         }
         DELETE => {
-            let key = body.u16()? as usize;
+            let key = key_length(body)?;
             Operation::Delete { tree, key: body.take(key)? }
         }
         CREATE_TREE => Operation::CreateTree(tree),
         DROP_TREE => Operation::DropTree(tree),
         _ => return None,
     })
+}
+
+/// A longer key than a batch may have could be put into a tree, and into no image of a node.
+fn key_length(body: &mut SharedReader) -> Option<usize> {
+    body.u16().map(usize::from).filter(|length| *length <= STORAGE_KEY_BYTES)
 }
 
 fn encoded_length(operation: &Operation) -> usize {
@@ -142,6 +153,17 @@ pub(super) fn decode_all(body: Bytes, count: u32) -> Option<Vec<Logged>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_longer_than_any_tree_may_have_is_no_commit() {
+        for (length, is_one) in [(STORAGE_KEY_BYTES, true), (STORAGE_KEY_BYTES + 1, false)] {
+            let (tree, key) = (TreeId(1), Bytes::from(vec![1; length]));
+            let put = Operation::Put { tree, key: key.clone(), value: Bytes::new() };
+            for operation in [put, Operation::Delete { tree, key }] {
+                assert_eq!(operations_of(&encode(&[operation])).is_some(), is_one, "{length}");
+            }
+        }
+    }
 
     #[test]
     fn a_commit_comes_back_as_it_was() {

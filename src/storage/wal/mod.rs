@@ -24,6 +24,8 @@
 //! New ones are refused by the store before they get here. A sync that fails is never taken for want of room.
 
 mod commit;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod replay;
 mod segment;
 #[cfg(test)]

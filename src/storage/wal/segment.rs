@@ -76,9 +76,9 @@ impl SegmentHeader {
         reader.take(4)?;
         Some(Self {
             identity: reader.array()?,
-            number: reader.u64()?,
-            first_group: reader.u64()?,
-            before: reader.u64()?,
+            number: reader.number()?,
+            first_group: reader.number()?,
+            before: reader.number()?,
         })
     }
 }
@@ -123,10 +123,10 @@ impl GroupHeader {
         }
         Some(Self {
             commits: reader.u32()?,
-            number: reader.u64()?,
-            segment: reader.u64()?,
-            first: reader.u64()?,
-            length: reader.u64()?,
+            number: reader.number()?,
+            segment: reader.number()?,
+            first: reader.number()?,
+            length: reader.number()?,
             sum: reader.u64()?,
         })
     }
@@ -168,6 +168,7 @@ fn seed(identity: &Identity) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::STORAGE_NUMBER_MAX;
 
     #[test]
     fn names_are_numbers() {
@@ -196,6 +197,21 @@ mod tests {
             let mut damaged = block.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(SegmentHeader::decode(&damaged), Err(NoHeader::Invalid));
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_log_comes_to_is_damage() {
+        let identity = [9; 16];
+        let group =
+            GroupHeader { commits: 1, number: 7, segment: 3, first: 501, length: 9, sum: u64::MAX };
+        assert!(GroupHeader::decode(&group.encode(&identity), &identity).is_some());
+        let segment = SegmentHeader { identity, number: 3, first_group: 40, before: 500 };
+        for number in [STORAGE_NUMBER_MAX + 1, u64::MAX] {
+            let group = GroupHeader { number, ..group };
+            assert_eq!(GroupHeader::decode(&group.encode(&identity), &identity), None);
+            let segment = SegmentHeader { before: number, ..segment };
+            assert_eq!(SegmentHeader::decode(&segment.encode()), Err(NoHeader::Invalid));
         }
     }
 

@@ -1,0 +1,6 @@
+//! See `photondb::fuzzing::check_node`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| photondb_fuzz::run(photondb::fuzzing::check_node, data));
