@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::crossed::crossed;
 use super::{Durability, StorageError, TreeId};
 use crate::limits::{
     STORAGE_BATCH_BYTES, STORAGE_KEY_BYTES, STORAGE_OPERATION_BYTES, STORAGE_VALUE_BYTES,
@@ -181,6 +182,7 @@ impl WriteBatch {
     /// Checks the lengths of keys and values and of the whole. Every engine calls it before anything else.
     pub fn check_lengths(&self) -> Result<(), StorageError> {
         if self.bytes > STORAGE_BATCH_BYTES {
+            crossed("STORAGE_BATCH_BYTES");
             return Err(StorageError::BatchTooLarge {
                 length: self.bytes,
                 limit: STORAGE_BATCH_BYTES,
@@ -193,9 +195,11 @@ impl WriteBatch {
                 Operation::CreateTree(_) | Operation::DropTree(_) => continue,
             };
             if key > STORAGE_KEY_BYTES {
+                crossed("STORAGE_KEY_BYTES");
                 return Err(StorageError::KeyTooLong { length: key, limit: STORAGE_KEY_BYTES });
             }
             if value > STORAGE_VALUE_BYTES {
+                crossed("STORAGE_VALUE_BYTES");
                 return Err(StorageError::ValueTooLong {
                     length: value,
                     limit: STORAGE_VALUE_BYTES,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::crossed::crossed;
 use super::{Cursor, ReadMode, StorageError};
 use crate::limits::{SCAN_BATCH_BYTES, SCAN_BATCH_ENTRIES, SCAN_FIRST_ENTRIES, SCAN_GROWTH};
 
@@ -143,6 +144,13 @@ impl Scanner {
         self.next = 0;
         let limit = FillLimit { entries: self.fill, bytes: SCAN_BATCH_BYTES };
         self.more = self.cursor.fill(&mut self.batch, limit, self.mode)?;
+        match self.batch.len() {
+            SCAN_FIRST_ENTRIES if self.more => crossed("SCAN_FIRST_ENTRIES"),
+            SCAN_GROWTH if self.more => crossed("SCAN_GROWTH"),
+            SCAN_BATCH_ENTRIES => crossed("SCAN_BATCH_ENTRIES"),
+            entries if self.more && entries < self.fill => crossed("SCAN_BATCH_BYTES"),
+            _ => {}
+        }
         self.fill = (self.fill * SCAN_GROWTH).min(SCAN_BATCH_ENTRIES);
         Ok(())
     }

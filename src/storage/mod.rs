@@ -29,6 +29,7 @@ mod batch;
 mod btree;
 #[cfg(test)]
 mod conformance;
+mod crossed;
 pub mod disk;
 mod encoding;
 mod engine;

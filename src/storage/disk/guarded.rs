@@ -15,6 +15,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskFile, DiskLock};
+use crate::limits::DISK_RESERVE_BYTES;
+use crate::storage::crossed::crossed;
 use crate::storage::health::Health;
 
 /// The file that takes up the reserve. What is in it means nothing.
@@ -127,9 +129,13 @@ impl Guard {
     fn spend_reserve(&self) {
         let mut is_held = self.reserve();
         self.health.set_full(true);
-        if std::mem::take(&mut *is_held)
-            && let Err(error) = self.disk.remove(RESERVE)
-        {
+        if !std::mem::take(&mut *is_held) {
+            return;
+        }
+        if self.reserve_bytes >= DISK_RESERVE_BYTES {
+            crossed("DISK_RESERVE_BYTES");
+        }
+        if let Err(error) = self.disk.remove(RESERVE) {
             tracing::warn!("the reserve for a full disk cannot be used: {RESERVE}: {error}");
         }
     }

@@ -20,7 +20,7 @@ mod tests;
 use std::io;
 
 #[cfg(test)]
-pub(crate) use faulty::{Call, CrashMode, FaultyDisk, Tally};
+pub(crate) use faulty::{Betrayal, Call, CrashMode, FaultyDisk, Tally};
 pub use file::FileDisk;
 pub(crate) use guarded::{GuardedDisk, is_full};
 pub use memory::MemoryDisk;

@@ -145,7 +145,9 @@ fn question(
 }
 
 /// Damage is to be expected, and that an engine stops writing which meets it in a checkpoint. Other errors are not.
-fn tolerate(outcome: Result<(), StorageError>) -> Result<Result<(), StorageError>, StorageError> {
+pub(super) fn tolerate(
+    outcome: Result<(), StorageError>,
+) -> Result<Result<(), StorageError>, StorageError> {
     match outcome {
         Err(error) if !is_damage(&error) => Err(error),
         outcome => Ok(outcome),
@@ -153,7 +155,7 @@ fn tolerate(outcome: Result<(), StorageError>) -> Result<Result<(), StorageError
 }
 
 /// Whether it is what a flipped bit may lead to. One in the name of the format lets a file look like another one's.
-fn is_damage(error: &StorageError) -> bool {
+pub(super) fn is_damage(error: &StorageError) -> bool {
     matches!(
         error,
         StorageError::Corrupt { .. } | StorageError::Poisoned { .. } | StorageError::Foreign { .. }
@@ -161,6 +163,6 @@ fn is_damage(error: &StorageError) -> bool {
 }
 
 /// Whether somebody who reads it knows where to look.
-fn is_place(place: &str) -> bool {
+pub(super) fn is_place(place: &str) -> bool {
     ["slab.", "the log", "tree "].iter().any(|known| place.contains(known))
 }

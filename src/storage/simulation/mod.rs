@@ -5,11 +5,15 @@
 //! the state of one commit, which is not before the last that was acknowledged. How many lives there are is told by
 //! the environment: `PHOTONDB_SIMULATED_CRASHES` or `PHOTONDB_SIMULATED_SECONDS`; they are spread over all processors.
 
+mod betrayal;
 mod damage;
+mod full_size;
 mod large;
 mod life;
+mod loading;
 mod model;
 mod stress;
+mod work;
 mod workload;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -84,6 +88,58 @@ const MUST_HAPPEN: &[(&str, Option<&str>, Option<&str>)] = &[
     ("damage found", None, Some("opening")),
     ("damage found", None, Some("damaged")),
     ("damage without effect", None, None),
+    ("write lost in silence", Some("slab.data"), None),
+    ("write lost in silence", Some("slab.log"), None),
+    ("write elsewhere", Some("slab.data"), None),
+    ("write elsewhere", Some("slab.log"), None),
+    ("flipped bit at work", Some("slab.data"), None),
+    ("flipped bit at work", Some("slab.log"), None),
+    ("betrayal found", Some("slab.data"), None),
+    ("betrayal found", Some("slab.log"), None),
+    ("betrayal without effect", None, None),
+    ("failed sync", Some("slab.data"), Some("writing")),
+];
+
+/// Bounds of `limits.rs` that stores must have met.
+const MUST_BE_MET: [&str; 23] = [
+    "STORAGE_KEY_BYTES",
+    "STORAGE_VALUE_BYTES",
+    "STORAGE_BATCH_BYTES",
+    "LOG_SEGMENT_BYTES",
+    "LOG_GROUP_BYTES",
+    "LOG_START_SEGMENTS",
+    "LOG_QUEUE_BYTES",
+    "LOG_WAIT_FACTOR",
+    "LOG_ROTATE_BYTES",
+    "LOG_BUFFER_KEPT_BYTES",
+    "DISK_RESERVE_BYTES",
+    "REPLAY_BYTES",
+    "SPARE_PART",
+    "SPARE_BYTES_MIN",
+    "PUNCHED_RANGES",
+    "CHECKPOINT_SYNC_BYTES",
+    "CHECKPOINT_PART_BYTES",
+    "SETTLE_NODES",
+    "LOAD_SYNC_BYTES",
+    "SCAN_FIRST_ENTRIES",
+    "SCAN_GROWTH",
+    "SCAN_BATCH_ENTRIES",
+    "SCAN_BATCH_BYTES",
+];
+
+/// Those that a store without threads and clocks does not meet, or not with a disk in memory.
+const MET_ELSEWHERE: [(&str, &str); 11] = [
+    ("STORAGE_NUMBER_MAX", "nothing but a damaged file has one: the tests of the decoders"),
+    ("STORAGE_OPERATION_BYTES", "a part of the bytes of a batch: the tests of batches"),
+    ("CACHE_BYTES_MIN", "the settings are checked, not the engine"),
+    ("CACHE_BYTES_MAX", "the settings are checked, not the engine"),
+    ("CACHE_MACHINE_PART", "the settings are checked, not the engine"),
+    ("FLUSH_INTERVAL", "time: the tests of the log"),
+    ("FLUSH_INTERVAL_MIN", "the settings are checked, not the engine"),
+    ("FLUSH_INTERVAL_MAX", "the settings are checked, not the engine"),
+    ("CHECKPOINT_SECONDS", "time: the tests of promises"),
+    ("TIDY_SECONDS", "time: the tests of promises"),
+    ("VERIFY_CACHE_BYTES", "the stores past a gigabyte, with `PHOTONDB_LARGE`"),
 ];
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -142,7 +198,27 @@ fn every_crash_leaves_the_state_of_a_commit_that_is_late_enough() {
         for (event, file, phase) in MUST_HAPPEN {
             assert!(tally.count(event, *file, *phase) > 0, "no {event}, {file:?}, {phase:?}");
         }
+        for bound in MUST_BE_MET {
+            assert!(tally.count("bound met", Some(bound), None) > 0, "{bound} was never met");
+        }
     }
+}
+
+#[test]
+fn no_bound_of_storage_is_left_untried() {
+    let limits = include_str!("../../limits.rs");
+    let storage = limits.split_once("// Storage").map(|(_, behind)| behind);
+    let (storage, _) = storage.unwrap().split_once("pub const ARRAY_LIMIT").unwrap();
+    let mut names: Vec<_> = storage
+        .split("pub const ")
+        .skip(1)
+        .filter_map(|constant| constant.split(':').next())
+        .collect();
+    let mut known: Vec<_> =
+        MET_ELSEWHERE.iter().map(|(name, _)| *name).chain(MUST_BE_MET).collect();
+    names.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(names, known);
 }
 
 #[test]

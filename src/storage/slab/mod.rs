@@ -33,6 +33,7 @@ pub(crate) use self::reference::{
 use self::space::Space;
 pub(crate) use self::space::{Epoch, ExtentRecord, META};
 use super::StorageError;
+use super::crossed::crossed;
 use super::disk::{Disk, DiskFile, is_full};
 use super::encoding::{BLOCK, checksum};
 use crate::limits::{CHECKPOINT_SYNC_BYTES, PUNCHED_RANGES};
@@ -157,6 +158,7 @@ impl Slab {
         }
         let unsynced = self.unsynced.fetch_add(image.len() as u64, Ordering::Relaxed);
         if unsynced + image.len() as u64 >= CHECKPOINT_SYNC_BYTES {
+            crossed("CHECKPOINT_SYNC_BYTES");
             self.sync()?;
         }
         Ok(Reference { grain, length: image.len() as u32, sum: checksum(image) })

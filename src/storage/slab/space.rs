@@ -14,6 +14,7 @@ use super::map::{Extent, Extents};
 use super::reference::Reference;
 use super::set::NumberSet;
 use crate::limits::{PUNCHED_RANGES, SPARE_BYTES_MIN, SPARE_PART};
+use crate::storage::crossed::crossed;
 
 /// Whoever holds it may still read what was released since. Every snapshot holds that of its time.
 #[derive(Debug, Default)]
@@ -335,12 +336,15 @@ impl Space {
         if spare <= SPARE_BYTES_MIN.max(used / SPARE_PART) {
             return ranges;
         }
+        crossed("SPARE_BYTES_MIN");
         let mut given = Vec::new();
         for (number, extent) in self.extents.iter().rev() {
             if spare <= used / SPARE_PART / 2 {
+                crossed("SPARE_PART");
                 break;
             }
             if ranges.len() >= PUNCHED_RANGES {
+                crossed("PUNCHED_RANGES");
                 self.has_surplus = true;
                 break;
             }

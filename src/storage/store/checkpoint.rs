@@ -25,9 +25,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Event, Events, OpenTree, Shared, View};
-use crate::limits::{SETTLE_NODES, TIDY_SECONDS};
+use crate::limits::{CHECKPOINT_PART_BYTES, SETTLE_NODES, TIDY_SECONDS};
 use crate::storage::batch::key_of;
 use crate::storage::btree::{Edit, Origin, Tree};
+use crate::storage::crossed::crossed;
 use crate::storage::encoding::Identity;
 use crate::storage::slab::{
     Epoch, ExtentRecord, REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
@@ -428,6 +429,9 @@ impl Shared {
         let mut from = Bytes::new();
         let bytes = self.options.checkpoint_part_bytes;
         while let Some(next) = tree.tree.store_some(&self.pages, bytes)? {
+            if bytes >= CHECKPOINT_PART_BYTES {
+                crossed("CHECKPOINT_PART_BYTES");
+            }
             // What a failed sync has lost must still be in memory.
             self.pages.slab.sync()?;
             let part = (from.as_ref(), Some(next.as_ref()));
@@ -486,6 +490,9 @@ impl Shared {
             return (None, None);
         };
         let (tree, next) = found.tree.settle_some(part, SETTLE_NODES);
+        if next.is_some() {
+            crossed("SETTLE_NODES");
+        }
         let settled = OpenTree { tree, writer: Arc::clone(writer) };
         drop(self.write_state().view.trees.insert(key_of(name), settled));
         (Some(found), next)

@@ -18,6 +18,7 @@ use super::{Event, OpenTree, Shared, State};
 use crate::limits::{LOAD_SYNC_BYTES, STORAGE_KEY_BYTES, STORAGE_VALUE_BYTES};
 use crate::storage::batch::key_of;
 use crate::storage::btree::{Tree, TreeBuilder};
+use crate::storage::crossed::crossed;
 use crate::storage::encoding::Reader;
 use crate::storage::slab::{ExtentRecord, Filler, Reference, decode_reference, encode_reference};
 use crate::storage::wal::encode_adoption;
@@ -254,6 +255,7 @@ impl Output {
         if self.unsynced < LOAD_SYNC_BYTES {
             return Ok(());
         }
+        crossed("LOAD_SYNC_BYTES");
         self.unsynced = 0;
         match &self.send {
             None => shared.sync_extents(),

@@ -16,6 +16,7 @@ use super::{Events, OpenTree, Shared, SlabEngine, SlabOptions, State, View};
 use crate::limits::LOG_START_SEGMENTS;
 use crate::storage::batch::key_of;
 use crate::storage::btree::{Part, Tree};
+use crate::storage::crossed::crossed;
 use crate::storage::disk::{Disk, DiskLock, GuardedDisk};
 use crate::storage::health::Health;
 use crate::storage::ledger::Account;
@@ -89,6 +90,7 @@ impl SlabEngine {
             _lock: lock,
         });
         if has_many_segments {
+            crossed("LOG_START_SEGMENTS");
             // Without room for it the store is as it was, and can be read.
             shared.unless_full(shared.checkpoint())?;
         }

@@ -5,6 +5,7 @@
 use super::State;
 use super::pages::Pages;
 use crate::limits::REPLAY_BYTES;
+use crate::storage::crossed::crossed;
 use crate::storage::wal::Logged;
 use crate::storage::{CommitSequence, Operation, StorageError, TreeId};
 
@@ -69,7 +70,11 @@ impl<'a> Replay<'a> {
         self.state.view.tree(tree)?;
         self.waiting.push(operation);
         self.waiting_bytes += bytes + size_of::<Operation>();
-        if self.waiting_bytes > REPLAY_BYTES { self.apply() } else { Ok(()) }
+        if self.waiting_bytes <= REPLAY_BYTES {
+            return Ok(());
+        }
+        crossed("REPLAY_BYTES");
+        self.apply()
     }
 
     /// Which trees there are changes here, and not before what came before it.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Shared;
 use crate::limits::{LOG_GROUP_BYTES, LOG_WAIT_FACTOR};
 use crate::storage::StorageError;
+use crate::storage::crossed::crossed;
 #[cfg(doc)]
 use crate::storage::health::Health;
 
@@ -112,10 +113,11 @@ impl Shared {
     fn is_full(&self) -> bool {
         let most = self.cache_bytes() / MEMORY_PARTS * WAIT_PARTS;
         let state = self.read_state();
-        let logged = state.logged / LOG_WAIT_FACTOR;
-        let is_full =
-            state.dirty() + state.frozen() > most || logged > self.options.checkpoint_log_bytes;
-        !state.closed && is_full
+        let is_long = state.logged / LOG_WAIT_FACTOR > self.options.checkpoint_log_bytes;
+        if is_long {
+            crossed("LOG_WAIT_FACTOR");
+        }
+        !state.closed && (is_long || state.dirty() + state.frozen() > most)
     }
 
     pub(super) fn cache_bytes(&self) -> usize {

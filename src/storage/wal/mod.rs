@@ -45,6 +45,7 @@ pub use self::commit::{Logged, encode, encode_adoption, operations_of};
 pub use self::replay::{Replay, has_segments, replay};
 use self::segment::file_name;
 use self::writer::Writer;
+use super::crossed::crossed;
 use super::disk::Disk;
 use super::encoding::Identity;
 use super::health::Health;
@@ -229,6 +230,7 @@ impl Log {
     pub fn wait_for_room(&self) -> Result<(), StorageError> {
         let mut queue = self.shared.queue();
         while queue.bytes > LOG_QUEUE_BYTES {
+            crossed("LOG_QUEUE_BYTES");
             queue.state.check()?;
             self.shared.health.check_writable()?;
             if self.shared.flush_interval.is_none() {

@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::segment::{GroupHeader, SegmentHeader, file_name, write_group};
 use super::{LogEnd, LogOptions, Queue, Segment};
-use crate::limits::{LOG_BUFFER_KEPT_BYTES, LOG_GROUP_BYTES, LOG_ROTATE_BYTES};
+use crate::limits::{LOG_BUFFER_KEPT_BYTES, LOG_GROUP_BYTES, LOG_ROTATE_BYTES, LOG_SEGMENT_BYTES};
+use crate::storage::crossed::crossed;
 use crate::storage::disk::{Disk, DiskFile, is_full};
 use crate::storage::encoding::{BLOCK, Identity};
 use crate::storage::{CommitSequence, StorageError};
@@ -47,6 +48,9 @@ impl Queue {
         };
         let count = self.commits.iter().take_while(fits).count();
         let rest = self.commits.split_off(count);
+        if !rest.is_empty() {
+            crossed("LOG_GROUP_BYTES");
+        }
         let group = std::mem::replace(&mut self.commits, rest);
         self.bytes -= group.iter().map(Bytes::len).sum::<usize>();
         if self.commits.is_empty() {
@@ -117,6 +121,9 @@ impl Writer {
 
     fn try_write(&mut self, commits: &[Bytes]) -> Result<u64, StorageError> {
         if self.file.is_none() || self.offset >= self.segment_bytes {
+            if self.offset >= LOG_SEGMENT_BYTES {
+                crossed("LOG_SEGMENT_BYTES");
+            }
             self.next_segment()?;
         }
         let header = GroupHeader {
@@ -145,6 +152,7 @@ impl Writer {
         self.last += commits.len() as u64;
         self.ends.push((self.last, self.offset));
         if self.buffer.capacity() > LOG_BUFFER_KEPT_BYTES {
+            crossed("LOG_BUFFER_KEPT_BYTES");
             self.buffer = Vec::new();
         }
         Ok(self.last)
@@ -192,6 +200,9 @@ impl Writer {
         let ends = self.ends.partition_point(|(last, _)| *last <= contained.0);
         let end = ends.checked_sub(1).and_then(|at| self.ends.get(at)).map_or(0, |(_, end)| *end);
         if end > LOG_ROTATE_BYTES.min(self.segment_bytes) && end >= self.offset / 2 {
+            if end > LOG_ROTATE_BYTES && end < self.offset {
+                crossed("LOG_ROTATE_BYTES");
+            }
             let rotated = self.next_segment();
             self.judge(&rotated);
             match rotated {

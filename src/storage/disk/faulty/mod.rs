@@ -2,6 +2,7 @@
 //! machine stops, stops at the n-th operation or fails it, fills up, and flips bits. Everything follows from the seed.
 //! Must not know what is in the files.
 
+mod betrayal;
 mod contents;
 mod crash;
 mod tally;
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use self::betrayal::Betrayal;
+use self::betrayal::ToCome;
 use self::contents::{CHUNK, Contents};
 pub(crate) use self::crash::CrashMode;
 use self::crash::{Change, NameChange};
@@ -36,6 +39,7 @@ struct State {
     /// The next call of this kind for such a file fails.
     fails_next: Option<(Call, &'static str)>,
     interruption: Option<Interruption>,
+    betrayal: Option<ToCome>,
     /// The operation that comes next was under way when another one failed.
     is_under_way: bool,
     /// Calls of this kind that fail for good.
@@ -153,6 +157,7 @@ impl FaultyDisk {
             fault: None,
             fails_next: None,
             interruption: None,
+            betrayal: None,
             is_under_way: false,
             fails_always: None,
             failed: None,
@@ -226,6 +231,7 @@ impl FaultyDisk {
         state.fault = None;
         state.fails_next = None;
         state.fails_always = None;
+        state.betrayal = None;
         state.is_under_way = false;
         state.failed = None;
         state.is_broken = false;
@@ -284,6 +290,13 @@ impl FaultyDisk {
         let mut state = self.state();
         let phase = state.phase;
         state.tally.add(event, &kind(file), phase, 1);
+    }
+
+    /// Notes that a bound of the engine was met so many times.
+    pub(crate) fn note_bound(&self, bound: &str, times: u64) {
+        let mut state = self.state();
+        let phase = state.phase;
+        state.tally.add("bound met", bound, phase, times);
     }
 
     /// What has happened to this directory, and to those from which it came by crashes.
@@ -415,7 +428,9 @@ impl State {
             _ => self.random.below(bytes.len() as u64 + 1) as usize,
         };
         let written = if is_full { written.min(room / CHUNK * CHUNK) } else { written };
-        if written > 0 {
+        if written > 0
+            && let Some(start) = self.place_of_write(file, start)
+        {
             let change = Change::Write(start, Arc::from(&bytes[..written]));
             self.files[file].change(change);
         }
