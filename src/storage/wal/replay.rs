@@ -257,14 +257,15 @@ impl SegmentReader<'_> {
         Ok((checksum(&body) == header.sum).then(|| (header, Bytes::from(body))))
     }
 
-    /// Where behind the offset a group of this segment stands that is the next one or comes after it.
+    /// Where behind the offset a group of this segment stands that is the next one or comes after it. At the offset
+    /// itself the next one may be torn, but one that comes after it was written over it.
     fn later_group(&self) -> Result<Option<u64>, StorageError> {
-        let mut offset = self.offset + BLOCK as u64;
+        let (mut offset, mut least) = (self.offset, self.group + 1);
         while offset < self.length {
-            if self.header_at(offset)?.is_some_and(|header| header.number >= self.group) {
+            if self.header_at(offset)?.is_some_and(|header| header.number >= least) {
                 return Ok(Some(offset));
             }
-            offset += BLOCK as u64;
+            (offset, least) = (offset + BLOCK as u64, self.group);
         }
         Ok(None)
     }

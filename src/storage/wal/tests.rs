@@ -62,6 +62,27 @@ fn commits_come_back_from_many_segments() {
     assert_eq!(open(&disk, 60).unwrap().1, 100);
 }
 
+/// A disk may write to the wrong place and say that it has not.
+#[test]
+fn a_group_in_the_place_of_an_earlier_one_is_damage() {
+    let disk = FaultyDisk::new(1);
+    let (log, _) = open(&disk, 0).unwrap();
+    for number in 1..=3 {
+        append(&log, number);
+        log.flush().unwrap();
+    }
+    log.close().unwrap();
+    let name = file_name(1);
+    let bytes = disk.bytes(&name);
+    let file = disk.open(&name).unwrap();
+    let last = bytes.len() - BLOCK;
+    file.write_at(last as u64, &[0; BLOCK]).unwrap();
+    assert_eq!(open(&disk.crash(CrashMode::KeepAll), 0).unwrap().1, 2, "a torn end");
+    file.write_at(2 * BLOCK as u64, &bytes[last..]).unwrap();
+    let found = open(&disk, 0).map(|(_, last)| last);
+    assert!(matches!(found, Err(StorageError::Corrupt { .. })), "{found:?}");
+}
+
 #[test]
 fn one_sync_serves_all_that_wait() {
     let disk = FaultyDisk::new(1);
