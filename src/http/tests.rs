@@ -235,7 +235,7 @@ async fn a_client_that_reads_a_long_answer_slowly_gets_all_of_it() {
     let mut stream = TcpStream::connect(site.address).await.unwrap();
     // An array of a megabyte of text, eight times.
     let text = "x".repeat(1 << 20);
-    let body = format!("[[64,[[69,[[2,[1]],[2,[{}]]]],{text:?}]]]", vec!["[10,[1]]"; 8].join(","));
+    let body = format!("[[64,[[69,[[2,[1]],[2,[{}]]]],{text:?}]]]", ["[10,[1]]"; 8].join(","));
     let length = body.len();
     let request = format!(
         "POST /api/query HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use compat_tests::abuse::{self, ATTACKS, Ground, Measured, Probers};
+use compat_tests::abuse::{self, ATTACKS, Ground, Measured, Memory, Probers};
 use compat_tests::harness::{HarnessError, Server, release_binary};
 use regex::Regex;
 
@@ -35,6 +35,9 @@ struct Arguments {
     /// Repeats a run that found something.
     #[arg(long)]
     seed: Option<u64>,
+    /// Prints, after the rest, the rows of the table in docs/robustness.md.
+    #[arg(long)]
+    table: bool,
 }
 
 fn main() -> ExitCode {
@@ -77,6 +80,7 @@ fn run(arguments: &Arguments) -> Result<bool, HarnessError> {
         return Ok(false);
     }
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| only.is_match(name));
+    let mut rows = Vec::new();
     for attack in ATTACKS.into_iter().filter(|(name, _)| wanted(name)) {
         let began = Instant::now();
         let outcome = abuse::run(&ground, attack);
@@ -88,6 +92,7 @@ fn run(arguments: &Arguments) -> Result<bool, HarnessError> {
             began.elapsed().as_secs_f64()
         );
         println!("    others: {}", outcome.others.iter().map(waits).collect::<Vec<_>>().join(", "));
+        rows.push(row(attack.0, memory, &outcome.others));
         match outcome.result {
             Ok(story) => {
                 passed += 1;
@@ -108,6 +113,9 @@ fn run(arguments: &Arguments) -> Result<bool, HarnessError> {
             failed += 1;
             println!("stops when asked\n    FAILED: {other:?}");
         }
+    }
+    if arguments.table {
+        println!("{}", rows.join("\n"));
     }
     println!("{passed} passed, {failed} failed");
     Ok(failed == 0)
@@ -134,6 +142,16 @@ fn waits(measured: &Measured) -> String {
     let [median, p99, longest] =
         [median, p99, longest].map(|wait| format!("{:.1}", wait.as_secs_f64() * 1e3));
     format!("{kind} {median}/{p99}/{longest} ms of {answered}")
+}
+
+/// A row of a table: the attack, the memory at most and afterwards, and for each kind of question p99 and the longest wait.
+fn row(attack: &str, memory: Memory, others: &[Measured]) -> String {
+    let [peak, after] = [memory.peak, memory.after].map(megabytes);
+    let waits = others.iter().map(|measured| {
+        let [p99, longest] = [measured.p99, measured.longest].map(|wait| wait.as_secs_f64() * 1e3);
+        format!("{p99:.0}, {longest:.0}")
+    });
+    format!("| {attack} | {peak:.0}, {after:.0} | {} |", waits.collect::<Vec<_>>().join(" | "))
 }
 
 fn megabytes(bytes: u64) -> f64 {

@@ -11,6 +11,7 @@ use super::image::LeafImage;
 use super::inner::Inner;
 use super::link::Link;
 use super::node::{Body, Leaf, Node, Value};
+use crate::storage::ledger::Account;
 use crate::storage::slab::Reference;
 
 /// Reads bytes as a node. One that is read finds its keys, and its image is read as the same node.
@@ -25,7 +26,7 @@ pub fn check_node(data: &[u8]) -> Result<(), String> {
     let image = match &node.body {
         Body::Image(image) => {
             check_leaf(image)?;
-            encode_leaf(tree, &image.to_leaf().entries)
+            encode_leaf(tree, &image.to_leaf(&Account::first(1)).entries)
         }
         Body::Inner(inner) => {
             check_inner(inner)?;
@@ -71,7 +72,7 @@ pub fn node_seeds() -> Vec<Vec<u8>> {
 }
 
 fn check_leaf(image: &LeafImage) -> Result<(), String> {
-    let Leaf { entries, .. } = image.to_leaf();
+    let Leaf { entries, .. } = image.to_leaf(&Account::first(1));
     if entries.len() != image.len() {
         return Err("an entry cannot be read".to_owned());
     }
@@ -118,7 +119,7 @@ fn contents(node: &Node) -> Contents {
                 (inner.low(at).to_vec(), Vec::new(), inner.child_count(at), link.reference())
             })
             .collect(),
-        Body::Image(image) => leaf_contents(&image.to_leaf()),
+        Body::Image(image) => leaf_contents(&image.to_leaf(&Account::first(1))),
         Body::Leaf(leaf) => leaf_contents(leaf),
     }
 }
