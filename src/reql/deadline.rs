@@ -49,7 +49,7 @@ impl Timeout {
     }
 
     /// When an evaluation must have ended that begins now. A time beyond what the clock can tell is none.
-    pub(super) fn from_now(self) -> Option<Deadline> {
+    pub(super) fn starting_now(self) -> Option<Deadline> {
         let at = Instant::now().checked_add(self.after)?;
         Some(Deadline { at, why: self.why })
     }
@@ -100,13 +100,13 @@ mod tests {
         let (short, long) = (Duration::ZERO, Duration::from_secs(600));
         let server = Timeout::of_server(long);
         let both = Timeout::of_query(short).shorter(Some(server));
-        let error = both.from_now().unwrap().check().unwrap_err();
+        let error = both.starting_now().unwrap().check().unwrap_err();
         assert_eq!(error.message(), "Query terminated by its option `timeout_ms` after 0 ms.");
         assert_eq!(server.shorter(Some(Timeout::of_query(short))), both);
-        server.from_now().unwrap().check().unwrap();
+        server.starting_now().unwrap().check().unwrap();
         let caller = Deadline::of_caller(Instant::now());
-        assert_eq!(Deadline::earlier(server.from_now(), Some(caller)), Some(caller));
+        assert_eq!(Deadline::earlier(server.starting_now(), Some(caller)), Some(caller));
         assert_eq!(Deadline::earlier(None, None), None);
-        assert_eq!(Timeout::of_query(Duration::MAX).from_now(), None);
+        assert_eq!(Timeout::of_query(Duration::MAX).starting_now(), None);
     }
 }

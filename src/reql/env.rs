@@ -187,7 +187,7 @@ impl Env {
     /// An evaluation begins on this thread, or goes on there: what it takes of memory and time is counted from now.
     pub fn begin(&self) {
         self.memory.begin(&self.context);
-        let timeout = self.timeout.and_then(Timeout::from_now);
+        let timeout = self.timeout.and_then(Timeout::starting_now);
         self.deadline.set(Deadline::earlier(self.caller_deadline, timeout));
     }
 

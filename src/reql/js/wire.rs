@@ -80,25 +80,23 @@ pub(super) fn read_job(frame: &[u8]) -> Option<Job> {
 
 /// The frame of a result.
 pub(super) fn write_result(result: &Result<Outcome, ScriptError>) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = vec![match result {
+        Ok(Outcome::Value(_)) => 0,
+        Ok(Outcome::Function) => 1,
+        Err(ScriptError::Failed(_)) => 2,
+        Err(ScriptError::ArrayTooLong(_)) => 3,
+        Err(ScriptError::Interrupted) => 4,
+        Err(ScriptError::OutOfMemory) => 5,
+        Err(ScriptError::Busy | ScriptError::Crashed) => 6,
+    }];
     let written = match result {
-        Ok(Outcome::Value(value)) => {
-            out.push(0);
-            write_value(value, 0, &mut out)
-        }
-        Ok(Outcome::Function) => Ok(out.push(1)),
-        Err(ScriptError::Failed(text)) => {
-            out.push(2);
-            write_bytes(text.as_bytes(), &mut out)
-        }
+        Ok(Outcome::Value(value)) => write_value(value, 0, &mut out),
+        Err(ScriptError::Failed(text)) => write_bytes(text.as_bytes(), &mut out),
         Err(ScriptError::ArrayTooLong(length)) => {
-            out.push(3);
             out.extend_from_slice(&(*length as u64).to_le_bytes());
             Ok(())
         }
-        Err(ScriptError::Interrupted) => Ok(out.push(4)),
-        Err(ScriptError::OutOfMemory) => Ok(out.push(5)),
-        Err(ScriptError::Busy | ScriptError::Crashed) => Ok(out.push(6)),
+        _ => Ok(()),
     };
     match written {
         Ok(()) => out,
