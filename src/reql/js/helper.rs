@@ -69,7 +69,6 @@ impl Helper {
     /// Starts a helper, and waits until it is there.
     pub(super) fn start() -> io::Result<Helper> {
         let mut child = command()
-            .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -137,15 +136,23 @@ const OWN_BINARY: &str = "/proc/self/exe";
 #[cfg(not(test))]
 fn command() -> Command {
     let mut command = Command::new(OWN_BINARY);
-    command.arg(ARGUMENT);
+    command.env_clear().arg(ARGUMENT);
     command
 }
 
-/// The binary of the tests is a helper when it is asked for one test.
+/// The binary of the tests is a helper when it is asked for one test, with this in its environment.
+#[cfg(test)]
+pub(super) const IN_TESTS: &str = "PHOTONDB_SCRIPT_HELPER";
+
 #[cfg(test)]
 fn command() -> Command {
     let mut command = Command::new(OWN_BINARY);
-    command.args(["--exact", "reql::js::tests::helper_process", "--ignored", "--nocapture"]);
+    command.env_clear().env(IN_TESTS, "yes");
+    command.args([
+        "--exact",
+        "reql::js::tests::this_binary_is_a_helper_when_asked_to_be",
+        "--nocapture",
+    ]);
     command
 }
 

@@ -241,11 +241,17 @@ fn helpers_are_given_back_with_their_queries() {
     }
 }
 
-/// Not a test: what the binary of the tests does when it is started as a helper.
+/// What the binary of the tests does when it is started as a helper by the other tests.
 #[test]
-#[ignore = "a helper for the other tests"]
-fn helper_process() {
-    serve_helper();
+fn this_binary_is_a_helper_when_asked_to_be() {
+    if std::env::var_os(helper::IN_TESTS).is_some() {
+        serve_helper();
+        return;
+    }
+    let mut helper = Helper::start().unwrap();
+    let job = Job { source: "1 + 1".into(), args: None, array_limit: 1, deadline: None };
+    let answer = helper.run(&wire::write_job(&job).unwrap());
+    assert!(matches!(answer, Ok(Outcome::Value(Datum::Number(2.0)))), "{answer:?}");
 }
 
 #[test]
