@@ -63,7 +63,7 @@ impl Life {
             }
             let tree = self.known.now().names().last().copied();
             self.disk.set_phase("writing");
-            step = match (self.random.below(9), tree) {
+            step = match (self.random.below(10), tree) {
                 (0 | 1, Some(tree)) => self.change_some(engine, tree, (entries, length)),
                 (2 | 3, Some(tree)) => self.delete_some(engine, tree, entries),
                 (4, Some(tree)) => self.put_much(engine, tree),
@@ -115,19 +115,31 @@ impl Life {
         self.judge(engine, applied)
     }
 
-    /// Changes every fourth entry, and so every leaf with four.
+    /// Changes every fourth entry, and so every leaf with four; or a few, and so every inner node but few of its children,
+    /// once before a checkpoint and once amid it: then each of these children is looked at when the checkpoint is settled.
     fn change_some(
         &mut self,
         engine: &Arc<SlabEngine>,
         tree: TreeId,
         (entries, length): (u64, usize),
     ) -> Step {
-        let first = self.random.below(4);
-        let mut batch = WriteBatch::new(Durability::Soft);
-        for number in (first..entries).step_by(4) {
-            batch.put(tree, key(number), value(&mut self.random, length));
+        let is_sparse = self.random.once_in(2);
+        let step = if is_sparse { 500 } else { 4 };
+        let batch = |random: &mut Random| {
+            let mut batch = WriteBatch::new(Durability::Soft);
+            for number in (random.below(4)..entries).step_by(step) {
+                batch.put(tree, key(number), value(random, length));
+            }
+            batch
+        };
+        let (changes, others) = (batch(&mut self.random), batch(&mut self.random));
+        match self.put(engine, changes) {
+            Step::Done if is_sparse => {
+                self.disk.set_phase("checkpoint");
+                self.checkpoint_amid(engine, [others].into())
+            }
+            step => step,
         }
-        self.put(engine, batch)
     }
 
     /// Deletes every second entry, and makes their room free as soon as it may be.

@@ -26,6 +26,8 @@ pub(super) struct Life {
     pub(super) shape: Shape,
     /// Steps between two crashes at most.
     pub(super) steps: u64,
+    /// Whether one is hardly ever due, and there come to be many segments of the log.
+    pub(super) checkpoints_are_rare: bool,
     /// Whether it is as large as a server's.
     is_full_size: bool,
     /// Whether a list of a long value could not be read when its parts were to be released.
@@ -47,7 +49,17 @@ pub(super) fn live(seed: u64) -> Lived {
     let steps = 1 << random.below(7);
     let is_full_size = random.once_in(FULL_SIZE);
     let known = Known::default();
-    let mut life = Life { random, disk, known, shape, steps, is_full_size, has_leaked: false };
+    let checkpoints_are_rare = random.once_in(12);
+    let mut life = Life {
+        random,
+        disk,
+        known,
+        shape,
+        steps,
+        checkpoints_are_rare,
+        is_full_size,
+        has_leaked: false,
+    };
     crossed::take();
     let crashes = if is_full_size { CRASHES_AT_FULL_SIZE } else { CRASHES };
     for _ in 0..=life.random.below(crashes) {
@@ -82,6 +94,15 @@ impl Life {
             return self.options_of_full_size();
         }
         let random = &mut self.random;
+        if self.checkpoints_are_rare {
+            return SlabOptions {
+                flush_interval: None,
+                log_segment_bytes: 4_096 + random.below(8_192),
+                checkpoint_log_bytes: 4 << 20,
+                reserve_bytes: 4_096,
+                ..SlabOptions::new([7; 16], 32 << 20)
+            };
+        }
         SlabOptions {
             flush_interval: None,
             log_segment_bytes: 8_192 + random.below(60_000),
@@ -135,7 +156,7 @@ impl Life {
         assert!(verified.is_none_or(|verified| verified == found.0), "verified {verified:?}");
         self.known.recover(found.0);
         self.read(&*engine.snapshot().expect("it is open"), &self.known.now().clone());
-        if self.random.once_in(3) {
+        if self.random.once_in(if self.checkpoints_are_rare { 20 } else { 3 }) {
             self.disk.set_phase("verifying");
             self.but_for_lost_room(engine.verify()).expect("a store without damage");
         }

@@ -27,6 +27,7 @@ impl Life {
         for _ in 0..self.random.below(self.steps + 1) {
             let step = match self.random.below(20) {
                 0..12 => self.write(engine),
+                14 if self.checkpoints_are_rare && !self.random.once_in(10) => Step::Done,
                 12..14 => {
                     self.disk.set_phase("waiting");
                     let waited = engine.wait_durable(engine.last_sequence());
@@ -79,7 +80,7 @@ impl Life {
                 return;
             }
         }
-        if self.random.once_in(10) {
+        if self.random.once_in(if self.checkpoints_are_rare { 100 } else { 10 }) {
             self.disk.set_phase("closing");
             let closed = engine.close();
             if matches!(closed, Err(StorageError::DiskFull { .. })) {
@@ -107,6 +108,15 @@ impl Life {
                 batches.push_back(batch);
             }
         }
+        self.checkpoint_amid(engine, batches)
+    }
+
+    /// The same with these batches, as far as there is time.
+    pub(super) fn checkpoint_amid(
+        &mut self,
+        engine: &Arc<SlabEngine>,
+        mut batches: VecDeque<WriteBatch>,
+    ) -> Step {
         let mut random = Random::seeded(self.random.next());
         let fails = random.once_in(8);
         let done = Arc::new(Mutex::new(Vec::new()));
@@ -149,7 +159,13 @@ impl Life {
             Err(StorageError::DiskFull { .. }) => self.judge_full(engine),
             outcome => {
                 assert!(!refused || outcome.is_err(), "a condition that does not hold");
-                self.judge(engine, outcome)
+                match self.judge(engine, outcome) {
+                    Step::Done if self.checkpoints_are_rare => {
+                        let waited = engine.wait_durable(engine.last_sequence());
+                        self.judge(engine, waited)
+                    }
+                    step => step,
+                }
             }
         }
     }
