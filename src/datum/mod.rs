@@ -308,7 +308,8 @@ impl Datum {
         }
     }
 
-    fn is_lent(&self) -> bool {
+    /// Whether something in it was lent by the engine.
+    pub fn is_lent(&self) -> bool {
         work::step();
         match self {
             Datum::Object(object) => match object.stored() {

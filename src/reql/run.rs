@@ -252,6 +252,7 @@ impl Cursor {
                 self.first = false;
                 let done = self.stream.is_exhausted();
                 self.env.release_snapshots();
+                self.stream.let_go();
                 let durable_at = self.env.hard_commit();
                 Ok(Batch { rows, done, profile: self.env.take_profile(), durable_at })
             }

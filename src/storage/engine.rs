@@ -78,12 +78,6 @@ pub trait Engine: Send + Sync {
         true
     }
 
-    /// Whether snapshots keep more in memory than is good. Whoever holds one for longer than it is being read should drop
-    /// it then, and go on with a new one.
-    fn is_pressed(&self) -> bool {
-        false
-    }
-
     /// Begins to fill a tree with sorted entries, which is much quicker than putting them one by one. The tree must
     /// exist and be without entries when the load is finished; until then nobody sees anything of it.
     fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError>;

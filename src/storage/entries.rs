@@ -101,7 +101,7 @@ impl Scanner {
     /// The next entry, or `None` at the end. After [`StorageError::NotResident`] the scan stands where it stood.
     #[expect(clippy::should_implement_trait, reason = "entries are lent from the scanner's batch")]
     pub fn next(&mut self) -> Result<Option<(&[u8], &Bytes)>, StorageError> {
-        self.drop_stale();
+        self.let_go();
         if self.next >= self.batch.len() {
             if !self.more {
                 return Ok(None);
@@ -115,7 +115,7 @@ impl Scanner {
 
     /// Passes over up to `entries` entries and returns how many there were to pass.
     pub fn skip(&mut self, entries: u64) -> Result<u64, StorageError> {
-        self.drop_stale();
+        self.let_go();
         let held = (self.batch.len() - self.next.min(self.batch.len())) as u64;
         if entries <= held {
             self.next += usize::try_from(entries).unwrap_or(usize::MAX);
@@ -127,8 +127,9 @@ impl Scanner {
         Ok(held + beyond)
     }
 
-    /// Drops entries of a snapshot that was let go of: the next one comes of the new snapshot.
-    fn drop_stale(&mut self) {
+    /// Drops the entries of a snapshot that was let go of: the next one comes of the new snapshot. They are dropped when
+    /// they are not asked for any more, too, so that a scan which is not read keeps none.
+    pub fn let_go(&mut self) {
         if self.batch.is_empty() || !self.cursor.is_stale() {
             return;
         }

@@ -61,6 +61,13 @@ impl Entry {
     }
 }
 
+impl IndexedDocument {
+    /// Gives it bytes of its own, so that it can be kept.
+    pub fn detach(&mut self) {
+        self.document = self.document.detached();
+    }
+}
+
 impl TableReader {
     /// The documents of a range of an index, in the order of their values or against it.
     pub fn scan_index(
@@ -156,6 +163,12 @@ impl IndexScan {
     pub fn set_mode(&mut self, mode: ReadMode) {
         self.scanner.set_mode(mode);
         self.reader.mode = mode;
+    }
+
+    /// Keeps nothing that the engine lent, once the snapshot was let go of: the scan goes on in the next one.
+    pub fn let_go(&mut self) {
+        self.group.iter_mut().for_each(IndexedDocument::detach);
+        self.scanner.let_go();
     }
 
     fn read_entry(&mut self) -> Result<Option<Entry>, TableError> {

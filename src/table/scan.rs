@@ -90,6 +90,11 @@ impl DocumentScan {
         Ok(self.scanner.skip(documents)?)
     }
 
+    /// Keeps nothing that the engine lent, once the snapshot was let go of: the scan goes on in the next one.
+    pub fn let_go(&mut self) {
+        self.scanner.let_go();
+    }
+
     /// Changes how later reads behave: a stream that began inline goes on where it may wait.
     pub fn set_mode(&mut self, mode: ReadMode) {
         self.scanner.set_mode(mode);

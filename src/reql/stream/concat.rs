@@ -17,6 +17,7 @@ use crate::reql::value::{Val, ValKind};
 
 use super::{
     BatchSpec, BoxStream, Budget, Origin, Pick, Rows, Stream, Transform, Turns, for_each_batch,
+    keep_rows,
 };
 
 /// Tells the sequence that a row stands for.
@@ -141,6 +142,16 @@ impl Stream for Concat {
     fn is_exhausted(&self) -> bool {
         let nothing_is_kept = self.turns.as_ref().is_none_or(Turns::is_empty);
         nothing_is_kept && self.open.is_empty() && self.source.is_exhausted()
+    }
+
+    fn let_go(&mut self) {
+        for (_, open) in &mut self.open {
+            keep_rows(&mut open.rows);
+            if let Some(inner) = &mut open.inner {
+                inner.let_go();
+            }
+        }
+        self.source.let_go();
     }
 
     fn shards(&mut self, env: &Env) -> Result<usize> {

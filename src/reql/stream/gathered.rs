@@ -19,6 +19,10 @@ impl Stream for Gathered {
         self.0.is_exhausted()
     }
 
+    fn let_go(&mut self) {
+        self.0.let_go();
+    }
+
     fn source(&self) -> Option<&dyn Stream> {
         Some(&*self.0)
     }

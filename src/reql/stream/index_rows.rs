@@ -204,6 +204,16 @@ impl Stream for IndexRows {
         }
     }
 
+    fn let_go(&mut self) {
+        let again = self.again.as_mut().map(|(found, _)| found);
+        for found in self.next.as_mut().into_iter().chain(again) {
+            found.detach();
+        }
+        if let Some((_, scan)) = &mut self.scan {
+            scan.let_go();
+        }
+    }
+
     fn origin(self: Box<Self>) -> Result<Origin> {
         Err(no_origin(false))
     }

@@ -8,7 +8,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::sort::{Keys, SortKey};
 
-use super::{BatchSpec, BoxStream, Budget, Stream};
+use super::{BatchSpec, BoxStream, Budget, Stream, keep_rows};
 
 /// Streams that are sorted alike.
 #[derive(Debug)]
@@ -33,6 +33,10 @@ struct Head {
 }
 
 impl Head {
+    fn detached(self) -> Self {
+        Head { row: self.row.detached(), keys: self.keys.map(Keys::detached) }
+    }
+
     fn keys(&mut self, env: &Env, order: &[SortKey]) -> Result<&Keys> {
         match &mut self.keys {
             Some(keys) => Ok(keys),
@@ -121,6 +125,14 @@ impl Stream for Merge {
 
     fn is_exhausted(&self) -> bool {
         self.streams.iter().all(Side::is_exhausted)
+    }
+
+    fn let_go(&mut self) {
+        for side in &mut self.streams {
+            keep_rows(&mut side.rows);
+            side.head = side.head.take().map(Head::detached);
+            side.stream.let_go();
+        }
     }
 
     fn asks_tables(&self) -> bool {

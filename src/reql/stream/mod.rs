@@ -7,6 +7,8 @@ mod gathered;
 #[cfg(test)]
 mod idle_tests;
 mod index_rows;
+#[cfg(test)]
+mod lent_tests;
 mod merge;
 mod on_first_read;
 mod origin;
@@ -43,6 +45,7 @@ pub use zip::Zip;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
+use std::vec::IntoIter;
 
 use tokio::sync::Notify;
 
@@ -63,6 +66,10 @@ pub trait Stream: Debug + Send {
 
     /// Whether all rows were read. False does not promise another row.
     fn is_exhausted(&self) -> bool;
+
+    /// The client has its batch and may never ask for another, and the snapshots were let go of: nothing is kept from now
+    /// on that the engine lent. Rows that were read and not given are copied, or read again.
+    fn let_go(&mut self);
 
     /// Whether its rows are read, and made, where the documents of a table lie: RethinkDB's shards. What goes wrong there
     /// and has no term of its own to blame is blamed on the whole query.
@@ -204,6 +211,13 @@ impl BatchSpec {
     #[must_use]
     pub fn at_most(self, rows: usize) -> BatchSpec {
         BatchSpec { max_rows: self.max_rows.min(rows).max(1), ..self }
+    }
+}
+
+/// Gives rows that were read for a batch, and are left for the next one, memory of their own.
+pub fn keep_rows(rows: &mut IntoIter<Datum>) {
+    if rows.len() > 0 {
+        *rows = std::mem::take(rows).map(Datum::detached).collect::<Vec<_>>().into_iter();
     }
 }
 

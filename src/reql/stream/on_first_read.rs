@@ -52,6 +52,12 @@ impl Stream for OnFirstRead {
         self.opened.as_ref().is_some_and(|stream| stream.is_exhausted())
     }
 
+    fn let_go(&mut self) {
+        if let Some(stream) = &mut self.opened {
+            stream.let_go();
+        }
+    }
+
     fn is_on_shards(&self) -> bool {
         true
     }
@@ -100,6 +106,8 @@ impl Stream for Unreadable {
         false
     }
 
+    fn let_go(&mut self) {}
+
     fn is_on_shards(&self) -> bool {
         true
     }
@@ -125,6 +133,8 @@ impl Stream for NoRows {
     fn is_exhausted(&self) -> bool {
         true
     }
+
+    fn let_go(&mut self) {}
 
     fn is_on_shards(&self) -> bool {
         true

@@ -42,6 +42,8 @@ impl Stream for RangeStream {
         self.end.is_some_and(|end| self.next >= end)
     }
 
+    fn let_go(&mut self) {}
+
     fn is_infinite(&self) -> bool {
         self.end.is_none()
     }

@@ -50,6 +50,10 @@ impl Stream for Slice {
         self.left == Some(0) || self.source.is_exhausted()
     }
 
+    fn let_go(&mut self) {
+        self.source.let_go();
+    }
+
     fn is_array(&self) -> bool {
         self.source.is_array()
     }

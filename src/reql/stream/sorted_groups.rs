@@ -85,6 +85,10 @@ impl Stream for SortedGroups {
         self.sorted.is_empty() && self.ahead.is_empty() && self.source.is_exhausted()
     }
 
+    fn let_go(&mut self) {
+        self.source.let_go();
+    }
+
     fn asks_tables(&self) -> bool {
         self.source.asks_tables()
     }

@@ -146,6 +146,13 @@ impl Stream for TableScan {
             }
     }
 
+    fn let_go(&mut self) {
+        if let Rows::Scan(ahead, scan) = &mut self.rows {
+            *ahead = ahead.as_ref().map(Document::detached);
+            scan.let_go();
+        }
+    }
+
     fn is_on_shards(&self) -> bool {
         true
     }

@@ -103,6 +103,10 @@ impl Stream for Transformed {
         self.turns.as_ref().is_none_or(Turns::is_empty) && self.source.is_exhausted()
     }
 
+    fn let_go(&mut self) {
+        self.source.let_go();
+    }
+
     fn shards(&mut self, env: &Env) -> Result<usize> {
         if self.turns.is_some() { Ok(0) } else { self.source.shards(env) }
     }

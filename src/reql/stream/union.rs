@@ -52,6 +52,10 @@ impl Stream for Union {
         self.rest().all(|stream| stream.is_exhausted())
     }
 
+    fn let_go(&mut self) {
+        self.streams.iter_mut().skip(self.current).for_each(|stream| stream.let_go());
+    }
+
     fn asks_tables(&self) -> bool {
         self.rest().any(|stream| stream.asks_tables())
     }

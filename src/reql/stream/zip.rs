@@ -7,7 +7,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{NodeId, Result};
 use crate::reql::function::Func;
 
-use super::{BatchSpec, BoxStream, Budget, Feed, Stream};
+use super::{BatchSpec, BoxStream, Budget, Feed, Stream, keep_rows};
 
 /// Streams read in step. Ends with the shortest.
 #[derive(Debug)]
@@ -74,6 +74,13 @@ impl Stream for Zip {
 
     fn is_exhausted(&self) -> bool {
         self.streams.iter().any(Side::is_exhausted)
+    }
+
+    fn let_go(&mut self) {
+        for side in &mut self.streams {
+            keep_rows(&mut side.rows);
+            side.stream.let_go();
+        }
     }
 
     fn asks_tables(&self) -> bool {

@@ -320,10 +320,6 @@ impl Engine for SlabEngine {
         self.shared.has_room()
     }
 
-    fn is_pressed(&self) -> bool {
-        self.shared.is_pressed()
-    }
-
     fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
         Ok(Box::new(SlabLoad::begin(&self.shared, tree)?))
     }

@@ -17,8 +17,6 @@ const MEMORY_PARTS: usize = 8;
 const BEGIN_PARTS: usize = 1;
 const WAIT_PARTS: usize = 3;
 
-/// Parts that changes may take which snapshots alone keep, before whoever holds snapshots is asked to take new ones.
-const RETAINED_PARTS: usize = 1;
 /// Pages keep one part of the memory in so many, whatever else is there.
 const PAGE_PART_MIN: usize = 16;
 /// The budget of pages is not changed for less than one part of the memory in so many.
@@ -159,11 +157,6 @@ impl Shared {
         self.balance();
         let _wanted = self.wanted();
         self.done.notify_all();
-    }
-
-    /// Whether snapshots keep so much in memory that they should be given up for new ones.
-    pub(super) fn is_pressed(&self) -> bool {
-        self.read_state().retained() > self.cache_bytes() / MEMORY_PARTS * RETAINED_PARTS
     }
 
     /// Lets pages have what the rest leaves them: changes, as soon as they take more than their parts because snapshots

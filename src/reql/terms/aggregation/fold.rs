@@ -135,6 +135,11 @@ impl Stream for Fold {
         self.value.is_none()
     }
 
+    fn let_go(&mut self) {
+        self.value = self.value.take().map(Datum::detached);
+        self.source.let_go();
+    }
+
     fn source(&self) -> Option<&dyn Stream> {
         Some(&*self.source)
     }

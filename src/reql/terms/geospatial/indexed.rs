@@ -294,6 +294,15 @@ impl Stream for Intersecting {
         self.next.is_none()
     }
 
+    fn let_go(&mut self) {
+        if let Some(ahead) = &mut self.next {
+            *ahead = ahead.detached();
+        }
+        if let Some(scan) = &mut self.found.scan {
+            scan.let_go();
+        }
+    }
+
     fn origin(self: Box<Self>) -> Result<Origin> {
         Err(no_origin(false))
     }

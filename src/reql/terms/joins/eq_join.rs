@@ -18,7 +18,7 @@ use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::{Selection, TableIndex, TableRef};
 use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
 use crate::reql::stream::{
-    BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns, no_origin,
+    BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns, keep_rows, no_origin,
 };
 use crate::reql::terms::selecting_data::named_index;
 use crate::reql::value::Val;
@@ -340,6 +340,14 @@ impl Stream for EqJoin {
                 State::Many(rows) => rows.len() == 0,
                 State::Few(batches, batch) => batches.len() == 0 && batch.is_empty(),
             }
+    }
+
+    fn let_go(&mut self) {
+        // What a few elements are paired with is in memory of its own already.
+        if let State::Many(rows) = &mut self.state {
+            keep_rows(rows);
+        }
+        self.left.let_go();
     }
 
     fn is_array(&self) -> bool {

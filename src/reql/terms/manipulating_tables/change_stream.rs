@@ -262,6 +262,9 @@ impl Stream for ChangeStream {
         false
     }
 
+    /// What was there at the beginning is read at one commit point, which is held until the client has asked for all of it.
+    fn let_go(&mut self) {}
+
     fn is_infinite(&self) -> bool {
         true
     }

@@ -210,6 +210,12 @@ impl Stream for DocumentsByKey {
         }
     }
 
+    fn let_go(&mut self) {
+        if let Rows::Many(Some(ahead), _) = &mut self.rows {
+            *ahead = ahead.detached();
+        }
+    }
+
     fn origin(self: Box<Self>) -> Result<Origin> {
         Err(no_origin(false))
     }

@@ -61,6 +61,10 @@ impl Stream for Offsets {
         self.source.is_exhausted()
     }
 
+    fn let_go(&mut self) {
+        self.source.let_go();
+    }
+
     fn source(&self) -> Option<&dyn Stream> {
         Some(&*self.source)
     }

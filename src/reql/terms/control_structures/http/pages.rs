@@ -174,4 +174,6 @@ impl Stream for Pages {
     fn is_exhausted(&self) -> bool {
         self.rows.is_empty() && self.left == 0
     }
+
+    fn let_go(&mut self) {}
 }
