@@ -80,7 +80,14 @@ pub(super) fn key_of(tree: TreeId) -> Bytes {
     Bytes::copy_from_slice(&tree.0.to_be_bytes())
 }
 
-/// The locks of the trees of a batch, in the order of [`WriteBatch::trees`].
+fn sorted(names: impl Iterator<Item = TreeId>) -> Vec<TreeId> {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The locks of some trees of a batch, in the order of their names.
 pub(super) fn lock_all(writers: &[Arc<Mutex<()>>]) -> Vec<MutexGuard<'_, ()>> {
     // They guard nothing of their own that a panic could leave half done.
     writers.iter().map(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner)).collect()
@@ -157,16 +164,25 @@ impl WriteBatch {
         self.durability
     }
 
-    /// The trees that it touches, ascending, each once: the order in which their locks are taken.
+    /// The trees whose entries it reads or changes, ascending, each once: the order in which their locks are taken.
+    pub fn edited_trees(&self) -> Vec<TreeId> {
+        let changed = self.operations.iter().filter_map(|operation| match operation {
+            Operation::Put { tree, .. } | Operation::Delete { tree, .. } => Some(*tree),
+            Operation::CreateTree(_) | Operation::DropTree(_) => None,
+        });
+        let read = self.conditions.iter().filter_map(|condition| match condition {
+            Condition::Value { tree, .. } => Some(*tree),
+            Condition::Tree { .. } => None,
+        });
+        sorted(changed.chain(read))
+    }
+
+    /// The trees that it names, ascending, each once.
     pub fn trees(&self) -> Vec<TreeId> {
         let conditions = self.conditions.iter().map(|condition| match condition {
             Condition::Value { tree, .. } | Condition::Tree { tree, .. } => *tree,
         });
-        let mut names: Vec<_> =
-            self.operations.iter().map(Operation::tree).chain(conditions).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        sorted(self.operations.iter().map(Operation::tree).chain(conditions))
     }
 
     /// Whether there is nothing to do.

@@ -253,6 +253,56 @@ fn promise_5_a_writer_that_waits_for_the_disk_keeps_no_writer_of_another_tree_wa
     assert_eq!(get(&engine, TREES[0], 7), 9);
 }
 
+/// Seen to fail when trees come and go under a lock that every batch shares.
+#[test]
+fn promise_5_a_writer_that_waits_for_the_disk_keeps_no_tree_from_coming_or_going() {
+    let (engine, gate) = store();
+    let write = || put(&engine, TREES[0], 7, 9);
+    let written = meanwhile(&gate, Kind::Read, write, || {
+        let change = |make: u64, drop: u64| {
+            let mut batch = WriteBatch::new(Durability::Hard);
+            batch.create_tree(TreeId(make));
+            batch.drop_tree(TreeId(drop));
+            let commit = engine.apply(batch).unwrap();
+            engine.wait_durable(commit.sequence).unwrap();
+        };
+        change(3, TREES[1].0);
+        put(&engine, TreeId(3), 1, 9).unwrap();
+        // Also the one that is being written, and one of the same name in its place.
+        change(4, TREES[0].0);
+        put(&engine, TreeId(4), 1, 9).unwrap();
+        change(TREES[0].0, 3);
+        put(&engine, TREES[0], 8, 8).unwrap();
+        engine.checkpoint().unwrap();
+    });
+    written.unwrap();
+    let snapshot = engine.snapshot().unwrap();
+    assert_eq!(snapshot.trees(WAIT).unwrap(), [TREES[0], TreeId(4)]);
+    assert_eq!(snapshot.count(TREES[0], &KeyRange::ALL, WAIT).unwrap(), 2);
+    assert_eq!((get(&engine, TREES[0], 7), get(&engine, TREES[0], 8)), (9, 8));
+    engine.verify().unwrap();
+}
+
+/// What was read of a tree that is gone is applied to nothing.
+#[test]
+fn a_batch_whose_tree_goes_while_it_waits_for_the_disk_is_refused() {
+    let (engine, gate) = store();
+    let write = || {
+        let mut batch = WriteBatch::new(Durability::Soft);
+        batch.put(TREES[1], "key", "value");
+        batch.put(TREES[0], 7_u64.to_be_bytes().to_vec(), "value");
+        engine.apply(batch).map(drop)
+    };
+    let written = meanwhile(&gate, Kind::Read, write, || {
+        let mut batch = WriteBatch::new(Durability::Soft);
+        batch.drop_tree(TREES[1]);
+        engine.apply(batch).unwrap();
+    });
+    assert!(matches!(written, Err(StorageError::NoSuchTree(tree)) if tree == TREES[1]));
+    assert_eq!(get(&engine, TREES[0], 7), 1);
+    engine.verify().unwrap();
+}
+
 /// Seen to fail when the state's lock is held while a checkpoint stores nodes.
 #[test]
 fn promise_5_a_checkpoint_that_waits_for_the_disk_keeps_nobody_waiting() {

@@ -1,7 +1,11 @@
 //! Applying a batch: to the trees in memory, and to the log. Must not know checkpoints, but that they are wanted.
+//!
+//! A batch works beside all others that edit other trees, also while trees come and go: it looks once more whether its
+//! trees are those that it has seen at the moment at which it becomes visible, and starts over when they are not. So one
+//! that waits for the disk keeps nobody from making or dropping a tree.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -32,6 +36,34 @@ struct ChangedTree {
     now: Option<OpenTree>,
 }
 
+/// The trees that a batch names as they were found, each by the lock of its writers, which is another one when a tree of the
+/// same name was made anew.
+struct Seen(Vec<(TreeId, Option<Arc<Mutex<()>>>)>);
+
+impl Seen {
+    fn new(batch: &WriteBatch, view: &View) -> Self {
+        let writer = |name| view.open_tree(name).ok().map(|tree| Arc::clone(&tree.writer));
+        Self(batch.trees().into_iter().map(|name| (name, writer(name))).collect())
+    }
+
+    /// Whether the locks that were taken are those of the trees that the batch edits.
+    fn are_edited_by(&self, batch: &WriteBatch, taken: &[Arc<Mutex<()>>]) -> bool {
+        let names = batch.edited_trees();
+        let edited = self.0.iter().filter(|(name, _)| names.binary_search(name).is_ok());
+        let mut writers = edited.filter_map(|(_, writer)| writer.as_ref());
+        taken.iter().all(|taken| writers.next().is_some_and(|writer| Arc::ptr_eq(writer, taken)))
+            && writers.next().is_none()
+    }
+
+    /// Whether they are the same still.
+    fn are_in(&self, view: &View) -> bool {
+        self.0.iter().all(|(name, seen)| match (view.open_tree(*name), seen) {
+            (Ok(now), Some(seen)) => Arc::ptr_eq(&now.writer, seen),
+            (now, seen) => now.is_err() && seen.is_none(),
+        })
+    }
+}
+
 impl Shared {
     pub(super) fn apply(&self, mut batch: WriteBatch) -> Result<Commit, StorageError> {
         batch.check_lengths()?;
@@ -45,31 +77,26 @@ impl Shared {
                 StorageError::corrupt("memory", "a record that is not of its batch")
             })?,
         );
-        let alters = batch.operations().iter().any(|operation| {
-            matches!(operation, Operation::CreateTree(_) | Operation::DropTree(_))
-        });
-        let commit = if alters {
-            let _alone = self.structure.write().unwrap_or_else(PoisonError::into_inner);
-            self.apply_locked(&batch, record)
-        } else {
-            let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
-            self.apply_locked(&batch, record)
-        }?;
+        let durability = batch.durability();
+        // Each time that it is tried anew another batch has made or dropped one of its trees.
+        let sequence = loop {
+            if let Some(sequence) = self.try_apply(&batch, &record)? {
+                break sequence;
+            }
+        };
         self.want_checkpoint_if_due();
-        Ok(commit)
+        Ok(Commit { sequence, durability })
     }
 
-    fn apply_locked(&self, batch: &WriteBatch, record: Bytes) -> Result<Commit, StorageError> {
-        let names = batch.trees();
-        let before = self.read_state().view.trees.clone();
-        let writers: Vec<_> = names
-            .iter()
-            .filter_map(|tree| before.get(&key_of(*tree)))
-            .map(|tree| Arc::clone(&tree.writer))
-            .collect();
-        drop(before);
+    /// Applies a batch. `None` when one of the trees that it names came or went meanwhile: then nothing was done.
+    fn try_apply(
+        &self,
+        batch: &WriteBatch,
+        record: &Bytes,
+    ) -> Result<Option<CommitSequence>, StorageError> {
+        let writers = self.writers_of(batch);
         let _guards = lock_all(&writers);
-        // Between the two looks another batch may have changed the trees; from here on nobody does.
+        // From here on nobody else changes these trees, though they may be dropped.
         let view = {
             let state = self.read_state();
             if state.closed {
@@ -77,6 +104,10 @@ impl Shared {
             }
             state.view.clone()
         };
+        let seen = Seen::new(batch, &view);
+        if !seen.are_edited_by(batch, &writers) {
+            return Ok(None);
+        }
         self.check_conditions(&view, batch.conditions())?;
         // The record of one operation goes when what it has put is replaced; another stays until nothing of it is left.
         let origin = match batch.operations() {
@@ -88,25 +119,39 @@ impl Shared {
         let changed = changed_trees(find, batch.operations(), &mut edit)?;
         // What was seen must not be kept alive for longer than needed: it would make the next batch copy more.
         drop(view);
-        let durability = batch.durability();
-        let log = |shared: &Self| {
-            let length = record.len();
-            let sequence = shared.log.append(record, durability == Durability::Hard)?;
-            Ok((sequence, length))
-        };
-        let sequence = self.publish(changed, edit, log)?;
-        Ok(Commit { sequence, durability })
+        self.publish(&seen, changed, edit, || {
+            let sequence =
+                self.log.append(record.clone(), batch.durability() == Durability::Hard)?;
+            Ok((sequence, record.len()))
+        })
     }
 
-    /// Makes changed trees the current ones, once `log` has given the number of the commit and its bytes.
+    /// The locks of the trees whose entries a batch reads or changes, as far as they are there. Dropping a tree needs none:
+    /// it waits for nobody, and a batch that is changing the tree meanwhile finds it gone.
+    fn writers_of(&self, batch: &WriteBatch) -> Vec<Arc<Mutex<()>>> {
+        let trees = self.read_state().view.trees.clone();
+        let names = batch.edited_trees();
+        let found = names.iter().filter_map(|tree| trees.get(&key_of(*tree)));
+        found.map(|tree| Arc::clone(&tree.writer)).collect()
+    }
+
+    /// Makes changed trees the current ones, once `log` has given the number of the commit. `None` when trees are not those
+    /// any more that were seen.
     fn publish(
         &self,
+        seen: &Seen,
         changed: Changed,
         edit: Edit<'_>,
-        log: impl FnOnce(&Self) -> Result<(CommitSequence, usize), StorageError>,
-    ) -> Result<CommitSequence, StorageError> {
+        log: impl FnOnce() -> Result<(CommitSequence, usize), StorageError>,
+    ) -> Result<Option<CommitSequence>, StorageError> {
         let mut state = self.write_state();
-        let (sequence, length) = log(self)?;
+        if state.closed {
+            return Err(StorageError::Closed);
+        }
+        if !seen.are_in(&state.view) {
+            return Ok(None);
+        }
+        let (sequence, length) = log()?;
         let is_first = state.note_logged(length);
         let old = state.put(changed, edit, sequence);
         drop(state);
@@ -115,7 +160,7 @@ impl Shared {
         }
         // Freeing what is in memory of a large tree takes a while; it happens here, outside the lock.
         drop(old);
-        Ok(sequence)
+        Ok(Some(sequence))
     }
 
     fn check_conditions(&self, view: &View, conditions: &[Condition]) -> Result<(), StorageError> {

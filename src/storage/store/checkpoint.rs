@@ -482,19 +482,24 @@ impl Shared {
         writer: &Arc<Mutex<()>>,
         part: (&[u8], Option<&[u8]>),
     ) -> (Option<OpenTree>, Option<Bytes>) {
-        let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
         let _alone = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.read_state().view.trees.get(&key_of(name)).cloned();
-        // It may have been dropped, and even made anew, in which case its writer is another.
-        let Some(found) = found.filter(|found| Arc::ptr_eq(&found.writer, writer)) else {
-            return (None, None);
+        let find = |view: &View| {
+            // It may have been dropped, and even made anew, in which case its writer is another.
+            let found = view.trees.get(&key_of(name));
+            found.filter(|found| Arc::ptr_eq(&found.writer, writer)).cloned()
         };
+        let Some(found) = find(&self.read_state().view) else { return (None, None) };
         let (tree, next) = found.tree.settle_some(part, SETTLE_NODES);
         if next.is_some() {
             crossed("SETTLE_NODES");
         }
         let settled = OpenTree { tree, writer: Arc::clone(writer) };
-        drop(self.write_state().view.trees.insert(key_of(name), settled));
+        let mut state = self.write_state();
+        if find(&state.view).is_none() {
+            return (None, None);
+        }
+        drop(state.view.trees.insert(key_of(name), settled));
+        drop(state);
         (Some(found), next)
     }
 }

@@ -160,12 +160,15 @@ impl Shared {
         self.wait_for_room()?;
         let name = adoption.tree;
         let record = encode_adoption(name, &adoption.encode());
+        let writer = self.read_state().view.open_tree(name)?.writer.clone();
         let sequence = {
-            let _shared = self.structure.read().unwrap_or_else(PoisonError::into_inner);
-            let writer = self.read_state().view.open_tree(name)?.writer.clone();
             let _alone = writer.lock().unwrap_or_else(PoisonError::into_inner);
             let mut state = self.write_state();
             state.check_adoption(&adoption)?;
+            // One that was made anew meanwhile is not the one that was to be loaded.
+            if !Arc::ptr_eq(&state.view.open_tree(name)?.writer, &writer) {
+                return Err(StorageError::NoSuchTree(name));
+            }
             let length = record.len();
             let sequence = self.log.append(record, durability == Durability::Hard)?;
             let is_first = state.note_logged(length);

@@ -8,10 +8,12 @@
 //! What has changed stays in memory until the next checkpoint. [`Shared::checkpoint`] fixes the state of one commit,
 //! waits until the log has it, writes what the data file does not have, and then lets the log go.
 //!
-//! 1. Order of locks: checkpoint, structure, writers of trees by name, state, the log's queue.
+//! 1. Order of locks: checkpoint, writers of trees by name, state, the log's queue.
 //! 2. The order in which commits become visible is that of the log: both happen under the state's write lock.
 //! 3. No lock that a reader needs is held while the disk works.
 //! 4. A state is in the data file only when the log has everything up to it.
+//! 5. Trees come and go under the state's write lock alone. Whoever has prepared something looks there whether its trees
+//!    are those that it has seen.
 
 mod apply;
 mod cache;
@@ -114,8 +116,6 @@ struct Shared {
     pages: Pages,
     log: Log,
     state: RwLock<State>,
-    /// Held shared by ordinary batches and alone by those that create or drop trees.
-    structure: RwLock<()>,
     next_tree: AtomicU64,
     checkpoints: Mutex<Checkpoints>,
     counters: Counters,
@@ -350,7 +350,6 @@ impl Engine for SlabEngine {
 
     fn close(&self) -> Result<(), StorageError> {
         {
-            let _alone = self.shared.structure.write().unwrap_or_else(PoisonError::into_inner);
             let mut state = self.shared.write_state();
             if state.closed {
                 // What went wrong the first time is still wrong.

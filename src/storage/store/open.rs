@@ -77,7 +77,6 @@ impl SlabEngine {
             pages,
             log,
             state: RwLock::new(state),
-            structure: RwLock::default(),
             next_tree: AtomicU64::new(next_tree),
             checkpoints: Mutex::new(checkpoints),
             counters: Counters::default(),
