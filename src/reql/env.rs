@@ -330,7 +330,12 @@ impl Env {
     pub fn stream_reader(&self, table: &TableRef) -> Result<TableReader> {
         let opened = table.table.renewable_reader(self.read_mode());
         let (reader, handle) = opened.map_err(|error| self.table_error(table, error))?;
-        self.held.borrow_mut().push(handle);
+        let mut held = self.held.borrow_mut();
+        if held.len() == held.capacity() {
+            // A query may open any number of streams before it has a batch.
+            held.retain(RenewalHandle::is_held);
+        }
+        held.push(handle);
         Ok(reader)
     }
 

@@ -57,6 +57,11 @@ impl RenewableSnapshot {
 }
 
 impl RenewalHandle {
+    /// Whether anybody has the snapshot.
+    pub fn is_held(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
     /// Lets go of what the snapshot holds. False when nobody has the snapshot any more.
     pub fn release(&self) -> bool {
         let Some(shared) = self.0.upgrade() else { return false };

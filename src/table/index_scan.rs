@@ -118,7 +118,7 @@ impl IndexScan {
             }
             let Some(entry) = &self.next else { return Ok(None) };
             if entry.is_cut {
-                self.read_group(0)?;
+                self.read_group()?;
                 continue;
             }
             // The entry stays in place until its document was found, should that not be in memory.
@@ -152,7 +152,7 @@ impl IndexScan {
             && entry.is_cut
         {
             let passed = self.entries_of_group_before(entry)?;
-            self.read_group(passed)?;
+            self.read_group()?;
             // A group is no longer than a bound that is far below what a `usize` holds.
             self.group.drain(..(passed as usize).min(self.group.len()));
         }
@@ -209,12 +209,23 @@ impl IndexScan {
         Ok(self.reader.snapshot.count(self.index.tree(), &before, self.reader.mode)?)
     }
 
-    /// Reads all entries that begin like the one that is next, of which so many were passed over before it, and puts
-    /// those in the range in order.
-    fn read_group(&mut self, passed: u64) -> Result<(), TableError> {
+    /// Reads all entries that begin like the one that is next, puts those in the range in order, and goes on behind the
+    /// group: behind a key and not behind so many entries, which may be others by the time that they were given.
+    fn read_group(&mut self) -> Result<(), TableError> {
         let Some(first) = &self.next else { return Ok(()) };
         let keys = first.group();
-        let cursor = self.reader.snapshot.cursor(self.index.tree(), &keys, self.direction)?;
+        let (tree, all) = (self.index.tree(), self.range.keys().clone());
+        let behind = match (self.direction, keys.start.clone(), keys.end.clone()) {
+            (Direction::Forward, _, Bound::Excluded(end)) => {
+                KeyRange::new(Bound::Included(end), all.end)
+            }
+            (Direction::Backward, Bound::Included(start), _) => {
+                KeyRange::new(all.start, Bound::Excluded(start))
+            }
+            // No group has other bounds.
+            _ => all,
+        };
+        let cursor = self.reader.snapshot.cursor(tree, &keys, self.direction)?;
         let mut scanner = Scanner::new(cursor, self.reader.mode);
         let mut found = Vec::new();
         let mut entries = 0;
@@ -238,8 +249,8 @@ impl IndexScan {
             Direction::Forward => found.sort_by(|a, b| a.0.cmp(&b.0)),
             Direction::Backward => found.sort_by(|a, b| b.0.cmp(&a.0)),
         }
-        // The entry that is next was read already.
-        self.scanner.skip((entries as u64).saturating_sub(passed + 1))?;
+        let cursor = self.reader.snapshot.cursor(tree, &behind, self.direction)?;
+        self.scanner = Scanner::new(cursor, self.reader.mode);
         self.next = None;
         self.group = found.into_iter().map(|(_, document)| document).collect();
         Ok(())

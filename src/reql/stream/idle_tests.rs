@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::reql::Cursor;
 use crate::reql::terms::testing::Server;
-use crate::storage::disk::{Disk, MemoryDisk};
+use crate::storage::disk::{Disk, FileDisk, MemoryDisk};
 use crate::storage::store::{SlabEngine, SlabOptions};
 
 const ROWS: usize = 1_000;
@@ -23,13 +23,18 @@ fn site() -> Site {
     let disk = Arc::new(MemoryDisk::new());
     let options = SlabOptions { flush_interval: None, ..SlabOptions::new([1; 16], 16 << 20) };
     let engine = Arc::new(SlabEngine::open(disk.clone(), options).unwrap());
+    let server = fill(&engine);
+    Site { server, engine, disk }
+}
+
+fn fill(engine: &Arc<SlabEngine>) -> Server {
     let server = Server::on(engine.clone());
     server.succeed(r#"[60,["t"]]"#);
     server.succeed(&format!(r#"[75,[{TABLE},"g"]]"#));
     server.succeed(&format!("[140,[{TABLE}]]"));
     let rows: Vec<_> = (0..ROWS).map(|id| json!({"id": id, "g": id % 7, "n": 0})).collect();
     server.succeed(&format!("[56,[{TABLE},{}]]", json!([2, rows])));
-    Site { server, engine, disk }
+    server
 }
 
 impl Site {
@@ -98,4 +103,38 @@ fn streams_go_on_behind_the_last_row_and_give_each_once() {
         assert_eq!(given, (0..ROWS).collect::<Vec<_>>(), "{query}");
         site.server.succeed(&format!("[54,[[182,[{TABLE},9000,[181,[]]]]]]"));
     }
+}
+
+/// Forty idle cursors beside 100,000 updates of a server's store, judged by what the file system says of its directory.
+#[test]
+fn a_directory_stays_small_while_cursors_are_idle_and_everything_is_updated() {
+    use std::os::unix::fs::MetadataExt;
+
+    let blocks = |path: &std::path::Path| -> u64 {
+        let files = std::fs::read_dir(path).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512).sum()
+    };
+    let grown = |idle: bool| -> u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FileDisk::new(folder.path()));
+        let options = SlabOptions { reserve_bytes: 0, ..SlabOptions::new([1; 16], 16 << 20) };
+        let engine = Arc::new(SlabEngine::open(disk, options).unwrap());
+        let server = fill(&engine);
+        let site = Site { server, engine, disk: Arc::new(MemoryDisk::new()) };
+        let mut cursors = Vec::new();
+        for round in 0..100 {
+            if idle && round < 40 {
+                let mut cursor = site.server.open(QUERIES[round % QUERIES.len()]);
+                assert!(!ids(&mut cursor).is_empty());
+                cursors.push(cursor);
+            }
+            site.update(round);
+        }
+        let size = blocks(folder.path());
+        // They can all go on.
+        assert!(cursors.iter_mut().all(|cursor| !ids(cursor).is_empty()));
+        size
+    };
+    let (without, with) = (grown(false), grown(true));
+    assert!(with <= without * 3 / 2, "{with} bytes with idle cursors, {without} without");
 }
