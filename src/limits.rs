@@ -64,6 +64,10 @@ pub const LOG_START_SEGMENTS: u64 = 8;
 /// then, and the records of a checkpoint.
 pub const DISK_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Room on the disk, in such reserves, that the building of an index leaves to commits and checkpoints: a build can wait
+/// until there is more room, and should not be what refuses everybody else's writes.
+pub const DISK_LEFT_RESERVES: u64 = 4;
+
 /// Bytes of commits that may wait to be written to the log before a writer has to wait.
 pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -269,17 +273,54 @@ pub const NEAREST_METERS: f64 = 100_000.0;
 /// Documents that `getNearest` finds at most unless it is told otherwise: RethinkDB's number.
 pub const NEAREST_RESULTS: usize = 100;
 
-/// Indexes that are built at the same time. Others wait: building takes a whole core each.
+/// Indexes that are built at the same time. Others wait.
 pub const INDEX_BUILDS: usize = 2;
+
+/// Threads that read the documents of a table whose index is built, each a part of them...
+pub const INDEX_BUILD_THREADS: usize = 2;
+
+/// ...of at least so many.
+pub const INDEX_BUILD_THREAD_DOCUMENTS: u64 = 50_000;
+
+/// How long the building of an index reads from one commit point, which keeps for so long what is overwritten meanwhile.
+pub const INDEX_BUILD_PORTION: Duration = Duration::from_millis(250);
+
+/// Entries after which the loading of an index looks whether it is to go on.
+pub const INDEX_BUILD_LOOK: u64 = 64;
+
+/// Memory in which the building of an index sorts its entries, in bytes: this part of the cache...
+pub const INDEX_SORT_CACHE_PART: usize = 24;
+
+/// ...and at least so much...
+pub const INDEX_SORT_BYTES_MIN: usize = 1024 * 1024;
+
+/// ...and at most so much.
+pub const INDEX_SORT_BYTES: usize = 64 * 1024 * 1024;
+
+/// What is written to and read from a file for sorting at a time, in bytes: less when there is little memory for sorting...
+pub const SORT_BUFFER_BYTES: usize = 128 * 1024;
+
+/// ...but at least so much. Any key of a tree fits.
+pub const SORT_BUFFER_BYTES_MIN: usize = 8 * 1024;
+
+/// Sorted runs of one level that become one run of the next: as many are read at the same time.
+pub const SORT_RUNS: usize = 32;
+
+/// Entries of an index, in bytes, up to which they are put into the tree by one batch: more are loaded.
+pub const INDEX_BUILD_BATCH_BYTES: usize = 256 * 1024;
+
+/// How long after a failure an index is built again; twice as long after each further one...
+pub const INDEX_BUILD_AGAIN: Duration = Duration::from_secs(1);
+
+/// ...up to so long.
+pub const INDEX_BUILD_AGAIN_MAX: Duration = Duration::from_secs(300);
 
 /// How often `indexWait` looks whether the indexes are complete.
 pub const INDEX_WAIT_POLL: Duration = Duration::from_millis(5);
 
-/// Documents that the building of an index looks at under their locks at a time: short enough not to be felt.
+/// Entries that the building of an index carries over under the locks of their documents at a time: so few that nobody
+/// feels it, and that a batch of them is small however long they are.
 pub const INDEX_BUILD_DOCUMENTS: usize = 256;
-
-/// How long the building of an index holds the locks of documents before it lets writers in between.
-pub const INDEX_BUILD_LOCKED: Duration = Duration::from_millis(20);
 
 /// Work that an index function may do for one document, in looks of [`WALK_STEPS`] steps: a million steps, or the terms of
 /// a quarter of them, are some tenth of a second. A document for which it needs more has no value in the index, as one

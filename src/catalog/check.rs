@@ -84,7 +84,9 @@ pub fn check(
             own(&**snapshot, &mut owned, TreeId(record.primary_tree), &format!("table `{name}`"))?;
             for index in &record.indexes {
                 let place = format!("table `{name}`: index `{}`", index.name);
-                own(&**snapshot, &mut owned, TreeId(index.tree), &place)?;
+                for tree in [Some(index.tree), index.notes].into_iter().flatten() {
+                    own(&**snapshot, &mut owned, TreeId(tree), &place)?;
+                }
             }
         }
         for ((_, record), name) in stored.tables.iter().zip(names) {

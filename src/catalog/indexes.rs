@@ -1,12 +1,11 @@
 //! Secondary indexes in the catalog: making, dropping and renaming them, and having them built.
 //! Knows definitions and trees; must not know what a function is made of, nor who asks.
 //!
-//! A new index is in the catalog, and kept up by writers, from the commit on that makes it. A thread builds it, and a
-//! second commit notes that it is complete; a start in between builds it again from the beginning, which changes
-//! nothing of what is there already.
+//! A new index is in the catalog, and kept up by writers, from the commit on that makes it. A thread builds it
+//! (`building.rs`), and a second commit notes that it is complete.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -14,9 +13,8 @@ use super::record::{self, IndexRecord};
 use super::{
     Catalog, CatalogError, CatalogState, Changed, IndexDefinition, IndexEntry, TableEntry,
 };
-use crate::limits::INDEX_BUILDS;
-use crate::storage::{StorageError, TreeId, WriteBatch};
-use crate::table::{Index, IndexFunction, IndexKind, Table, TableError, TableId};
+use crate::storage::{TreeId, WriteBatch};
+use crate::table::{Index, IndexFunction, IndexKind, TableId};
 
 /// What an index is computed from, and how its values are kept.
 pub type CompiledIndex = (Arc<dyn IndexFunction>, Box<dyn IndexKind>);
@@ -37,35 +35,8 @@ impl IndexFunctions for NoFunctions {
     }
 }
 
-/// Lets only some builds go on at a time.
-#[derive(Default)]
-pub(super) struct BuildGate {
-    running: Mutex<usize>,
-    ended: Condvar,
-}
-
-struct Building<'a>(&'a BuildGate);
-
-impl BuildGate {
-    fn enter(&self) -> Building<'_> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        while *running >= INDEX_BUILDS {
-            running = self.ended.wait(running).unwrap_or_else(PoisonError::into_inner);
-        }
-        *running += 1;
-        Building(self)
-    }
-}
-
-impl Drop for Building<'_> {
-    fn drop(&mut self) {
-        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.ended.notify_one();
-    }
-}
-
 /// What becomes of the indexes of a table.
-type Plan<'a> = &'a dyn Fn(
+pub(super) type Plan<'a> = &'a dyn Fn(
     &mut BTreeMap<String, IndexEntry>,
     &mut WriteBatch,
     &str,
@@ -80,26 +51,29 @@ impl Catalog {
         definition: &IndexDefinition,
     ) -> Result<Changed<Arc<TableEntry>>, CatalogError> {
         let id = Uuid::new_v4();
-        let tree = self.engine.new_tree_id()?;
-        let record = IndexRecord {
-            id,
-            name: name.to_owned(),
-            definition: definition.clone(),
-            tree: tree.0,
-            is_built: false,
-        };
-        let entry = self.open_index(&record)?;
+        let entry = self.new_index(id, definition)?;
         let changed = self.change_indexes(table, &|indexes, batch, place| {
             if indexes.contains_key(name) {
                 let (index, table) = (name.to_owned(), place.to_owned());
                 return Err(CatalogError::IndexExists { index, table });
             }
-            batch.create_tree(tree);
+            entry.create_trees(batch);
             indexes.insert(name.to_owned(), entry.clone());
             Ok(())
         })?;
-        self.build(changed.value.id, &changed.value.table, &entry.index);
+        self.build(changed.value.id, Arc::clone(&entry.index), false);
         Ok(changed)
+    }
+
+    /// An index without entries, which is not in the catalog yet and has no trees.
+    pub(super) fn new_index(
+        &self,
+        id: Uuid,
+        definition: &IndexDefinition,
+    ) -> Result<IndexEntry, CatalogError> {
+        let (tree, notes) = (self.engine.new_tree_id()?.0, Some(self.engine.new_tree_id()?.0));
+        let (name, definition) = (String::new(), definition.clone());
+        self.open_index(&IndexRecord { id, name, definition, tree, is_built: false, notes })
     }
 
     /// Drops an index.
@@ -113,7 +87,7 @@ impl Catalog {
                 let (index, table) = (name.to_owned(), place.to_owned());
                 return Err(CatalogError::NoSuchIndex { index, table });
             };
-            batch.drop_tree(dropped.index.tree());
+            dropped.drop_trees(batch);
             Ok(())
         })
     }
@@ -138,13 +112,13 @@ impl Catalog {
             }
             indexes.remove(old);
             if let Some(dropped) = indexes.insert(new.to_owned(), entry) {
-                batch.drop_tree(dropped.index.tree());
+                dropped.drop_trees(batch);
             }
             Ok(())
         })
     }
 
-    fn change_indexes(
+    pub(super) fn change_indexes(
         &self,
         table: TableId,
         plan: Plan<'_>,
@@ -163,66 +137,11 @@ impl Catalog {
         // Writers that still keep up an index that is gone find its tree missing, and look again once this is done.
         after.table.set_indexes(after.open_indexes());
         for entry in before.indexes.values() {
-            if !after.indexes.values().any(|kept| kept.index.id() == entry.index.id()) {
+            if !after.indexes.values().any(|kept| Arc::ptr_eq(&kept.index, &entry.index)) {
                 entry.index.set_dropped();
             }
         }
         Ok(Changed { value: after, commit: changed.commit })
-    }
-
-    /// Goes on with what a stop cut short.
-    pub(super) fn resume_builds(&self) {
-        for database in self.state().databases() {
-            for table in database.tables() {
-                for entry in table.indexes.values().filter(|entry| !entry.index.is_ready()) {
-                    self.build(table.id, &table.table, &entry.index);
-                }
-            }
-        }
-    }
-
-    /// Builds an index on a thread of its own, and notes that it is complete.
-    fn build(&self, id: TableId, table: &Arc<Table>, index: &Arc<Index>) {
-        let (table, index) = (Arc::clone(table), Arc::clone(index));
-        let (catalog, gate) = (self.this.clone(), Arc::clone(&self.builds));
-        let run = move || {
-            let _building = gate.enter();
-            match table.build_index(&index) {
-                Ok(true) => {}
-                // Dropped, or the server stops.
-                Ok(false) | Err(TableError::Storage(StorageError::Closed)) => return,
-                Err(error) => {
-                    tracing::error!(
-                        "index {} of table {} was not built: {error}",
-                        index.id(),
-                        id.0
-                    );
-                    return;
-                }
-            }
-            let Some(catalog) = catalog.upgrade() else { return };
-            if let Err(error) = catalog.note_built(id, &index) {
-                tracing::error!("index {} of table {}: {error}", index.id(), id.0);
-            }
-        };
-        let thread = std::thread::Builder::new().name("index build".to_owned());
-        if let Err(error) = thread.spawn(run) {
-            tracing::error!("the building of an index cannot be started: {error}");
-        }
-    }
-
-    fn note_built(&self, table: TableId, index: &Index) -> Result<(), CatalogError> {
-        let plan = |state: &CatalogState, batch: &mut WriteBatch| {
-            let (found, _) = found(state, table)?;
-            let mut record = found.record();
-            for built in record.indexes.iter_mut().filter(|record| record.id == index.id()) {
-                built.is_built = true;
-            }
-            record::put_table(batch, table.0, &record)?;
-            Ok((state.with_table(Arc::clone(found)), ()))
-        };
-        // A change of the table that is planned before it is ready would store that it is not built.
-        self.change_and(plan, || index.set_ready()).map(drop)
     }
 
     /// The indexes of a table: those that are open already, and the others opened.
@@ -234,7 +153,8 @@ impl Catalog {
         let mut indexes = BTreeMap::new();
         for record in records {
             let mut known = open.iter().flat_map(|table| table.indexes.values());
-            let entry = match known.find(|entry| entry.index.id() == record.id) {
+            let is_same = |index: &Index| index.id() == record.id && index.tree().0 == record.tree;
+            let entry = match known.find(|entry| is_same(&entry.index)) {
                 Some(entry) => entry.clone(),
                 None => self.open_index(&record)?,
             };
@@ -261,14 +181,31 @@ pub(super) fn open_index(
         .compile(definition)
         .map_err(|problem| record::damaged(&format!("index {}", record.id), &problem))?;
     let tree = TreeId(record.tree);
-    Ok(Index::new(record.id, tree, definition.multi, kind, function, record.is_built))
+    let index = Index::new(record.id, tree, definition.multi, kind, function, record.is_built);
+    Ok(match record.notes {
+        Some(notes) if !record.is_built => index.with_notes(TreeId(notes)),
+        _ => index,
+    })
 }
 
 /// A table by its identity, and its database and name.
-fn found(state: &CatalogState, table: TableId) -> Result<(&Arc<TableEntry>, String), CatalogError> {
+pub(super) fn found(
+    state: &CatalogState,
+    table: TableId,
+) -> Result<(&Arc<TableEntry>, String), CatalogError> {
     let entry = state.table_by_id(table).ok_or(CatalogError::TableGone)?;
     let database = state.database_of(entry).ok_or(CatalogError::TableGone)?;
     Ok((entry, format!("{}.{}", database.name, entry.name)))
+}
+
+impl IndexEntry {
+    pub(super) fn create_trees(&self, batch: &mut WriteBatch) {
+        self.index.trees().for_each(|tree| batch.create_tree(tree));
+    }
+
+    pub(super) fn drop_trees(&self, batch: &mut WriteBatch) {
+        self.index.trees().for_each(|tree| batch.drop_tree(tree));
+    }
 }
 
 impl TableEntry {
@@ -289,6 +226,7 @@ impl TableEntry {
             definition: IndexDefinition::clone(&entry.definition),
             tree: entry.index.tree().0,
             is_built: entry.index.is_ready(),
+            notes: entry.index.notes().map(|notes| notes.0),
         };
         self.indexes.iter().map(record).collect()
     }

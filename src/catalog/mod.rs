@@ -6,6 +6,7 @@
 //! next state. A change is applied, not yet durable, when its call returns: whoever answers for it waits for the
 //! commit, as after any other write.
 
+mod building;
 mod check;
 mod error;
 mod indexes;
@@ -30,7 +31,7 @@ pub use state::{
 };
 pub use system::SYSTEM_DATABASE;
 
-use self::indexes::BuildGate;
+use self::building::BuildGate;
 use self::record::{DatabaseRecord, Stored, TableRecord};
 use crate::bell::Bell;
 use crate::limits::WRITE_ATTEMPTS;
@@ -419,7 +420,7 @@ impl TableEntry {
         record::delete_table(batch, self.id.0);
         batch.drop_tree(self.primary_tree);
         for entry in self.indexes.values() {
-            batch.drop_tree(entry.index.tree());
+            entry.drop_trees(batch);
         }
     }
 }

@@ -60,6 +60,9 @@ pub(super) struct IndexRecord {
     pub(super) tree: u64,
     /// Whether the entries of all documents are there.
     pub(super) is_built: bool,
+    /// Until then the name of the tree of what writers note meanwhile. Records of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) notes: Option<u64>,
 }
 
 /// All that is stored.

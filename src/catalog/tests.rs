@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use super::*;
 use crate::datum::Datum;
+use crate::storage::disk::{CrashMode, FaultyDisk};
 use crate::storage::memory::MemoryEngine;
+use crate::storage::store::{SlabEngine, SlabOptions};
 use crate::storage::{Direction, Durability, KeyRange, ReadMode};
 use crate::table::{
     CommittedChanges, Decision, Document, Index, IndexFunction, IndexRange, NoSink, Ordered,
     PrimaryKey,
 };
+use crate::testing::Random;
 
 const WAIT: ReadMode = ReadMode::MayBlock;
 
@@ -366,6 +371,152 @@ fn indexes_of_a_catalog_opened_again_are_there_and_built_to_the_end() {
     assert_eq!(*state.table_by_id(table.id).unwrap().indexes["a"].definition, by_field("id"));
     let damaged = second.create_index(table.id, "c", &by_field(""));
     assert!(text(damaged).ends_with("no field"));
+}
+
+/// Puts bytes under the key of a document, or takes them away.
+fn spoil(entry: &TableEntry, document: Option<&'static [u8]>) {
+    let key = PrimaryKey::encode(&Datum::Number(7.0)).unwrap();
+    let mut batch = WriteBatch::new(Durability::Soft);
+    match document {
+        Some(bytes) => batch.put(entry.table.tree(), key.as_bytes().clone(), bytes),
+        None => batch.delete(entry.table.tree(), key.as_bytes().clone()),
+    };
+    entry.table.engine().apply(batch).unwrap();
+}
+
+#[test]
+fn an_index_that_cannot_be_built_says_why_and_is_built_later() {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let catalog = open(engine.clone());
+    let table = create_table(&catalog, "test", "t");
+    insert(&table, 1.0);
+    spoil(&table, Some(b"no document"));
+    let changed = catalog.create_index(table.id, "a", &by_field("id")).unwrap();
+    let first = Arc::clone(&changed.value.indexes["a"].index);
+    while first.problem().is_none() {
+        std::thread::yield_now();
+    }
+    let problem = first.problem().unwrap();
+    assert!(problem.starts_with("the document with the primary key 7: "), "{problem}");
+    // Whoever renames it, or writes meanwhile, is in nobody's way.
+    catalog.rename_index(table.id, "a", "b", false).unwrap();
+    insert(&table, 2.0);
+    spoil(&table, None);
+    let index = wait_until_built(&catalog, table.id, "b");
+    assert_eq!((index.id(), index.problem()), (first.id(), None));
+    assert!(first.is_dropped());
+    assert_eq!(found(&catalog, table.id, &index), 2);
+    let trees = engine.snapshot().unwrap().trees(WAIT).unwrap();
+    assert_eq!(trees, [record::TREE, table.table.tree(), index.tree()]);
+}
+
+#[test]
+fn an_index_that_was_being_built_begins_anew_whatever_its_trees_have() {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let first = open(engine.clone());
+    let table = create_table(&first, "test", "t");
+    insert(&table, 1.0);
+    insert(&table, 2.0);
+    let changed = first.create_index(table.id, "a", &by_field("id")).unwrap();
+    let built = wait_until_built(&first, table.id, "a");
+    // As a stop leaves it amid catching up: the tree is loaded, and what writers have noted is not in it yet.
+    let mut record = changed.value.record();
+    record.indexes[0].is_built = false;
+    let notes = TreeId(1_000);
+    record.indexes[0].notes = Some(notes.0);
+    let mut batch = WriteBatch::new(Durability::Soft);
+    record::put_table(&mut batch, table.id.0, &record).unwrap();
+    batch.create_tree(notes);
+    batch.put(notes, "an entry", "x");
+    batch.put(built.tree(), "an entry that is not any more", "");
+    engine.apply(batch).unwrap();
+    check(&engine.snapshot().unwrap(), &Fields, &[]).unwrap();
+    drop((first, changed));
+    let second = open(engine.clone());
+    let index = wait_until_built(&second, table.id, "a");
+    assert_eq!(found(&second, table.id, &index), 2);
+    check(&engine.snapshot().unwrap(), &Fields, &[]).unwrap();
+    let trees = engine.snapshot().unwrap().trees(WAIT).unwrap();
+    assert_eq!(trees, [record::TREE, table.table.tree(), index.tree()]);
+}
+
+fn write_at_random(entry: &TableEntry, random: &mut Random) {
+    let id = Datum::Number(random.below(3_000) as f64);
+    let value = Datum::Number(random.below(50) as f64);
+    let decision = match random.below(4) {
+        0 => Decision::Delete,
+        _ => Decision::Put(
+            Document::encode(&Datum::object([("id", id.clone()), ("v", value)])).unwrap(),
+        ),
+    };
+    let key = PrimaryKey::encode(&id).unwrap();
+    let decide = |_: Option<&Document>| Ok::<_, Infallible>(decision.clone());
+    entry.table.write_one(&key, Durability::Soft, WAIT, decide).unwrap();
+}
+
+fn check_once_built(catalog: &Catalog, table: TableId) {
+    let names: Vec<_> =
+        catalog.state().table_by_id(table).unwrap().indexes.keys().cloned().collect();
+    let indexes = names.iter().map(|name| wait_until_built(catalog, table, name));
+    let mut expected: Vec<_> = indexes.map(|index| index.tree()).collect();
+    expected.extend([record::TREE, catalog.state().table_by_id(table).unwrap().table.tree()]);
+    expected.sort_unstable();
+    let snapshot = catalog.engine().snapshot().unwrap();
+    // Compares all entries of all indexes with what the documents say.
+    check(&snapshot, &Fields, &[]).unwrap();
+    assert_eq!(snapshot.trees(WAIT).unwrap(), expected);
+}
+
+/// Also after crashes at any moment of it.
+#[test]
+fn indexes_come_and_go_while_they_are_built_and_documents_are_written() {
+    let mut random = Random::from_environment();
+    let disk = FaultyDisk::new(random.next());
+    let options = || SlabOptions {
+        flush_interval: Some(Duration::from_millis(1)),
+        ..SlabOptions::new([7; 16], 8 << 20)
+    };
+    let open_on = |disk: &FaultyDisk| {
+        open(Arc::new(SlabEngine::open(Arc::new(disk.clone()), options()).unwrap()))
+    };
+    let catalog = open_on(&disk);
+    let table = create_table(&catalog, "test", "t");
+    (0..2_000).for_each(|_| write_at_random(&table, &mut random));
+    catalog.engine().wait_durable(catalog.engine().last_sequence()).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut crashed = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let mut random = Random::seeded(random.next());
+            let (table, stop) = (&table, &stop);
+            scope.spawn(move || {
+                while !stop.load(Relaxed) {
+                    write_at_random(table, &mut random);
+                }
+            });
+        }
+        for round in 0..120 {
+            let name = |random: &mut Random| ["a", "b", "c"][random.below(3) as usize];
+            // Whether there is one of that name makes no difference here.
+            match random.below(4) {
+                0 => drop(catalog.drop_index(table.id, name(&mut random))),
+                1 => {
+                    let (old, new) = (name(&mut random), name(&mut random));
+                    drop(catalog.rename_index(table.id, old, new, true));
+                }
+                _ => drop(catalog.create_index(table.id, name(&mut random), &by_field("v"))),
+            }
+            std::thread::sleep(Duration::from_millis(random.below(12)));
+            if round % 20 == 0 {
+                crashed.push(disk.crash(CrashMode::LoseAll));
+            }
+        }
+        stop.store(true, Relaxed);
+    });
+    check_once_built(&catalog, table.id);
+    for disk in crashed {
+        check_once_built(&open_on(&disk), table.id);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Direction, EntryBatch, FillLimit, KeyRange, StorageError, WriteBatch};
+use super::{Direction, EntryBatch, FillLimit, KeyRange, Scratch, StorageError, WriteBatch};
 
 /// The name of a tree. Given out by [`Engine::new_tree_id`] and never given out again; the few below
 /// [`TreeId::FIRST_FREE`] belong to trees whose name must be known before anything is read.
@@ -81,6 +81,11 @@ pub trait Engine: Send + Sync {
     /// Begins to fill a tree with sorted entries, which is much quicker than putting them one by one. The tree must
     /// exist and be without entries when the load is finished; until then nobody sees anything of it.
     fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError>;
+
+    /// Room outside memory for a job that sorts more than it may hold there.
+    fn scratch(&self) -> Result<Scratch, StorageError> {
+        Scratch::in_memory()
+    }
 
     /// A name for a new tree, never given out before. The tree comes to be by [`WriteBatch::create_tree`].
     fn new_tree_id(&self) -> Result<TreeId, StorageError>;

@@ -48,6 +48,7 @@ pub(crate) mod overlay;
 mod promises;
 mod range;
 mod renewable;
+mod scratch;
 #[cfg(test)]
 mod simulation;
 mod slab;
@@ -61,4 +62,5 @@ pub use entries::{EntryBatch, FillLimit, Scanner};
 pub use error::StorageError;
 pub use range::{Direction, KeyRange};
 pub use renewable::{RenewableSnapshot, RenewalHandle};
+pub use scratch::Scratch;
 pub use store::{VerifyReport, verify_and_look, verify_directory};

@@ -118,6 +118,10 @@ pub fn check_table(
     compare_count("documents", reader.count(&KeyRange::ALL)?, documents)?;
     let mut entries = 0;
     for ((name, index), given) in indexes.iter().zip(given) {
+        if !index.is_ready() {
+            // What it has says nothing: its building begins anew.
+            continue;
+        }
         let mut found = Sum::default();
         let mut scanner = all_entries(reader, index)?;
         while let Some((entry, value)) = scanner.next()? {
@@ -181,9 +185,6 @@ fn find_difference(reader: &TableReader, name: &str, index: &Index) -> Result<()
             let value = value_shown(index, &document);
             return Err(CheckError::NotGiven { index: name.to_owned(), key, value });
         }
-    }
-    if !index.is_ready() {
-        return Ok(());
     }
     let mut scan = all_documents(reader)?;
     while let Some((key, document)) = scan.next_with_key()? {
@@ -301,7 +302,7 @@ mod tests {
             "index `by_v`: the document with the primary key 2 has no entry for [\"b\",null,\"c\"]";
         assert_eq!(text, expected);
         let unbuilt = checked(false, |batch| batch.delete(ENTRIES, entry("c", 2.0, 2))).unwrap();
-        assert_eq!(unbuilt, Checked { documents: 3, entries: 2 });
+        assert_eq!(unbuilt, Checked { documents: 3, entries: 0 });
     }
 
     #[test]
@@ -313,7 +314,7 @@ mod tests {
                         (its value is none)";
         let spoil = |batch: &mut WriteBatch| batch.put(ENTRIES, entry("x", 3.0, 0), Vec::new());
         assert_eq!(wrong(spoil), expected);
-        assert_eq!(checked(false, spoil).unwrap_err().to_string(), expected);
+        assert_eq!(checked(false, spoil).unwrap(), Checked { documents: 3, entries: 0 });
     }
 
     #[test]

@@ -3,26 +3,23 @@
 //!
 //! An index is a tree whose keys lead from a value to primary keys (`secondary.rs`). Whoever writes a document changes
 //! the entries in the same batch. A new index is first put into the table's list, so that every writer from then on
-//! keeps it up, and then [`Table::build_index`] goes through the documents that are there, some at a time under their
-//! locks. Writers look at the list only after they have the locks, and the building waits for those that had theirs
-//! before: so no document is missed between the two.
+//! keeps it up, and then [`Table::build_index`] goes through the documents that are there (`build.rs`). Writers look at the
+//! list only after they have the locks, and the building waits for those that had theirs before: so no document is missed
+//! between the two.
 
 use std::fmt;
-use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::build::Note;
 use super::secondary::IndexValue;
-use super::{Document, PrimaryKey, Table, TableError};
+use super::{Document, PrimaryKey, Table};
 use crate::datum::Datum;
-use crate::limits::{INDEX_BUILD_DOCUMENTS, INDEX_BUILD_LOCKED, WRITE_COMMIT_BYTES};
-use crate::storage::{
-    Direction, Durability, KeyRange, ReadMode, Scanner, StorageError, TreeId, WriteBatch,
-};
+use crate::storage::{TreeId, WriteBatch};
 
 /// What an index is computed from.
 pub trait IndexFunction: Send + Sync + fmt::Debug {
@@ -56,9 +53,13 @@ impl IndexKind for Ordered {
 pub struct Index {
     id: Uuid,
     tree: TreeId,
+    /// Of one that is not complete, the tree of what writers note while it is being built.
+    notes: Option<TreeId>,
     is_multi: bool,
     kind: Box<dyn IndexKind>,
     function: Arc<dyn IndexFunction>,
+    /// A [`Stage`].
+    stage: AtomicU8,
     is_ready: AtomicBool,
     is_dropped: AtomicBool,
     /// Documents that the building has looked at, and those that there were when it began.
@@ -66,6 +67,20 @@ pub struct Index {
     total: AtomicU64,
     /// When the building began, of an index that this server has built.
     began: OnceLock<Instant>,
+    /// Why it could not be built.
+    problem: Mutex<Option<Arc<str>>>,
+}
+
+/// What writers do with an index: see `build.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Stage {
+    /// They note what they change.
+    Collecting,
+    /// They change the index, and take away what was noted before.
+    CatchingUp,
+    /// They change the index.
+    Direct,
 }
 
 impl fmt::Debug for Index {
@@ -84,9 +99,29 @@ impl Index {
         function: Arc<dyn IndexFunction>,
         is_ready: bool,
     ) -> Self {
-        let (is_ready, is_dropped) = (AtomicBool::new(is_ready), AtomicBool::new(false));
-        let (done, total, began) = (AtomicU64::new(0), AtomicU64::new(0), OnceLock::new());
-        Self { id, tree, is_multi, kind, function, is_ready, is_dropped, done, total, began }
+        Self {
+            id,
+            tree,
+            notes: None,
+            is_multi,
+            kind,
+            function,
+            stage: AtomicU8::new(Stage::Direct as u8),
+            is_ready: AtomicBool::new(is_ready),
+            is_dropped: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            began: OnceLock::new(),
+            problem: Mutex::default(),
+        }
+    }
+
+    /// The same for one that is to be built: writers put their notes into this tree until its own has the documents.
+    #[must_use]
+    pub fn with_notes(mut self, notes: TreeId) -> Self {
+        self.notes = Some(notes);
+        self.set_stage(Stage::Collecting);
+        self
     }
 
     /// Its identity, which outlives its name.
@@ -99,9 +134,55 @@ impl Index {
         self.tree
     }
 
+    /// The tree of notes, if there is one.
+    pub fn notes(&self) -> Option<TreeId> {
+        self.notes.filter(|_| !self.is_ready())
+    }
+
+    /// All its trees.
+    pub fn trees(&self) -> impl Iterator<Item = TreeId> + use<> {
+        [Some(self.tree), self.notes()].into_iter().flatten()
+    }
+
+    fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Collecting,
+            1 => Stage::CatchingUp,
+            _ => Stage::Direct,
+        }
+    }
+
+    /// What writers do from now on. Those that are under way are to be waited for.
+    pub(super) fn set_stage(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+    }
+
+    /// Why it could not be built when that was tried last.
+    pub fn problem(&self) -> Option<Arc<str>> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes why it could not be built.
+    pub fn set_problem(&self, problem: Option<Arc<str>>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
     /// Whether it can be read: it has all documents.
     pub fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
+    }
+
+    pub(super) fn begin(&self) {
+        self.began.get_or_init(Instant::now);
+    }
+
+    pub(super) fn set_total(&self, documents: u64) {
+        self.total.store(documents, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_done(&self, documents: u64) {
+        self.done.fetch_add(documents, Ordering::Relaxed);
     }
 
     /// How much of the building is done, from 0 to 1.
@@ -194,15 +275,41 @@ impl Index {
         }
         let before = self.entries(primary, old);
         let after = self.entries(primary, new);
+        let change = Change { index: self, stage: self.stage() };
         for key in &before {
             if after.binary_search(key).is_err() {
-                batch.delete(self.tree, key.clone());
+                change.put(batch, key.clone(), Note::IsGone);
             }
         }
         for key in after {
             if before.binary_search(&key).is_err() {
-                batch.put(self.tree, key, Bytes::new());
+                change.put(batch, key, Note::IsThere);
             }
+        }
+    }
+}
+
+/// How an entry is changed.
+struct Change<'a> {
+    index: &'a Index,
+    stage: Stage,
+}
+
+impl Change<'_> {
+    fn put(&self, batch: &mut WriteBatch, key: Bytes, note: Note) {
+        if let Some(notes) = self.index.notes {
+            match self.stage {
+                Stage::Collecting => {
+                    batch.put(notes, key, note.encode());
+                    return;
+                }
+                Stage::CatchingUp => batch.delete(notes, key.clone()),
+                Stage::Direct => {}
+            }
+        }
+        match note {
+            Note::IsThere => batch.put(self.index.tree, key, Bytes::new()),
+            Note::IsGone => batch.delete(self.index.tree, key),
         }
     }
 }
@@ -230,87 +337,5 @@ impl Table {
     pub fn set_indexes(&self, indexes: Vec<Arc<Index>>) {
         let mut held = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
         *held = indexes.into();
-    }
-
-    /// Gives an index the entries of all documents that are there. It must be among those that writers keep up. False
-    /// when it was dropped meanwhile. Making it ready is left to the caller, who notes it durably first.
-    pub fn build_index(&self, index: &Index) -> Result<bool, TableError> {
-        const WAIT: ReadMode = ReadMode::MayBlock;
-        index.began.get_or_init(Instant::now);
-        // Writers that do not know of the index yet may be inserting documents that the snapshot would not have.
-        self.locks.wait_for_holders();
-        let first = self.engine.snapshot()?;
-        index.total.store(first.count(self.tree, &KeyRange::ALL, WAIT)?, Ordering::Relaxed);
-        index.done.store(0, Ordering::Relaxed);
-        // Documents that come from now on are put into the index by those who write them.
-        let backward = first.cursor(self.tree, &KeyRange::ALL, Direction::Backward)?;
-        let mut rest = match Scanner::new(backward, WAIT).next()? {
-            Some((last, _)) => {
-                let last = Bytes::copy_from_slice(last);
-                KeyRange::new(Bound::Unbounded, Bound::Included(last))
-            }
-            None => return Ok(true),
-        };
-        drop(first);
-        loop {
-            let keys = self.next_keys(&rest)?;
-            let Some(last) = keys.last() else { return Ok(true) };
-            rest.start = Bound::Excluded(last.as_bytes().clone());
-            let mut left = keys.as_slice();
-            while !left.is_empty() {
-                if index.is_dropped() {
-                    return Ok(false);
-                }
-                let indexed = match self.index_some(index, left) {
-                    Err(TableError::Storage(StorageError::NoSuchTree(tree)))
-                        if tree == index.tree =>
-                    {
-                        return Ok(false);
-                    }
-                    indexed => indexed?,
-                };
-                left = left.get(indexed..).unwrap_or_default();
-                index.done.fetch_add(indexed as u64, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Keys of documents at the beginning of a range, to be read under their locks. Each time from another snapshot: one
-    /// for the whole building would for so long keep everything that checkpoints and writers replace.
-    fn next_keys(&self, range: &KeyRange) -> Result<Vec<PrimaryKey>, TableError> {
-        let cursor = self.engine.snapshot()?.cursor(self.tree, range, Direction::Forward)?;
-        let mut scanner = Scanner::new(cursor, ReadMode::MayBlock);
-        let mut keys = Vec::with_capacity(INDEX_BUILD_DOCUMENTS);
-        while keys.len() < INDEX_BUILD_DOCUMENTS
-            && let Some((key, _)) = scanner.next()?
-        {
-            keys.push(PrimaryKey::from_stored(key));
-        }
-        Ok(keys)
-    }
-
-    /// Gives an index the entries of some documents, and tells of how many: at least one, and no more than a commit holds
-    /// and writers may be kept waiting for.
-    fn index_some(&self, index: &Index, keys: &[PrimaryKey]) -> Result<usize, TableError> {
-        let began = Instant::now();
-        let _guard = self.locks.lock(keys);
-        let reader = self.reader(ReadMode::MayBlock)?;
-        let mut batch = WriteBatch::new(Durability::Soft);
-        let mut indexed = 0;
-        for key in keys {
-            if let Some(document) = reader.get(key)? {
-                for entry in index.entries(key, Some(&document)) {
-                    batch.put(index.tree, entry, Bytes::new());
-                }
-            }
-            indexed += 1;
-            if batch.bytes() >= WRITE_COMMIT_BYTES || began.elapsed() >= INDEX_BUILD_LOCKED {
-                break;
-            }
-        }
-        if !batch.is_empty() {
-            self.engine.apply(batch)?;
-        }
-        Ok(indexed)
     }
 }

@@ -5,6 +5,7 @@
 //! from (`scan.rs`), [`Table::write`] replaces documents one by one, each under its lock (`write.rs`), and what was
 //! committed goes, in order, to the [`ChangeSink`] the table was opened with (`change.rs`).
 
+mod build;
 pub mod change;
 mod check;
 mod fair_lock;
@@ -15,6 +16,7 @@ pub mod key;
 mod locks;
 pub mod scan;
 mod secondary;
+mod sort;
 pub mod write;
 
 #[cfg(test)]
@@ -159,7 +161,7 @@ impl Table {
     /// Bytes of the disk that the documents and the indexes take as of the last checkpoint, where the engine knows.
     pub fn data_bytes(&self) -> Option<u64> {
         let indexes = self.indexes();
-        let trees = indexes.iter().map(|index| index.tree()).chain([self.tree]);
+        let trees = indexes.iter().flat_map(|index| index.trees()).chain([self.tree]);
         trees.map(|tree| self.engine.tree_bytes(tree)).sum()
     }
 

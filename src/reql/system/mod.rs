@@ -5,6 +5,7 @@
 
 mod cluster;
 mod db_config;
+mod issues;
 mod jobs;
 mod logs;
 pub mod permissions;
@@ -152,7 +153,7 @@ static TABLES: [SystemTable; 12] = [
         write: Some(cluster::write),
         news: &[News::Catalog],
     },
-    SystemTable { name: "current_issues", rows: |_| Ok(Vec::new()), write: None, news: &[] },
+    SystemTable { name: "current_issues", rows: issues::rows, write: None, news: &[News::Catalog] },
     SystemTable {
         name: "db_config",
         rows: db_config::rows,

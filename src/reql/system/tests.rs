@@ -1,6 +1,8 @@
 //! What can be done to the rows of system tables, and what is refused.
 
 use crate::reql::terms::testing::{Outcome, Server};
+use crate::storage::{Durability, WriteBatch};
+use crate::table::PrimaryKey;
 
 fn table(name: &str) -> String {
     format!(r#"[15,[[14,["rethinkdb"]],"{name}"]]"#)
@@ -369,4 +371,45 @@ fn keys_of_rows_that_are_not_there() {
         server
             .check(&format!(r#"[33,[{query},"skipped","errors"]]"#), r#"{"skipped":1,"errors":0}"#);
     }
+}
+
+#[test]
+fn an_index_that_cannot_be_built_is_an_issue_until_it_is() {
+    let server = Server::new();
+    server.succeed(r#"[60,["t"]]"#);
+    server.check(&table("current_issues"), "[]");
+    let catalog = &server.context().catalog;
+    let entry = catalog.state().table("test", "t").unwrap().clone();
+    let key = PrimaryKey::encode(&"x".into()).unwrap();
+    let write = |document: Option<&'static str>| {
+        let mut batch = WriteBatch::new(Durability::Soft);
+        match document {
+            Some(bytes) => batch.put(entry.table.tree(), key.as_bytes().clone(), bytes),
+            None => batch.delete(entry.table.tree(), key.as_bytes().clone()),
+        };
+        entry.table.engine().apply(batch).unwrap();
+    };
+    write(Some("no document"));
+    server.succeed(r#"[75,[[15,["t"]],"i"]]"#);
+    let index = catalog.state().table("test", "t").unwrap().indexes["i"].index.clone();
+    while index.problem().is_none() {
+        std::thread::yield_now();
+    }
+    let error = index.problem().unwrap();
+    let of =
+        |what: &str| format!(r#"[170,[[170,[[45,[{},0]],"{what}"]],"#, table("current_issues"));
+    server.check(&format!(r#"{}"db"]]"#, of("info")), r#""test""#);
+    server.check(&format!(r#"{}"table"]]"#, of("info")), r#""t""#);
+    server.check(&format!(r#"{}"index"]]"#, of("info")), r#""i""#);
+    let error = serde_json::to_string(&*error).unwrap();
+    server.check(&format!(r#"{}"error"]]"#, of("info")), &error);
+    let issue = format!("[45,[{},0]]", table("current_issues"));
+    let fields = r#"["critical","description","id","info","type"]"#;
+    server.check(&format!("[94,[{issue}]]"), fields);
+    server.check(&format!(r#"[170,[{issue},"type"]]"#), r#""index_build_failed""#);
+    let status = r#"[170,[[45,[[139,[[15,["t"]],"i"]],0]],"error"]]"#;
+    server.check(status, &error);
+    write(None);
+    server.check(r#"[170,[[45,[[140,[[15,["t"]],"i"]],0]],"ready"]]"#, "true");
+    server.check(&table("current_issues"), "[]");
 }

@@ -15,7 +15,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskFile, DiskLock};
-use crate::limits::DISK_RESERVE_BYTES;
+use crate::limits::{DISK_LEFT_RESERVES, DISK_RESERVE_BYTES};
 use crate::storage::crossed::crossed;
 use crate::storage::health::Health;
 
@@ -79,6 +79,24 @@ impl GuardedDisk {
             }
         }
         health.set_full(false);
+    }
+
+    /// A file without a name, which is no part of the store: what fails there has no consequence here, and the reserve is
+    /// not spent on it.
+    pub(crate) fn scratch(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.0.check()?;
+        let file = self.0.disk.create(name)?;
+        self.0.disk.remove(name)?;
+        Ok(file)
+    }
+
+    /// `StorageFull` when so many more bytes would not leave enough room to commits: for jobs that can wait for room.
+    pub(crate) fn check_left(&self, bytes: u64) -> io::Result<()> {
+        let needed = bytes.saturating_add(self.0.reserve_bytes.saturating_mul(DISK_LEFT_RESERVES));
+        match self.0.disk.free_bytes() {
+            Some(free) if free < needed => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
     }
 
     fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
@@ -166,6 +184,10 @@ impl Disk for GuardedDisk {
     fn sync_directory(&self) -> io::Result<()> {
         let place = "making names safe";
         self.0.alter(Failure::EndsAlways, place, || self.0.disk.sync_directory())
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.0.disk.free_bytes()
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {

@@ -45,6 +45,11 @@ pub trait Disk: Send + Sync {
     /// Makes new, renamed and removed names safe.
     fn sync_directory(&self) -> io::Result<()>;
 
+    /// Bytes that can be written before the disk is full, where that is known.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Takes the directory for the one who asks, until the returned value is dropped or the process ends. The lock is
     /// on a file of this name. `None` when somebody else has it.
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>>;

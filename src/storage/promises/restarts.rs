@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{TREES, open};
 use crate::limits::LOG_START_SEGMENTS;
-use crate::storage::disk::{Disk, DiskFile, DiskLock, MemoryDisk};
+use crate::storage::disk::{Disk, DiskFile, DiskLock, FaultyDisk, MemoryDisk};
 use crate::storage::{Durability, Engine, KeyRange, ReadMode, WriteBatch};
 
 const STARTS: u64 = 1_000;
@@ -134,4 +134,16 @@ fn a_thousand_starts_leave_few_segments_and_open_few_files() {
         let count = snapshot.count(TREES[0], &KeyRange::ALL, ReadMode::MayBlock).unwrap();
         assert_eq!(count, commits * STARTS);
     }
+}
+
+/// A process may end between making such a file and removing its name.
+#[test]
+fn a_start_removes_files_for_sorting() {
+    let disk = FaultyDisk::new(1);
+    drop(open(&disk).unwrap());
+    for name in ["slab.sort.0", "slab.sort.17"] {
+        disk.create(name).unwrap().write_at(0, b"left over").unwrap();
+    }
+    drop(open(&disk).unwrap());
+    assert!(!disk.list().unwrap().iter().any(|name| name.starts_with("slab.sort")));
 }

@@ -52,11 +52,12 @@ use super::disk::{DiskLock, GuardedDisk};
 use super::health::Health;
 use super::ledger::{Account, Charge};
 use super::memory::tree::CountedTree;
+use super::scratch::SCRATCH;
 use super::slab::Epoch;
 use super::wal::Log;
 use super::{
-    BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId,
-    WriteBatch,
+    BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Scratch, Snapshot, StorageError,
+    TreeId, WriteBatch,
 };
 use crate::limits::{
     CHECKPOINT_PART_BYTES, CHECKPOINT_SECONDS, DISK_RESERVE_BYTES, LOG_SEGMENT_BYTES,
@@ -117,6 +118,8 @@ struct Shared {
     log: Log,
     state: RwLock<State>,
     next_tree: AtomicU64,
+    /// Files for sorting that were made so far.
+    scratches: AtomicU64,
     checkpoints: Mutex<Checkpoints>,
     counters: Counters,
     /// A checkpoint is wanted, or the thread is to end.
@@ -322,6 +325,11 @@ impl Engine for SlabEngine {
 
     fn bulk_load(&self, tree: TreeId) -> Result<Box<dyn BulkLoad + '_>, StorageError> {
         Ok(Box::new(SlabLoad::begin(&self.shared, tree)?))
+    }
+
+    fn scratch(&self) -> Result<Scratch, StorageError> {
+        let name = format!("{SCRATCH}{}", self.shared.scratches.fetch_add(1, Ordering::Relaxed));
+        Scratch::on(&self.shared.disk, &name)
     }
 
     fn new_tree_id(&self) -> Result<TreeId, StorageError> {

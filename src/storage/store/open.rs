@@ -21,6 +21,7 @@ use crate::storage::disk::{Disk, DiskLock, GuardedDisk};
 use crate::storage::health::Health;
 use crate::storage::ledger::Account;
 use crate::storage::memory::tree::CountedTree;
+use crate::storage::scratch::SCRATCH;
 use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists};
 use crate::storage::wal::{Log, LogEnd, LogOptions, has_segments, replay};
 use crate::storage::{CommitSequence, ReadMode, StorageError, TreeId};
@@ -68,6 +69,7 @@ impl SlabEngine {
             health: Arc::clone(&health),
         };
         let log = Log::begin(disk, &log_options, end)?;
+        remove_scratches(&guarded)?;
         guarded.take_reserve();
         let shared = Arc::new(Shared {
             cache_bytes: AtomicUsize::new(options.cache_bytes),
@@ -78,6 +80,7 @@ impl SlabEngine {
             log,
             state: RwLock::new(state),
             next_tree: AtomicU64::new(next_tree),
+            scratches: AtomicU64::new(0),
             checkpoints: Mutex::new(checkpoints),
             counters: Counters::default(),
             wanted: Mutex::default(),
@@ -97,6 +100,17 @@ impl SlabEngine {
         shared.tidy_later();
         Ok(Self { shared, thread: Mutex::new(thread), recovered })
     }
+}
+
+/// Removes files for sorting that a process had no time to remove itself.
+fn remove_scratches(disk: &GuardedDisk) -> Result<(), StorageError> {
+    let names = disk.list().map_err(|error| StorageError::io("the directory", error))?;
+    for name in names.iter().filter(|name| name.starts_with(SCRATCH)) {
+        if let Err(error) = disk.remove(name) {
+            tracing::warn!("{name} is not needed and cannot be removed: {error}");
+        }
+    }
+    Ok(())
 }
 
 /// Keeps other processes away.

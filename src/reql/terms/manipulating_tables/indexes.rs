@@ -239,6 +239,8 @@ fn status(name: &str, entry: &IndexEntry) -> Datum {
     ];
     if !entry.index.is_ready() {
         fields.push(("progress", Datum::Number(entry.index.progress())));
+        // RethinkDB has no such field: there, nothing but a stop ends a building.
+        fields.extend(entry.index.problem().map(|problem| ("error", Datum::string(&problem))));
     }
     Datum::object(fields)
 }
