@@ -308,8 +308,7 @@ impl Datum {
         }
     }
 
-    /// Whether something in it was lent by the engine.
-    pub fn is_lent(&self) -> bool {
+    fn is_lent(&self) -> bool {
         work::step();
         match self {
             Datum::Object(object) => match object.stored() {

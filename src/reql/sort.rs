@@ -45,11 +45,6 @@ impl Keys {
         order.iter().map(|key| key.of(env, row)).collect::<Result<_>>().map(Keys)
     }
 
-    /// The same with nothing in them that the engine lent.
-    pub fn detached(self) -> Keys {
-        Keys(self.0.into_iter().map(|key| key.map(Datum::detached)).collect())
-    }
-
     /// The order of two rows.
     pub fn compare(&self, other: &Keys, order: &[SortKey]) -> Ordering {
         let values = self.0.iter().zip(&other.0);

@@ -13,14 +13,12 @@ use super::{BatchSpec, Budget, Stream};
 pub struct ArrayStream {
     values: Arc<Vec<Datum>>,
     next: usize,
-    /// Whether it is known that nothing in them was lent by the engine.
-    is_own: bool,
 }
 
 impl ArrayStream {
     /// Reads this array.
     pub fn new(values: Arc<Vec<Datum>>) -> Self {
-        ArrayStream { values, next: 0, is_own: false }
+        ArrayStream { values, next: 0 }
     }
 
     /// Where a batch that begins here ends.
@@ -71,14 +69,7 @@ impl Stream for ArrayStream {
         self.next >= self.values.len()
     }
 
-    fn let_go(&mut self) {
-        let left = self.values.get(self.next..).unwrap_or_default();
-        if !self.is_own && left.iter().any(Datum::is_lent) {
-            self.values = Arc::new(left.iter().cloned().map(Datum::detached).collect());
-            self.next = 0;
-        }
-        self.is_own = true;
-    }
+    fn let_go(&mut self) {}
 
     fn is_array(&self) -> bool {
         true

@@ -17,7 +17,6 @@ use crate::reql::value::{Val, ValKind};
 
 use super::{
     BatchSpec, BoxStream, Budget, Origin, Pick, Rows, Stream, Transform, Turns, for_each_batch,
-    keep_rows,
 };
 
 /// Tells the sequence that a row stands for.
@@ -112,7 +111,7 @@ impl Concat {
                 let inner = self.expand.expand(env, row)?;
                 open.inner = (!inner.is_exhausted()).then_some(inner);
             } else {
-                let part = batch.at_most(limits::TRANSFORM_FIRST_ROWS);
+                let part = batch.at_most(limits::TRANSFORM_FIRST_ROWS).kept();
                 let rows = self.source.next_batch(env, &part)?;
                 // The end, or a changefeed that has no more for now.
                 if rows.is_empty()
@@ -146,7 +145,6 @@ impl Stream for Concat {
 
     fn let_go(&mut self) {
         for (_, open) in &mut self.open {
-            keep_rows(&mut open.rows);
             if let Some(inner) = &mut open.inner {
                 inner.let_go();
             }

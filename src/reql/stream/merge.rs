@@ -8,7 +8,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::sort::{Keys, SortKey};
 
-use super::{BatchSpec, BoxStream, Budget, Stream, keep_rows};
+use super::{BatchSpec, BoxStream, Budget, Stream};
 
 /// Streams that are sorted alike.
 #[derive(Debug)]
@@ -33,10 +33,6 @@ struct Head {
 }
 
 impl Head {
-    fn detached(self) -> Self {
-        Head { row: self.row.detached(), keys: self.keys.map(Keys::detached) }
-    }
-
     fn keys(&mut self, env: &Env, order: &[SortKey]) -> Result<&Keys> {
         match &mut self.keys {
             Some(keys) => Ok(keys),
@@ -90,7 +86,7 @@ impl Merge {
 
     fn fill(&mut self, env: &Env, batch: &BatchSpec, out: &mut Vec<Datum>) -> Result<()> {
         let mut budget = Budget::new(batch);
-        let batch = &batch.in_turn();
+        let batch = &batch.in_turn().kept();
         for side in &mut self.streams {
             side.load(env, batch)?;
         }
@@ -129,8 +125,6 @@ impl Stream for Merge {
 
     fn let_go(&mut self) {
         for side in &mut self.streams {
-            keep_rows(&mut side.rows);
-            side.head = side.head.take().map(Head::detached);
             side.stream.let_go();
         }
     }

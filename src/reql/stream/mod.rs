@@ -45,7 +45,6 @@ pub use zip::Zip;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
-use std::vec::IntoIter;
 
 use tokio::sync::Notify;
 
@@ -68,7 +67,7 @@ pub trait Stream: Debug + Send {
     fn is_exhausted(&self) -> bool;
 
     /// The client has its batch and may never ask for another, and the snapshots were let go of: nothing is kept from now
-    /// on that the engine lent. Rows that were read and not given are copied, or read again.
+    /// on that the engine lent. Documents that were read and not given are copied, or read again.
     fn let_go(&mut self);
 
     /// Whether its rows are read, and made, where the documents of a table lie: RethinkDB's shards. What goes wrong there
@@ -202,6 +201,13 @@ impl BatchSpec {
         BatchSpec { pick: Pick::InTurn, ..self }
     }
 
+    /// The same for rows of which some are kept for the next batch: they must be no lent ones, unless that is asked for at
+    /// once. Whoever looked for what was lent in values that are kept would have to walk through them.
+    #[must_use]
+    pub const fn kept(self) -> BatchSpec {
+        BatchSpec { lent: self.lent && self.terminal, ..self }
+    }
+
     /// A document as a row of such a batch.
     pub fn value_of(&self, document: &Document) -> Datum {
         if self.lent { document.brief_value() } else { document.value() }
@@ -211,13 +217,6 @@ impl BatchSpec {
     #[must_use]
     pub fn at_most(self, rows: usize) -> BatchSpec {
         BatchSpec { max_rows: self.max_rows.min(rows).max(1), ..self }
-    }
-}
-
-/// Gives rows that were read for a batch, and are left for the next one, memory of their own.
-pub fn keep_rows(rows: &mut IntoIter<Datum>) {
-    if rows.len() > 0 {
-        *rows = std::mem::take(rows).map(Datum::detached).collect::<Vec<_>>().into_iter();
     }
 }
 

@@ -7,7 +7,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{NodeId, Result};
 use crate::reql::function::Func;
 
-use super::{BatchSpec, BoxStream, Budget, Feed, Stream, keep_rows};
+use super::{BatchSpec, BoxStream, Budget, Feed, Stream};
 
 /// Streams read in step. Ends with the shortest.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Zip {
         while !budget.is_spent() && !self.is_exhausted() {
             // No row is taken before each stream has one, so that none is lost.
             for side in &mut self.streams {
-                if !side.load(env, &budget.rest().in_turn())? {
+                if !side.load(env, &budget.rest().in_turn().kept())? {
                     return Ok(());
                 }
             }
@@ -78,7 +78,6 @@ impl Stream for Zip {
 
     fn let_go(&mut self) {
         for side in &mut self.streams {
-            keep_rows(&mut side.rows);
             side.stream.let_go();
         }
     }

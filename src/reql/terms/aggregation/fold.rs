@@ -97,7 +97,7 @@ impl Fold {
                 }
                 break;
             }
-            let part = budget.rest().at_most(limits::TRANSFORM_FIRST_ROWS);
+            let part = budget.rest().at_most(limits::TRANSFORM_FIRST_ROWS).kept();
             let rows = self.source.next_batch(env, &part)?;
             if rows.is_empty() && self.source.feed().is_some() {
                 break;
@@ -136,7 +136,6 @@ impl Stream for Fold {
     }
 
     fn let_go(&mut self) {
-        self.value = self.value.take().map(Datum::detached);
         self.source.let_go();
     }
 

@@ -18,7 +18,7 @@ use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::{Selection, TableIndex, TableRef};
 use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
 use crate::reql::stream::{
-    BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns, keep_rows, no_origin,
+    BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns, no_origin,
 };
 use crate::reql::terms::selecting_data::named_index;
 use crate::reql::value::Val;
@@ -302,7 +302,7 @@ impl EqJoin {
                         self.pairs.apply(env, row, out)?;
                         out.iter().skip(before).for_each(|pair| budget.take(pair));
                     } else {
-                        let part = batch.in_turn().at_most(limits::TRANSFORM_FIRST_ROWS);
+                        let part = batch.in_turn().at_most(limits::TRANSFORM_FIRST_ROWS).kept();
                         *rows = self.left.next_batch(env, &part)?.into_iter();
                     }
                 }
@@ -343,10 +343,6 @@ impl Stream for EqJoin {
     }
 
     fn let_go(&mut self) {
-        // What a few elements are paired with is in memory of its own already.
-        if let State::Many(rows) = &mut self.state {
-            keep_rows(rows);
-        }
         self.left.let_go();
     }
 
