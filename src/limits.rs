@@ -99,6 +99,17 @@ pub const CHECKPOINT_SYNC_BYTES: u64 = 4 * 1024 * 1024;
 /// so much of a tree.
 pub const CHECKPOINT_PART_BYTES: usize = 4 * 1024 * 1024;
 
+/// Entries of a batch of a scan from which on the leaves of this batch and the next are read ahead: by then the scan has
+/// shown that it goes on.
+pub const READ_AHEAD_ENTRIES: usize = 64;
+
+/// Leaves that are read ahead at a time: about two full batches of a scan over documents of a kilobyte. With leaves of
+/// 16 KB that is 2 MB of the system's memory.
+pub const READ_AHEAD_LEAVES: usize = 128;
+
+/// Bytes between two leaves that are read ahead with them: a device reads so many in the time that another request takes.
+pub const READ_AHEAD_GAP_BYTES: u64 = 32 * 1024;
+
 /// Nodes that are looked at while a checkpoint that has been written holds the lock of a tree's writers: less than a
 /// millisecond.
 pub const SETTLE_NODES: usize = 2_048;
@@ -211,6 +222,10 @@ pub const INLINE_WALK_LOOKS: u32 = 4;
 
 /// An answer that is longer than that, in bytes of JSON, is written on the pool.
 pub const INLINE_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// Bytes that a query may read inline from the memory of the operating system, in pages that the server's own cache does
+/// not have. Copying and summing them takes about a third of a millisecond. Then the query starts over on the pool.
+pub const INLINE_READ_BYTES: usize = 1024 * 1024;
 
 /// Most rounds of hashing that a user's password may ask for: some tenths of a second, which every login then takes on both sides.
 /// RethinkDB has no bound but that of the number's form.

@@ -18,7 +18,9 @@ use super::value::Val;
 use super::walk_watch::{self, WalkWatch};
 use crate::datum::{Datum, work};
 use crate::limits;
-use crate::storage::{Commit, CommitSequence, Durability, ReadMode, RenewalHandle, StorageError};
+use crate::storage::{
+    Commit, CommitSequence, Durability, ReadMode, RenewalHandle, StorageError, allow_reads_at_once,
+};
 use crate::table::{TableError, TableReader};
 
 /// Told to a running query from outside: stop.
@@ -147,6 +149,9 @@ impl Env {
             held: RefCell::default(),
         };
         env.begin();
+        if !may_block {
+            allow_reads_at_once(limits::INLINE_READ_BYTES);
+        }
         if env.program.has_globals() {
             env.read_options()?;
         }

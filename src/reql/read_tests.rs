@@ -6,9 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use crate::reql::terms::testing::Server;
+use crate::limits::INLINE_READ_BYTES;
+use crate::reql::terms::testing::{Server, compile};
+use crate::reql::{CancelFlag, ErrorKind, RunRequest, run};
+use crate::storage::disk::MemoryDisk;
 use crate::storage::memory::MemoryEngine;
 use crate::storage::overlay::Overlay;
+use crate::storage::store::{SlabEngine, SlabOptions};
 use crate::storage::{
     CommitSequence, Cursor, Direction, Engine, EntryBatch, FillLimit, KeyRange, ReadMode, Snapshot,
     StorageError, TreeId,
@@ -169,4 +173,35 @@ fn what_ends_a_scan_ends_the_reading() {
     read.store(0, Ordering::Relaxed);
     server.check(&format!("[145,[{TABLE},\"a\"]]"), "22500");
     assert_eq!(read.load(Ordering::Relaxed), DOCUMENTS);
+}
+
+/// What the operating system has in memory is read where the query was read, but no more of it than takes a moment.
+#[test]
+fn a_query_reads_a_bounded_part_of_a_large_table_where_it_was_read() {
+    let options = SlabOptions::new([1; 16], 1 << 20);
+    let engine = Arc::new(SlabEngine::open(Arc::new(MemoryDisk::new()), options).unwrap());
+    let server = Server::on(engine.clone());
+    server.succeed(r#"[57,["d"]]"#);
+    server.succeed(r#"[60,[[14,["d"]],"t"]]"#);
+    let row = format!(r#"{{"id":[10,[1]],"body":"{}"}}"#, "x".repeat(1_000));
+    let rows = format!("[38,[[173,[{DOCUMENTS}]],[69,[[2,[1]],{row}]]]]");
+    server.succeed(&format!(r#"[56,[{TABLE},{rows}],{{"durability":"soft"}}]"#));
+    engine.checkpoint().unwrap();
+    // Documents far from one another, so that each means to read a leaf.
+    let gets = |documents: usize| {
+        let ids: Vec<String> =
+            (0..documents).map(|at| (at * (DOCUMENTS / documents)).to_string()).collect();
+        let field = format!(r#"[170,[[16,[{TABLE},[10,[1]]]],"id"]]"#);
+        format!("[38,[[2,[{}]],[69,[[2,[1]],{field}]]]]", ids.join(","))
+    };
+    let ended = |query: &str| {
+        let program = Arc::new(compile(query, "{}").unwrap());
+        let request =
+            RunRequest { cancel: CancelFlag::default(), deadline: None, may_block: false };
+        run(&program, server.context(), request).err().map(|failure| failure.kind)
+    };
+    assert_eq!(ended(&gets(10)), None);
+    assert_eq!(ended(&gets(10)), None);
+    let too_many = 4 * INLINE_READ_BYTES / 16_384;
+    assert_eq!(ended(&gets(too_many)), Some(ErrorKind::NotResident));
 }

@@ -40,7 +40,8 @@ pub enum Durability {
 /// Whether a read may wait for the disk or for another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadMode {
-    /// Never waits: [`StorageError::NotResident`] when the answer is not in memory.
+    /// Never waits: [`StorageError::NotResident`] when the answer is not in memory. Memory of the operating system counts as
+    /// far as [`allow_reads_at_once`](super::allow_reads_at_once) says.
     CachedOnly,
     /// Waits as long as it takes.
     MayBlock,

@@ -25,6 +25,7 @@
 //! Nothing here assumes that a call is quick: an engine may speak to another machine. A caller that must not wait
 //! reads with [`ReadMode::CachedOnly`] and starts over elsewhere when it is told [`StorageError::NotResident`].
 
+mod allowance;
 mod batch;
 mod btree;
 #[cfg(test)]
@@ -55,6 +56,7 @@ mod slab;
 pub mod store;
 pub mod wal;
 
+pub use allowance::allow_reads_at_once;
 pub use batch::{Condition, Operation, WriteBatch};
 pub use engine::{BulkLoad, Commit, CommitSequence, Cursor, Durability, DurableCallback, Engine};
 pub use engine::{ReadMode, Snapshot, TreeId};

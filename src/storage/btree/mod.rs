@@ -65,6 +65,9 @@ pub(crate) trait Source {
         length: u64,
         mode: ReadMode,
     ) -> Result<Bytes, StorageError>;
+
+    /// These nodes will be asked for soon, in this order. Nothing depends on it.
+    fn will_read(&self, _nodes: Vec<Reference>) {}
 }
 
 /// Where a checkpoint puts images.

@@ -11,6 +11,7 @@ use super::inner::Inner;
 use super::link::{Link, Place};
 use super::node::{Body, Node, Value};
 use super::{Held, Source, Tree};
+use crate::storage::slab::Reference;
 use crate::storage::{KeyRange, ReadMode, StorageError};
 
 /// Takes entries until it breaks.
@@ -177,6 +178,25 @@ impl Tree {
         Ok((start, end.max(start)))
     }
 
+    /// Tells the source which leaves have the entries from one rank up to another, so many leaves at most, and returns how
+    /// many of the entries they have. May read inner nodes, and none that a visit of these entries does not read.
+    pub(crate) fn will_visit(
+        &self,
+        source: &dyn Source,
+        (start, end): (u64, u64),
+        leaves: usize,
+        from_the_end: bool,
+    ) -> Result<u64, StorageError> {
+        let (Some(root), true) = (&self.root, start < end) else { return Ok(0) };
+        let reading = Reading { tree: self.name, source, mode: ReadMode::MayBlock };
+        let mut ahead = Ahead { leaves, from_the_end, found: Vec::new(), entries: 0 };
+        reading.with(root, None, |node| ahead.add(&reading, node, (start, end)))?;
+        if !ahead.found.is_empty() {
+            source.will_read(ahead.found);
+        }
+        Ok(ahead.entries)
+    }
+
     /// Visits the entries from `rank` on, upward, until the visitor breaks.
     pub(crate) fn visit_up(
         &self,
@@ -202,6 +222,54 @@ impl Tree {
         let reading = Reading { tree: self.name, source, mode };
         let end = rank.min(self.count);
         reading.with(root, None, |node| visit_down(&reading, node, end, visit)).map(drop)
+    }
+}
+
+/// The leaves that will be visited next.
+struct Ahead {
+    /// How many there may be.
+    leaves: usize,
+    /// Whether they are visited downward.
+    from_the_end: bool,
+    found: Vec<Reference>,
+    /// Entries of the ranks that these leaves have, or leaves in memory between them.
+    entries: u64,
+}
+
+impl Ahead {
+    /// Adds the leaves of a subtree that have the entries of these ranks, in the order in which they are visited.
+    fn add(
+        &mut self,
+        reading: &Reading<'_>,
+        node: &Node,
+        (start, end): (u64, u64),
+    ) -> Result<(), StorageError> {
+        let Body::Inner(inner) = &node.body else {
+            // The root is a leaf.
+            self.entries += end.min(node.count()).saturating_sub(start);
+            return Ok(());
+        };
+        let Some(last) = end.min(inner.count()).checked_sub(1) else { return Ok(()) };
+        let (first, last) = (inner.child_at(start), inner.child_at(last));
+        for step in 0..=last.saturating_sub(first) {
+            if self.found.len() >= self.leaves {
+                break;
+            }
+            let at = if self.from_the_end { last - step } else { first + step };
+            let Some(link) = inner.link(at) else { break };
+            let before = inner.before(at);
+            let ranks = (start.saturating_sub(before), end.saturating_sub(before));
+            if node.level() > 1 {
+                let level = Some(node.level() - 1);
+                reading.with(link, level, |child| self.add(reading, child, ranks))?;
+                continue;
+            }
+            self.entries += ranks.1.min(inner.child_count(at)).saturating_sub(ranks.0);
+            if let Link::Stored(place) = link {
+                self.found.push(place.reference());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tree against `BTreeMap`, in memory and through checkpoints, with the data file's slots accounted for.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -428,5 +429,85 @@ fn a_damaged_image_is_never_a_node() {
         if let Ok(node) = decode(&Bytes::from(image), 7, None) {
             assert!(node.weight() > 0 && node.count() < 1 << 62);
         }
+    }
+}
+
+/// Reads nodes of a store, and notes the leaves that were asked for and those that were said to be.
+struct Noting<'a> {
+    store: &'a Store,
+    read: RefCell<Vec<Reference>>,
+    announced: RefCell<Vec<Reference>>,
+}
+
+impl Source for Noting<'_> {
+    fn node(
+        &self,
+        tree: u64,
+        place: &Place,
+        level: Option<u8>,
+        mode: ReadMode,
+    ) -> Result<Held, StorageError> {
+        if level == Some(0) {
+            self.read.borrow_mut().push(place.reference());
+        }
+        self.store.node(tree, place, level, mode)
+    }
+
+    fn long_value(
+        &self,
+        reference: Reference,
+        length: u64,
+        mode: ReadMode,
+    ) -> Result<Bytes, StorageError> {
+        self.store.long_value(reference, length, mode)
+    }
+
+    fn will_read(&self, nodes: Vec<Reference>) {
+        self.announced.borrow_mut().extend(nodes);
+    }
+}
+
+/// Leaves are announced in the order of the visit, and none that it does not read.
+#[test]
+fn what_is_read_ahead_is_what_a_visit_reads() {
+    let store = new_store();
+    let entries = 30_000_u64;
+    let mut put = |image: &[u8]| store.0.store(7, image);
+    let mut builder = TreeBuilder::new(7);
+    for key in 0..entries {
+        builder.push(&key.to_be_bytes(), &[1; 200], &mut put).unwrap();
+    }
+    let (root, count) = builder.finish(&mut put).unwrap();
+    let tree = Tree::stored(7, root, count);
+    let mut random = Random::from_environment();
+    for _ in 0..100 {
+        let noting =
+            Noting { store: &store, read: RefCell::default(), announced: RefCell::default() };
+        let start = random.below(entries);
+        let end = start + random.below(entries + 1 - start).min(3_000);
+        let downward = random.once_in(2);
+        let all = tree.will_visit(&noting, (start, end), usize::MAX, downward).unwrap();
+        assert_eq!(all, end - start);
+        assert!(noting.read.borrow().is_empty());
+        let mut left = end - start;
+        let mut visit = |_: &[u8], _: Bytes| {
+            left = left.saturating_sub(1);
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        if start < end && downward {
+            tree.visit_down(&noting, end, WAIT, &mut visit).unwrap();
+        } else if start < end {
+            tree.visit_up(&noting, start, WAIT, &mut visit).unwrap();
+        }
+        let (read, announced) = (noting.read.take(), noting.announced.take());
+        assert_eq!(announced, read);
+        // With few leaves at a time it is the same ones.
+        let (mut from, mut to) = (start, end);
+        while from < to {
+            let few = tree.will_visit(&noting, (from, to), 2, downward).unwrap();
+            assert!(few > 0);
+            if downward { to -= few } else { from += few }
+        }
+        assert_eq!(noting.announced.take(), read);
     }
 }

@@ -1,12 +1,14 @@
 //! The real disk. Knows the operating system; must not know what is in the files.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
-use rustix::io::Errno;
+use rustix::buffer::spare_capacity;
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
 use super::{Disk, DiskFile, DiskLock};
 
@@ -86,6 +88,41 @@ struct RealFile(File);
 impl DiskFile for RealFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
+    }
+
+    fn append_to(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        // The system writes over what was never set to zero. It may fill the room beyond the length as well.
+        buffer.reserve_exact(length);
+        while buffer.len() < length {
+            let next = offset.saturating_add(buffer.len() as u64);
+            match pread(&self.0, spare_capacity(buffer), next) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        buffer.truncate(length);
+        Ok(())
+    }
+
+    fn read_at_once(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let length = buffer.len();
+        let buffers = &mut [IoSliceMut::new(buffer)];
+        match preadv2(&self.0, buffers, offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) if read == length => Ok(()),
+            // A part of it, or nothing: the read that may wait tells whether the file ends there.
+            Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
+            // Not every file system can do it.
+            Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn will_read(&self, offset: u64, length: u64) {
+        // A system that cannot do it reads when it is asked to.
+        let _ = fadvise(&self.0, offset, NonZeroU64::new(length), Advice::WillNeed);
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -205,6 +205,18 @@ impl DiskFile for GuardedFile {
         self.file.read_at(offset, buffer)
     }
 
+    fn append_to(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        self.file.append_to(offset, length, buffer)
+    }
+
+    fn read_at_once(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_at_once(offset, buffer)
+    }
+
+    fn will_read(&self, offset: u64, length: u64) {
+        self.file.will_read(offset, length);
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.guard.alter(Failure::Ends, "a write", || self.file.write_at(offset, bytes))
     }

@@ -94,6 +94,10 @@ impl DiskFile for MemoryFile {
         Ok(())
     }
 
+    fn read_at_once(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_at(offset, buffer)
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
         overwrite(&mut held, place(offset)?, bytes);

@@ -60,6 +60,22 @@ pub trait DiskFile: Send + Sync {
     /// Fills `buffer` from `offset` on; `UnexpectedEof` when the file ends before that.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Appends so many bytes from `offset` on to an empty buffer that has room for them; `UnexpectedEof` when the file
+    /// ends before that.
+    fn append_to(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.resize(length, 0);
+        self.read_at(offset, buffer)
+    }
+
+    /// As [`DiskFile::read_at`], from what the system has in memory: `WouldBlock` when a device has to be waited for, or
+    /// when that cannot be told. What is in the buffer says nothing then.
+    fn read_at_once(&self, _offset: u64, _buffer: &mut [u8]) -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Lets the device begin to read these bytes, which will be asked for soon. Nothing depends on it.
+    fn will_read(&self, _offset: u64, _length: u64) {}
+
     /// Writes all bytes at `offset`; the file grows as needed, with zeros before the bytes.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 

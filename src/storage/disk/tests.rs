@@ -1,8 +1,9 @@
 //! What every disk must do, on the three that there are; and that the faulty one is as bad as it says.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
-use super::{Call, CrashMode, Disk, FaultyDisk, FileDisk, MemoryDisk};
+use super::{Call, CrashMode, Disk, FaultyDisk, FileDisk, GuardedDisk, MemoryDisk};
 use crate::testing::Random;
 
 fn on_every_disk(test: impl Fn(&dyn Disk)) {
@@ -212,4 +213,53 @@ fn the_same_seed_crashes_the_same_way() {
     };
     assert_eq!(image(5), image(5));
     assert_ne!(image(5), image(6));
+}
+
+#[test]
+fn a_read_that_appends_gives_as_much_as_was_asked_for() {
+    on_every_disk(|disk| {
+        let file = disk.create("a").unwrap();
+        let bytes: Vec<u8> = (0..10_000).map(|at| (at % 251) as u8).collect();
+        file.write_at(0, &bytes).unwrap();
+        // Room for more than is wanted, and for less.
+        for room in [0, 5_000, 9_000] {
+            let mut buffer = Vec::with_capacity(room);
+            file.append_to(3_000, 5_000, &mut buffer).unwrap();
+            assert!(buffer == bytes[3_000..8_000]);
+        }
+        let error = file.append_to(6_000, 5_000, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    });
+}
+
+/// Where the system cannot tell whether it would wait, it says that it would.
+#[test]
+fn a_read_at_once_gives_what_the_system_has_in_memory_or_would_block() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = FileDisk::new(directory.path()).create("a").unwrap();
+    file.write_at(0, &[7; 9_000]).unwrap();
+    let mut buffer = [0; 5_000];
+    match file.read_at_once(4_000, &mut buffer) {
+        Ok(()) => assert_eq!(buffer, [7; 5_000]),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+    }
+    let beyond = file.read_at_once(4_001, &mut buffer).unwrap_err();
+    assert_eq!(beyond.kind(), ErrorKind::WouldBlock);
+    // Reading ahead changes nothing, whatever it is asked for.
+    for (offset, length) in [(0, 9_000), (8_000, 1 << 40), (u64::MAX, u64::MAX), (0, 0)] {
+        file.will_read(offset, length);
+    }
+    file.read_at(4_000, &mut buffer).unwrap();
+    assert_eq!(buffer, [7; 5_000]);
+}
+
+/// Seen to fail when the guard had the reads that a disk need not have, instead of passing them on.
+#[test]
+fn a_guarded_disk_reads_as_the_disk_beneath_it_does() {
+    let disk = GuardedDisk::new(Arc::new(MemoryDisk::new()), Arc::default(), 0);
+    let file = disk.create("a").unwrap();
+    file.write_at(0, b"hello").unwrap();
+    let mut buffer = [0; 5];
+    file.read_at_once(0, &mut buffer).unwrap();
+    assert_eq!(&buffer, b"hello");
 }

@@ -18,6 +18,7 @@ mod space;
 mod tests;
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
@@ -32,11 +33,11 @@ pub(crate) use self::reference::{
 };
 use self::space::Space;
 pub(crate) use self::space::{Epoch, ExtentRecord, META};
-use super::StorageError;
 use super::crossed::crossed;
 use super::disk::{Disk, DiskFile, is_full};
 use super::encoding::{BLOCK, checksum};
-use crate::limits::{CHECKPOINT_SYNC_BYTES, PUNCHED_RANGES};
+use super::{StorageError, allowance};
+use crate::limits::{CHECKPOINT_SYNC_BYTES, PUNCHED_RANGES, READ_AHEAD_GAP_BYTES};
 
 const FILE: &str = "slab.data";
 const NEW_FILE: &str = "slab.data.new";
@@ -123,19 +124,55 @@ impl Slab {
 
     /// The image that is referred to, when it is what it must be.
     pub(crate) fn read(&self, reference: Reference) -> Result<Bytes, StorageError> {
-        let place = || format!("{FILE} at {}", reference.grain.saturating_mul(GRAIN));
+        self.read_with(reference, |offset, length| {
+            let mut image = Vec::with_capacity(length);
+            self.file.append_to(offset, length, &mut image)?;
+            Ok(image)
+        })
+    }
+
+    /// The same without waiting for a device: `NotResident` when the system does not have the image in memory, or when
+    /// this thread has read as much as it may.
+    pub(crate) fn read_at_once(&self, reference: Reference) -> Result<Bytes, StorageError> {
+        if !allowance::take(reference.length as usize) {
+            return Err(StorageError::NotResident);
+        }
+        self.read_with(reference, |offset, length| {
+            let mut image = vec![0; length];
+            self.file.read_at_once(offset, &mut image)?;
+            Ok(image)
+        })
+    }
+
+    /// Lets the device begin to read images that will be asked for soon. Those that lie close together are read in one
+    /// piece, together with what is between them.
+    pub(crate) fn will_read(&self, images: Vec<Reference>) {
+        for piece in pieces(images) {
+            self.file.will_read(piece.start, piece.end - piece.start);
+        }
+    }
+
+    fn read_with(
+        &self,
+        reference: Reference,
+        read: impl FnOnce(u64, usize) -> io::Result<Vec<u8>>,
+    ) -> Result<Bytes, StorageError> {
+        let place = || format!("{FILE} at {}", reference.offset());
         if u64::from(reference.length) > EXTENT {
             let problem = format!("an image of {} bytes (rule 4)", reference.length);
             return Err(StorageError::corrupt(place(), problem));
         }
-        let mut image = vec![0; reference.length as usize];
-        match self.file.read_at(reference.grain.saturating_mul(GRAIN), &mut image) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(StorageError::corrupt(place(), "the file ends before it (rule 4)"));
-            }
-            Err(error) => return Err(StorageError::io(place(), error)),
-        }
+        let image = match read(reference.offset(), reference.length as usize) {
+            Ok(image) => image,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => return Err(StorageError::NotResident),
+                io::ErrorKind::UnexpectedEof => {
+                    let problem = "the file ends before it (rule 4)";
+                    return Err(StorageError::corrupt(place(), problem));
+                }
+                _ => return Err(StorageError::io(place(), error)),
+            },
+        };
         let sum = checksum(&image);
         if sum != reference.sum {
             let problem =
@@ -374,6 +411,21 @@ impl Slab {
 }
 
 /// Rules 1 and 2 of the format.
+/// Where images are in the file; those that lie close together are one piece.
+fn pieces(mut images: Vec<Reference>) -> Vec<Range<u64>> {
+    images.sort_unstable_by_key(|image| image.grain);
+    let mut pieces: Vec<Range<u64>> = Vec::new();
+    for image in images {
+        let start = image.offset();
+        let end = start.saturating_add(u64::from(image.length));
+        match pieces.last_mut() {
+            Some(last) if start <= last.end.saturating_add(READ_AHEAD_GAP_BYTES) => last.end = end,
+            _ => pieces.push(start..end),
+        }
+    }
+    pieces
+}
+
 fn newest_superblock(file: &dyn DiskFile) -> Result<Superblock, StorageError> {
     let io = |error| StorageError::io(FILE, error);
     let length = file.length().map_err(io)?;

@@ -1,6 +1,7 @@
 //! References to images in the data file, and the superblock, which holds the first of them.
 //! `docs/storage-format.md` has the tables. Must not know what an image means.
 
+use super::class::GRAIN;
 use crate::storage::encoding::{BLOCK, Identity, Reader, open_block, seal_block};
 
 /// Bytes of a reference.
@@ -15,6 +16,13 @@ pub(crate) struct Reference {
     pub(crate) length: u32,
     /// Its checksum.
     pub(crate) sum: u64,
+}
+
+impl Reference {
+    /// Where the image begins in the file.
+    pub(super) fn offset(self) -> u64 {
+        self.grain.saturating_mul(GRAIN)
+    }
 }
 
 /// A reference as stored, where there may be none.

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{EXTENT, Epoch, FILE, META, Reference, Slab, Superblock, create};
+use super::{EXTENT, Epoch, FILE, GRAIN, META, Reference, Slab, Superblock, create, pieces};
+use crate::limits::READ_AHEAD_GAP_BYTES;
 use crate::storage::StorageError;
 use crate::storage::disk::{CrashMode, Disk, FaultyDisk};
 use crate::testing::Random;
@@ -243,4 +244,21 @@ fn an_audit_finds_what_is_referred_to_twice_or_never() {
     refused(&[(1, Reference { length: 900, ..long })], "rule 4");
     refused(&[(1, Reference { grain: long.grain + 1, ..long })], "rule 4");
     refused(&[(1, Reference { grain: 5, ..long })], "rule 4");
+}
+
+#[test]
+fn images_that_lie_close_together_are_read_ahead_in_one_piece() {
+    let far = READ_AHEAD_GAP_BYTES / GRAIN + 2;
+    // In grains, from the start of a piece to its end.
+    let check = |grains: &[u64], expected: &[(u64, u64)]| {
+        let image = |grain: &u64| Reference { grain: *grain, length: GRAIN as u32, sum: 0 };
+        let found = pieces(grains.iter().map(image).collect());
+        let found: Vec<_> =
+            found.iter().map(|piece| (piece.start / GRAIN, piece.end / GRAIN)).collect();
+        assert_eq!(found, expected);
+    };
+    check(&[], &[]);
+    check(&[9, 7, 8], &[(7, 10)]);
+    check(&[7, 6 + far], &[(7, 7 + far)]);
+    check(&[7, 7 + far], &[(7, 8), (7 + far, 8 + far)]);
 }

@@ -1,8 +1,11 @@
 //! The page cache: what was read from the data file, within a budget of bytes that is never exceeded.
 //! Must not know what a page holds, nor how to read what it does not have.
 //!
-//! A page is found by the number of its frame, which whoever found it before has kept as a hint. The hint is checked
-//! against the page's own word of what it is. Where it leads elsewhere, the directory has the number.
+//! A page that is asked for again and again has a frame, where it is found without a lock by whoever has kept the
+//! number of the frame as a hint. The hint is checked against the page's own word of what it is. Where it leads
+//! elsewhere, the directory has the number. All other pages are in the directory alone: exchanging what is in a frame
+//! looks at every thread that ever read, which costs more than reading a page from the system's memory, and most pages
+//! of data larger than the cache go before they would gain by it.
 //!
 //! Two queues, as in S3-FIFO: what comes in waits in a short one, and moves to the long one only when it was asked for
 //! again by the time it gets to the front. A scan passes through the short queue and leaves the long one as it was.
@@ -23,11 +26,13 @@ const SHARD_BYTES: usize = 1024 * 1024;
 const SHORT_PART: usize = 10;
 /// Part of a shard's budget that one page may take at most.
 const LARGEST_PART: usize = 4;
-/// Bytes that the cache itself needs for a page: 57 in the directory and 16 in a queue, when they have just grown, 16
+/// Bytes that the cache itself needs for a page: 76 in the directory and 16 in a queue, when they have just grown, 16
 /// for the frame, 8 where free frames are kept, 36 for what it remembers of others.
-const ENTRY_BYTES: usize = 136;
+const ENTRY_BYTES: usize = 152;
 /// Times that a page is seen to have been asked for.
 const MOST_HITS: u8 = 3;
+/// Times that a page was asked for when it gets a frame.
+const FRAMED_HITS: u8 = 2;
 
 /// Pages by reference.
 pub(super) struct Cache {
@@ -53,11 +58,19 @@ struct Queue {
     bytes: usize,
 }
 
-/// What the directory has for a grain. The frame is empty when the last page was too large, or was let go of.
+/// What the directory has for a grain.
 struct Entry {
-    frame: u32,
+    content: Content,
     is_long: bool,
-    bytes: usize,
+    bytes: u32,
+}
+
+/// Where the page of a grain is.
+enum Content {
+    Here(Arc<Page>),
+    Frame(u32),
+    /// Nowhere: the last page was too large, or was let go of.
+    Nothing,
 }
 
 impl Cache {
@@ -67,39 +80,55 @@ impl Cache {
         Self { frames: Frames::new(), shards: (0..shards).map(|_| shard()).collect() }
     }
 
-    /// The page of an image. Notes in the place where it was.
+    /// The page of an image. Notes in the place in which frame it is.
     pub(super) fn get(&self, place: &Place) -> Option<Held> {
         let reference = place.reference();
         if let Some(held) = self.look(place.hint(), reference) {
             return Some(held);
         }
+        let shard = self.shard(reference.grain)?;
         let frame = {
-            let shard = self.shard(reference.grain)?.read().unwrap_or_else(PoisonError::into_inner);
-            shard.directory.get(&reference.grain)?.frame
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            match &shard.directory.get(&reference.grain)?.content {
+                Content::Here(page) if !page.is_of(reference) => return None,
+                Content::Here(page) if count_hit(page) < FRAMED_HITS => {
+                    return Some(Held::from(Arc::clone(page)));
+                }
+                Content::Here(_) => None,
+                Content::Frame(frame) => Some(*frame),
+                Content::Nothing => return None,
+            }
         };
+        let frame = frame.or_else(|| {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.give_frame(&self.frames, reference.grain)
+        })?;
         // By now another page may be there.
         let held = self.look(frame, reference)?;
         place.set_hint(frame);
         Some(held)
     }
 
+    /// Whether a page of this grain is there, which is not noted as asking for it.
+    pub(super) fn has(&self, reference: Reference) -> bool {
+        self.shard(reference.grain).is_some_and(|shard| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let entry = shard.directory.get(&reference.grain);
+            entry.is_some_and(|entry| !matches!(entry.content, Content::Nothing))
+        })
+    }
+
     fn look(&self, frame: u32, reference: Reference) -> Option<Held> {
         let held = Held::new(self.frames.load(frame)?);
-        let page = held.page().filter(|page| page.is_of(reference))?;
-        let hits = page.hits();
-        if hits < MOST_HITS {
-            page.set_hits(hits + 1);
-        }
+        count_hit(held.page().filter(|page| page.is_of(reference))?);
         Some(held)
     }
 
-    /// Keeps a page, if it is not too large, and notes in its place where it is.
-    pub(super) fn insert(&self, place: &Place, page: &Arc<Page>) {
-        let Some(shard) = self.shard(place.reference().grain) else { return };
+    /// Keeps a page, if it is not too large.
+    pub(super) fn insert(&self, page: &Arc<Page>) {
+        let Some(shard) = self.shard(page.grain()) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frame) = shard.insert(&self.frames, page) {
-            place.set_hint(frame);
-        }
+        shard.insert(&self.frames, page);
     }
 
     /// Changes the budget. What is over the new one is let go before this returns. The number of shards stays, and with
@@ -117,7 +146,7 @@ impl Cache {
     pub(super) fn forget(&self, grain: u64) {
         let Some(shard) = self.shard(grain) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let page = shard.empty(&self.frames, grain);
+        let page = shard.take(&self.frames, grain);
         drop(shard);
         drop(page);
     }
@@ -143,42 +172,72 @@ impl Shard {
         self.short.bytes + self.long.bytes
     }
 
-    /// Puts a page in and returns its frame.
-    fn insert(&mut self, frames: &Frames, page: &Arc<Page>) -> Option<u32> {
-        let bytes = page.weight() + ENTRY_BYTES;
-        let is_too_large = bytes > self.budget / LARGEST_PART;
-        if let Some(entry) = self.directory.get_mut(&page.grain()) {
-            // The slot was written anew. The new page takes the place in the queue of the old one, or nothing does.
-            let queue = if entry.is_long { &mut self.long } else { &mut self.short };
-            queue.bytes -= entry.bytes;
-            entry.bytes = if is_too_large { ENTRY_BYTES } else { bytes };
-            queue.bytes += entry.bytes;
-            let frame = entry.frame;
-            frames.swap(frame, (!is_too_large).then(|| Arc::clone(page)));
+    /// Puts a page in, unless it is too large.
+    fn insert(&mut self, frames: &Frames, page: &Arc<Page>) {
+        let weight = page.weight() + ENTRY_BYTES;
+        let fits = weight <= self.budget / LARGEST_PART;
+        let bytes = u32::try_from(weight).ok().filter(|_| fits);
+        if self.directory.contains_key(&page.grain()) {
+            // The slot was written anew, or two readers missed it at once. The page takes the place in the queue of the
+            // one that was there, or nothing does.
+            drop(self.take(frames, page.grain()));
+            if let Some(entry) = self.directory.get_mut(&page.grain())
+                && let Some(bytes) = bytes
+            {
+                let queue = if entry.is_long { &mut self.long } else { &mut self.short };
+                queue.bytes += bytes as usize;
+                queue.bytes -= entry.bytes as usize;
+                (entry.content, entry.bytes) = (Content::Here(Arc::clone(page)), bytes);
+            }
             self.evict(frames, 0);
-            return (!is_too_large).then_some(frame);
+            return;
         }
-        if is_too_large {
-            return None;
-        }
-        self.evict(frames, bytes);
+        let Some(bytes) = bytes else { return };
+        self.evict(frames, bytes as usize);
         let is_long = self.is_remembered.contains(&page.grain());
-        let frame = self.free.pop().or_else(|| frames.make())?;
-        frames.swap(frame, Some(Arc::clone(page)));
         let queue = if is_long { &mut self.long } else { &mut self.short };
         queue.grains.push_back(page.grain());
-        queue.bytes += bytes;
-        self.directory.insert(page.grain(), Entry { frame, is_long, bytes });
-        Some(frame)
+        queue.bytes += bytes as usize;
+        let content = Content::Here(Arc::clone(page));
+        self.directory.insert(page.grain(), Entry { content, is_long, bytes });
+    }
+
+    /// Moves the page of a grain to a frame, if it has none, and returns the frame.
+    fn give_frame(&mut self, frames: &Frames, grain: u64) -> Option<u32> {
+        let entry = self.directory.get_mut(&grain)?;
+        match &entry.content {
+            Content::Frame(frame) => Some(*frame),
+            Content::Nothing => None,
+            Content::Here(page) => {
+                let frame = self.free.pop().or_else(|| frames.make())?;
+                frames.swap(frame, Some(Arc::clone(page)));
+                entry.content = Content::Frame(frame);
+                Some(frame)
+            }
+        }
     }
 
     /// Takes out the page of a grain, whose place in a queue goes to another one there or comes to its end.
-    fn empty(&mut self, frames: &Frames, grain: u64) -> Option<Arc<Page>> {
+    fn take(&mut self, frames: &Frames, grain: u64) -> Option<Arc<Page>> {
         let entry = self.directory.get_mut(&grain)?;
         let queue = if entry.is_long { &mut self.long } else { &mut self.short };
-        queue.bytes -= std::mem::replace(&mut entry.bytes, ENTRY_BYTES);
+        // The entry stays until its place in the queue comes to the front.
+        queue.bytes -= std::mem::replace(&mut entry.bytes, ENTRY_BYTES as u32) as usize;
         queue.bytes += ENTRY_BYTES;
-        frames.swap(entry.frame, None)
+        let content = std::mem::replace(&mut entry.content, Content::Nothing);
+        self.empty(frames, content)
+    }
+
+    /// The page that was somewhere, and is no more. Its frame is free.
+    fn empty(&mut self, frames: &Frames, content: Content) -> Option<Arc<Page>> {
+        match content {
+            Content::Here(page) => Some(page),
+            Content::Frame(frame) => {
+                self.free.push(frame);
+                frames.swap(frame, None)
+            }
+            Content::Nothing => None,
+        }
     }
 
     /// Makes room for so many bytes.
@@ -189,16 +248,16 @@ impl Shard {
             let queue = if takes_short { &mut self.short } else { &mut self.long };
             let Some(grain) = queue.grains.pop_front() else { return };
             let Some(entry) = self.directory.get_mut(&grain) else { continue };
-            queue.bytes -= entry.bytes;
-            if is_wanted_again(frames, entry.frame, takes_short) {
+            queue.bytes -= entry.bytes as usize;
+            if entry.content.is_wanted_again(frames, takes_short) {
                 entry.is_long = true;
-                self.long.bytes += entry.bytes;
+                self.long.bytes += entry.bytes as usize;
                 self.long.grains.push_back(grain);
                 continue;
             }
-            frames.swap(entry.frame, None);
-            self.free.push(entry.frame);
-            self.directory.remove(&grain);
+            if let Some(entry) = self.directory.remove(&grain) {
+                drop(self.empty(frames, entry.content));
+            }
             if takes_short {
                 self.remember(grain);
             }
@@ -217,13 +276,33 @@ impl Shard {
     }
 }
 
-/// Whether a page goes once more through the long queue. From the short one it begins there anew.
-fn is_wanted_again(frames: &Frames, frame: u32, was_short: bool) -> bool {
-    let Some(held) = frames.load(frame) else { return false };
-    let Some(page) = held.as_deref() else { return false };
+impl Content {
+    /// Whether a page goes once more through the long queue. From the short one it begins there anew.
+    fn is_wanted_again(&self, frames: &Frames, was_short: bool) -> bool {
+        let held;
+        let page = match self {
+            Self::Here(page) => page,
+            Self::Nothing => return false,
+            Self::Frame(frame) => {
+                held = frames.load(*frame);
+                let Some(page) = held.as_ref().and_then(|held| held.as_ref()) else { return false };
+                page
+            }
+        };
+        let hits = page.hits();
+        page.set_hits(if was_short { 0 } else { hits.saturating_sub(1) });
+        hits > 0
+    }
+}
+
+/// Notes that a page was asked for. Returns how often it was, as far as that is counted.
+fn count_hit(page: &Page) -> u8 {
     let hits = page.hits();
-    page.set_hits(if was_short { 0 } else { hits.saturating_sub(1) });
-    hits > 0
+    if hits < MOST_HITS {
+        page.set_hits(hits + 1);
+        return hits + 1;
+    }
+    hits
 }
 
 /// Grains are multiples of what a slot has. Both halves of the result depend on all of their bits.
@@ -265,11 +344,17 @@ mod tests {
 
     fn put(cache: &Cache, reference: Reference, bytes: usize) {
         let page = Page::value(reference, Bytes::from(vec![0; bytes]));
-        cache.insert(&Place::new(reference), &Arc::new(page));
+        cache.insert(&Arc::new(page));
     }
 
     fn has(cache: &Cache, reference: Reference) -> bool {
         cache.get(&Place::new(reference)).is_some()
+    }
+
+    /// The frame of a page, which it is given if it has none.
+    fn frame(cache: &Cache, place: &Place) -> Option<u32> {
+        (0..FRAMED_HITS).for_each(|_| drop(cache.get(place)));
+        cache.get(place).map(|_| place.hint())
     }
 
     #[test]
@@ -328,7 +413,7 @@ mod tests {
                             assert_eq!(value.len(), bytes(reference.grain));
                         } else {
                             let value = Bytes::from(vec![1; bytes(reference.grain)]);
-                            cache.insert(place, &Arc::new(Page::value(reference, value)));
+                            cache.insert(&Arc::new(Page::value(reference, value)));
                         }
                         assert!(cache.bytes() <= budget);
                     }
@@ -368,10 +453,10 @@ mod tests {
         let cache = Cache::new(1 << 20);
         let [old, new] = [1, 2].map(|sum| Place::new(reference(1, sum)));
         put(&cache, reference(1, 1), 100);
-        assert!(cache.get(&old).is_some() && cache.get(&new).is_none());
+        assert!(frame(&cache, &old).is_some() && cache.get(&new).is_none());
         put(&cache, reference(1, 2), 100);
         // The hint of the old one leads to the frame that the new one has now.
-        assert!(cache.get(&new).is_some() && cache.get(&old).is_none());
+        assert!(frame(&cache, &new).is_some() && cache.get(&old).is_none());
         assert_eq!(old.hint(), new.hint());
         put(&cache, reference(1, 3), 1 << 20);
         assert!((1..4).all(|sum| !has(&cache, reference(1, sum))));
@@ -383,12 +468,12 @@ mod tests {
         let place = Place::new(reference(1, 7));
         put(&cache, place.reference(), 4_000);
         let length = |place: &Place| Some(cache.get(place)?.page()?.as_value()?.len());
+        let hint = frame(&cache, &place).unwrap();
         assert_eq!(length(&place), Some(4_000));
-        let hint = place.hint();
         // Others are asked for as well, so that this one has to go in the end.
         let taken = (2..100).any(|taker| {
             put(&cache, reference(taker, 7), 3_000);
-            assert!(has(&cache, reference(taker, 7)));
+            assert!(frame(&cache, &Place::new(reference(taker, 7))).is_some());
             let found = cache.frames.load(hint).unwrap();
             found.as_ref().is_some_and(|page| page.grain() != 1)
         });
@@ -396,6 +481,7 @@ mod tests {
         assert_eq!((length(&place), place.hint()), (None, hint));
         // Back, in another frame: the hint is wrong, the directory is not, and the hint is mended.
         put(&cache, place.reference(), 4_000);
+        assert!(frame(&cache, &place).is_some());
         place.set_hint(hint);
         assert_eq!(length(&place), Some(4_000));
         for wrong in [u32::MAX, hint, hint + 1] {
@@ -404,6 +490,24 @@ mod tests {
             let found = cache.frames.load(place.hint()).unwrap();
             assert_eq!(found.as_ref().unwrap().grain(), 1);
         }
+    }
+
+    /// Reading data once that is larger than the cache exchanges nothing in frames.
+    #[test]
+    fn a_page_has_a_frame_once_it_was_asked_for_twice() {
+        let cache = Cache::new(1 << 20);
+        for grain in 0..5_000 {
+            put(&cache, reference(grain, 1), 1_000);
+            assert!(has(&cache, reference(grain, 1)));
+        }
+        assert!(cache.frames.load(0).is_none());
+        assert!(has(&cache, reference(4_999, 1)));
+        let place = Place::new(reference(4_999, 1));
+        assert!(cache.get(&place).is_some());
+        assert_eq!(place.hint(), 0);
+        assert!(cache.frames.load(0).unwrap().is_some());
+        cache.forget(4_999);
+        assert!(cache.frames.load(0).unwrap().is_none() && cache.get(&place).is_none());
     }
 
     #[test]

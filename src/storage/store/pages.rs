@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::cache::Cache;
 use crate::storage::btree::{Held, Page, Place, Sink, Source, decode, read_long_value};
-use crate::storage::slab::{GRAIN, Reference, Slab};
+use crate::storage::slab::{EXTENT, GRAIN, Reference, Slab};
 use crate::storage::{ReadMode, StorageError};
 
 pub(super) struct Pages {
@@ -67,16 +67,16 @@ impl Source for Pages {
         {
             return Ok(held);
         }
-        if mode == ReadMode::CachedOnly {
-            return Err(StorageError::NotResident);
-        }
-        let image = self.slab.read(reference)?;
+        let image = match mode {
+            ReadMode::MayBlock => self.slab.read(reference)?,
+            ReadMode::CachedOnly => self.slab.read_at_once(reference)?,
+        };
         let node = decode(&image, tree, level).map_err(|problem| {
             let place = format!("slab.data at {}", reference.grain.saturating_mul(GRAIN));
             StorageError::corrupt(place, problem)
         })?;
         let page = Arc::new(Page::node(reference, node));
-        self.cache.insert(place, &page);
+        self.cache.insert(&page);
         Ok(Held::from(page))
     }
 
@@ -96,12 +96,19 @@ impl Source for Pages {
         {
             return Ok(value.clone());
         }
-        if mode == ReadMode::CachedOnly {
-            return Err(StorageError::NotResident);
-        }
-        let value = read_long_value(&self.slab, reference, length)?;
-        self.cache.insert(&place, &Arc::new(Page::value(reference, value.clone())));
+        let value = match mode {
+            ReadMode::MayBlock => read_long_value(&self.slab, reference, length)?,
+            // Copying a longer one takes too long for a thread that must not wait.
+            ReadMode::CachedOnly if length > EXTENT => return Err(StorageError::NotResident),
+            ReadMode::CachedOnly => self.slab.read_at_once(reference)?,
+        };
+        self.cache.insert(&Arc::new(Page::value(reference, value.clone())));
         Ok(value)
+    }
+
+    fn will_read(&self, mut nodes: Vec<Reference>) {
+        nodes.retain(|node| !self.cache.has(*node));
+        self.slab.will_read(nodes);
     }
 }
 
@@ -116,7 +123,7 @@ impl Sink for Pages {
         // What was changed lately is likely to be read soon.
         if is_wanted && let Ok(node) = decode(&image, tree, None) {
             let page = Page::node(reference, node);
-            self.cache.insert(&Place::new(reference), &Arc::new(page));
+            self.cache.insert(&Arc::new(page));
         }
         Ok(reference)
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::pages::Pages;
 use super::{Shared, View};
+use crate::limits::{READ_AHEAD_ENTRIES, READ_AHEAD_LEAVES};
 use crate::storage::btree::Tree;
 use crate::storage::slab::Epoch;
 use crate::storage::{
@@ -83,6 +84,7 @@ impl<K: Keeper> Snapshot for SlabSnapshot<K> {
             range: range.clone(),
             direction,
             ranks: None,
+            ahead: 0,
         }))
     }
 
@@ -100,6 +102,8 @@ struct SlabCursor<K> {
     direction: Direction,
     /// What is left of the scan, as ranks from the first up to but without the second, once they are known.
     ranks: Option<(u64, u64)>,
+    /// Entries of what is left whose leaves are read ahead.
+    ahead: u64,
 }
 
 impl<K: Keeper> SlabCursor<K> {
@@ -114,9 +118,25 @@ impl<K: Keeper> SlabCursor<K> {
         }
     }
 
+    /// Lets the leaves of this batch and the next one be read while entries are handed out one by one.
+    fn read_ahead(&mut self, (start, end): (u64, u64), entries: usize) -> Result<(), StorageError> {
+        let wanted = (entries as u64).saturating_mul(2).min(end - start);
+        if self.ahead >= wanted {
+            return Ok(());
+        }
+        let (ranks, downward) = match self.direction {
+            Direction::Forward => ((start + self.ahead, start + wanted), false),
+            Direction::Backward => ((end - wanted, end - self.ahead), true),
+        };
+        let pages = self.keeper.pages();
+        self.ahead += self.tree.will_visit(pages, ranks, READ_AHEAD_LEAVES, downward)?;
+        Ok(())
+    }
+
     /// Takes entries away from the front of what is left, and returns how many there were to take.
     fn pass(&mut self, (start, end): (u64, u64), entries: u64) -> u64 {
         let passed = entries.min(end - start);
+        self.ahead = self.ahead.saturating_sub(passed);
         self.ranks = Some(match self.direction {
             Direction::Forward => (start + passed, end),
             Direction::Backward => (start, end - passed),
@@ -135,6 +155,9 @@ impl<K: Keeper> Cursor for SlabCursor<K> {
         let (start, end) = self.ranks(mode)?;
         let left = end - start;
         let mut filled = 0;
+        if mode == ReadMode::MayBlock && limit.entries >= READ_AHEAD_ENTRIES {
+            self.read_ahead((start, end), limit.entries)?;
+        }
         if left > 0 && !batch.is_full(limit) {
             let mut visit = |key: &[u8], value: Bytes| {
                 batch.push(key, value);

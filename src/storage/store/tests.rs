@@ -10,7 +10,7 @@ use crate::storage::conformance;
 use crate::storage::disk::{Disk, FileDisk, MemoryDisk};
 use crate::storage::{
     Direction, Durability, Engine, EntryBatch, FillLimit, KeyRange, ReadMode, StorageError, TreeId,
-    WriteBatch,
+    WriteBatch, allow_reads_at_once,
 };
 
 use crate::testing::Random;
@@ -514,4 +514,46 @@ fn an_idle_store_gives_back_log_and_space() {
     }
     assert_eq!(engine.snapshot().unwrap().count(tree, &KeyRange::ALL, WAIT).unwrap(), 400);
     engine.close().unwrap();
+}
+
+/// The disk of this test is memory: it never makes anybody wait.
+#[test]
+fn a_read_that_must_not_wait_reads_as_much_of_the_systems_memory_as_it_may() {
+    const AT_ONCE: ReadMode = ReadMode::CachedOnly;
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, options(8 << 20));
+    let tree = new_tree(&engine);
+    (0..1_000).for_each(|key| put(&engine, tree, key, vec![key as u8; 1_000]));
+    put(&engine, tree, 1_000, vec![7; 200_000]);
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open(&disk, options(8 << 20));
+    let snapshot = engine.snapshot().unwrap();
+    let get = |key: u64, allowed: usize| {
+        allow_reads_at_once(allowed);
+        snapshot.get(tree, &key.to_be_bytes(), AT_ONCE)
+    };
+    let refused = |outcome: Result<Option<_>, _>| {
+        assert!(matches!(outcome, Err(StorageError::NotResident)), "{outcome:?}");
+    };
+    refused(get(3, 0));
+    refused(get(3, 10_000));
+    assert_eq!(get(3, 64 << 10).unwrap().unwrap(), vec![3; 1_000]);
+    // What was read is in the cache. What was not is not.
+    assert_eq!(get(3, 0).unwrap().unwrap(), vec![3; 1_000]);
+    refused(get(900, 0));
+    refused(get(1_000, 100_000));
+    assert_eq!(get(1_000, 300_000).unwrap().unwrap().len(), 200_000);
+    // A scan stops where it may not go on, and goes on from there.
+    let mut cursor = snapshot.cursor(tree, &KeyRange::ALL, Direction::Forward).unwrap();
+    let mut batch = EntryBatch::new();
+    let limit = FillLimit { entries: 800, bytes: usize::MAX };
+    allow_reads_at_once(100_000);
+    assert!(cursor.fill(&mut batch, limit, AT_ONCE).unwrap());
+    assert!((1..200).contains(&batch.len()), "{}", batch.len());
+    refused(cursor.fill(&mut EntryBatch::new(), limit, AT_ONCE).map(|_| None));
+    let before = batch.len() as u64;
+    batch.clear();
+    assert!(cursor.fill(&mut batch, limit, WAIT).unwrap());
+    assert_eq!(batch.get(0).unwrap().0, before.to_be_bytes());
 }
