@@ -85,7 +85,7 @@ pub enum Workload {
     RandomLoad,
     /// Single durable puts.
     Put,
-    /// Reads of ten times as much as the cache holds, and the memory that takes.
+    /// Reads and scans of ten times as much as the cache holds, and the memory that takes.
     Beyond,
     /// Counts and ranks in a large tree; ours only.
     Count,

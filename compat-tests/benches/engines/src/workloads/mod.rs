@@ -1,6 +1,7 @@
 //! What a child does: one step of a workload on one store, and prints what it measured. Must not know other engines'
 //! figures.
 
+mod beyond;
 mod count;
 mod load;
 mod put;
@@ -46,7 +47,7 @@ impl Task {
             Role::RandomLoad => load::random(self),
             Role::Read => read::cached(self),
             Role::Scan => read::scan(self),
-            Role::Beyond => read::beyond(self),
+            Role::Beyond => beyond::beyond(self),
             Role::Put => put::put(self),
             Role::Count => count::count(self),
             Role::RecoverWrite => start::write(self),

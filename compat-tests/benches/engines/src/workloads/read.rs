@@ -1,23 +1,16 @@
-//! Reads: single values and scans with everything in the cache, single values with ten times as much as it holds.
+//! Reads: single values and scans with everything in the cache.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Task, rate};
 use crate::Error;
 use crate::data::{Checksum, Numbers, key};
 use crate::line::Lines;
-use crate::measure::{median, memory};
+use crate::measure::median;
 use crate::stores::{See, View};
 
 /// Values read in one round.
 const READS: u64 = 500_000;
-
-/// Reads between two looks at the clock.
-const BURST: u64 = 256;
-
-/// How often the memory is looked at.
-const SAMPLE: Duration = Duration::from_millis(20);
 
 pub(super) fn cached(task: &Task) -> Result<(), Error> {
     let store = task.open(task.cache_bytes())?;
@@ -56,51 +49,8 @@ pub(super) fn scan(task: &Task) -> Result<(), Error> {
     store.close()
 }
 
-pub(super) fn beyond(task: &Task) -> Result<(), Error> {
-    let lines = task.lines("beyond");
-    let before = memory("VmRSS")?;
-    let store = task.open(task.arguments.beyond_cache << 20)?;
-    let stops = AtomicBool::new(false);
-    let (most, most_own) = (AtomicU64::new(0), AtomicU64::new(0));
-    let mut reads = 0;
-    let mut time = Duration::ZERO;
-    std::thread::scope(|scope| -> Result<(), Error> {
-        let sampler = scope.spawn(|| -> Result<(), String> {
-            while !stops.load(Ordering::Relaxed) {
-                let of = |field| memory(field).map_err(|error| error.to_string());
-                most.fetch_max(of("VmRSS")?, Ordering::Relaxed);
-                most_own.fetch_max(of("RssAnon")?, Ordering::Relaxed);
-                std::thread::sleep(SAMPLE);
-            }
-            Ok(())
-        });
-        let outcome = store.view(&mut |view| {
-            let mut numbers = Numbers::new(3);
-            let start = Instant::now();
-            while time < task.seconds() {
-                for _ in 0..BURST {
-                    check(task, view, numbers.below(task.arguments.keys))?;
-                }
-                reads += BURST;
-                time = start.elapsed();
-            }
-            Ok(())
-        });
-        stops.store(true, Ordering::Relaxed);
-        sampler.join().map_err(|_| "the sampler panicked")??;
-        outcome
-    })?;
-    let megabytes = |bytes: u64| bytes as f64 / (1 << 20) as f64;
-    lines.say("rate", rate(reads, time), "reads/s");
-    lines.say("rss", megabytes(most.into_inner()), "MB");
-    lines.say("rss-anonymous", megabytes(most_own.into_inner()), "MB");
-    lines.say("rss-before", megabytes(before), "MB");
-    lines.say("budget", task.arguments.beyond_cache as f64, "MB");
-    store.close()
-}
-
 /// Reads one value and looks whether it is the right one.
-fn check(task: &Task, view: &dyn View, index: u64) -> Result<(), Error> {
+pub(super) fn check(task: &Task, view: &dyn View, index: u64) -> Result<(), Error> {
     let mut is_right = false;
     let found = view.get(&key(index), &mut |value| is_right = value == task.data.value(index))?;
     if found && is_right {
@@ -125,13 +75,13 @@ fn read_random(
     Ok(sum)
 }
 
-fn scan_once(view: &dyn View, backward: bool) -> Result<Checksum, Error> {
+pub(super) fn scan_once(view: &dyn View, backward: bool) -> Result<Checksum, Error> {
     let mut sum = Checksum::default();
     view.scan(backward, &mut |bytes| sum.add(bytes))?;
     Ok(sum)
 }
 
-fn say(lines: &Lines, things: u64, time: Duration, sum: Checksum, unit: &str) {
+pub(super) fn say(lines: &Lines, things: u64, time: Duration, sum: Checksum, unit: &str) {
     /// A figure holds that many bits of a checksum.
     const BITS: u64 = (1 << 48) - 1;
     lines.say("rate", rate(things, time), unit);
