@@ -426,8 +426,11 @@ pub const POOL_FEW_QUERIES: usize = 4;
 /// `rethinkdb.jobs` and end one. So there are far more than processors. Each has a thread, which is made when it is needed.
 pub const POOL_THREADS: usize = 256;
 
-/// How much the threads of the pool give way to others, as `nice` counts: a ninth of a turn on the processors for a whole
-/// one of a thread that drives the network. With 100 endless queries `1 + 1` waits 5 ms instead of 80 (median).
+/// A job of the pool that goes on for so long gives way to others from then on.
+pub const POOL_PATIENCE: Duration = Duration::from_millis(20);
+
+/// How much such a job gives way, as `nice` counts: a ninth of a turn on the processors for a whole one of another thread.
+/// With 100 endless queries `1 + 1` waits 2.5 ms instead of 80 (median).
 pub const POOL_NICENESS: i32 = 10;
 
 /// Threads of the runtime beside those of the network: for those that take over what a thread serves which reads a long

@@ -2,15 +2,17 @@
 //! of queries but that some are of administration: those have a few threads of their own. The length of the queue is bounded
 //! by those who put into it: each connection has its own bound.
 //!
-//! The threads run at a lower priority than those that drive the network and the log. Otherwise a hundred scans would
-//! have a hundred turns on the processors for one of the thread that answers everybody else. Those of administration
-//! are the runtime's, and equal to the others.
+//! A thread whose job goes on for long gets a lower priority, and ends with the job: a process may not raise priorities
+//! again. Otherwise a hundred scans would have a hundred turns on the processors for one of the thread that answers
+//! everybody else, and for one of a short job that came after them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, getpriority_process, setpriority_process};
+use rustix::thread::gettid;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::inbox::Inbox;
@@ -29,6 +31,15 @@ pub struct Pool {
     threads_max: usize,
     state: Mutex<State>,
     has_job: Condvar,
+    /// A job has begun, or the thread of one has ended.
+    to_watch: Condvar,
+}
+
+/// A thread that does a job.
+struct AtWork {
+    thread: Pid,
+    since: Instant,
+    gives_way: bool,
 }
 
 #[derive(Default)]
@@ -38,6 +49,9 @@ struct State {
     /// Threads that wait for a job.
     idle: usize,
     queue: VecDeque<Job>,
+    /// Those that do a job, by the number of the thread.
+    at_work: HashMap<i32, AtWork>,
+    is_watched: bool,
     lane_threads: usize,
     /// Jobs of administration.
     lane_queue: VecDeque<Job>,
@@ -46,6 +60,11 @@ struct State {
 }
 
 impl State {
+    /// Jobs for which there is no thread and could be one.
+    fn missed(&self, threads_max: usize) -> usize {
+        self.queue.len().saturating_sub(self.idle).min(threads_max - self.threads)
+    }
+
     /// Threads at work, and those that are about to be.
     fn busy(&self) -> usize {
         self.threads - self.idle + self.idle.min(self.queue.len())
@@ -65,7 +84,13 @@ impl std::fmt::Debug for State {
 impl Pool {
     /// A pool of at most so many threads, whose jobs may use the runtime.
     pub fn new(handle: Handle, threads_max: usize) -> Arc<Pool> {
-        Arc::new(Pool { handle, threads_max, state: Mutex::default(), has_job: Condvar::new() })
+        Arc::new(Pool {
+            handle,
+            threads_max,
+            state: Mutex::default(),
+            has_job: Condvar::new(),
+            to_watch: Condvar::new(),
+        })
     }
 
     /// Runs a job as soon as a thread is free.
@@ -88,8 +113,6 @@ impl Pool {
         let (pool, lent) = (self.clone(), self.clone());
         let thread = std::thread::Builder::new().name("query".to_owned());
         let thread = thread.stack_size(limits::THREAD_STACK_BYTES).spawn(move || {
-            // A system that refuses has all threads equal.
-            let _ = rustix::process::nice(limits::POOL_NICENESS);
             let _runtime = pool.handle.enter();
             pool.work();
         });
@@ -153,14 +176,18 @@ impl Pool {
         }
     }
 
-    /// Does one job after another, until there has been none for a while.
-    fn work(&self) {
+    /// Does one job after another, until there has been none for a while, or until one has taken long.
+    fn work(self: &Arc<Self>) {
         let mut state = self.state();
         loop {
             if let Some(job) = state.queue.pop_front() {
-                drop(state);
+                self.begin(state);
                 do_job(job);
                 state = self.state();
+                let done = state.at_work.remove(&gettid().as_raw_nonzero().get());
+                if done.is_some_and(|thread| thread.gives_way) {
+                    return self.leave(state);
+                }
                 continue;
             }
             let held_back = std::mem::take(&mut state.held_back);
@@ -176,8 +203,70 @@ impl Pool {
             state = woken;
             state.idle -= 1;
             if time.timed_out() {
-                state.threads -= 1;
+                return self.leave(state);
+            }
+        }
+    }
+
+    /// This thread ends. One that it made would have its priority: if there are jobs left, another makes one.
+    fn leave(&self, mut state: MutexGuard<'_, State>) {
+        state.threads -= 1;
+        self.to_watch.notify_one();
+        let held_back = std::mem::take(&mut state.held_back);
+        drop(state);
+        held_back.iter().for_each(|inbox| inbox.nudge());
+    }
+
+    /// This thread begins with a job.
+    fn begin(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let thread = gettid();
+        let at_work = AtWork { thread, since: Instant::now(), gives_way: false };
+        state.at_work.insert(thread.as_raw_nonzero().get(), at_work);
+        if state.is_watched {
+            drop(state);
+            return self.to_watch.notify_one();
+        }
+        state.is_watched = true;
+        drop(state);
+        let pool = self.clone();
+        let watcher = std::thread::Builder::new().name("priorities".to_owned());
+        if let Err(error) = watcher.spawn(move || pool.watch()) {
+            // Until there is one, all threads are equal.
+            tracing::error!("no thread for priorities: {error}");
+            self.state().is_watched = false;
+        }
+    }
+
+    /// Lowers the priority of threads whose job goes on for long, and replaces those that have ended, as long as there
+    /// are any at work.
+    fn watch(self: &Arc<Self>) {
+        let lower =
+            getpriority_process(None).map_or(0, |own| (own + limits::POOL_NICENESS).min(19));
+        let has_nothing_to_do = |state: &mut State| {
+            state.at_work.values().all(|thread| thread.gives_way)
+                && state.missed(self.threads_max) == 0
+        };
+        let mut state = self.state();
+        loop {
+            let waited = self.to_watch.wait_timeout_while(state, LINGERS, has_nothing_to_do);
+            let (woken, time) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if time.timed_out() && state.at_work.is_empty() {
+                state.is_watched = false;
                 return;
+            }
+            let missed = state.missed(self.threads_max);
+            state.threads += missed;
+            drop(state);
+            (0..missed).for_each(|_| self.add_thread());
+            std::thread::sleep(limits::POOL_PATIENCE / 2);
+            state = self.state();
+            for thread in state.at_work.values_mut() {
+                if !thread.gives_way && thread.since.elapsed() > limits::POOL_PATIENCE {
+                    // A system that refuses has all threads equal.
+                    let _ = setpriority_process(Some(thread.thread), lower);
+                    thread.gives_way = true;
+                }
             }
         }
     }
@@ -290,12 +379,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_threads_give_way_to_others() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
+    async fn a_job_that_takes_long_gives_way_to_others() {
+        let priority = || getpriority_process(None).unwrap();
+        let (own, lower) = (priority(), (priority() + limits::POOL_NICENESS).min(19));
+        let pool = Pool::new(Handle::current(), 1);
         let (sender, receiver) = mpsc::channel();
-        Pool::new(Handle::current(), 1).run(Box::new(move || sender.send(priority()).unwrap()));
-        let expected = (priority() + limits::POOL_NICENESS).min(19);
-        assert_eq!(receiver.recv().unwrap(), expected);
+        for _ in 0..2 {
+            let sender = sender.clone();
+            pool.run(Box::new(move || {
+                sender.send(priority()).unwrap();
+                let began = Instant::now();
+                while priority() == own && began.elapsed() < Duration::from_secs(20) {
+                    std::thread::yield_now();
+                }
+                sender.send(priority()).unwrap();
+            }));
+        }
+        drop(sender);
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), [own, lower, own, lower]);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(8);
 const DOCUMENTS: usize = 1_000;
 /// A health check that takes longer counts as not answered.
 const HEALTH_WAITS: Duration = Duration::from_secs(1);
+/// Changes that the feeds were to tell.
+static CHANGES: AtomicU64 = AtomicU64::new(1);
+
 /// Response types from here on are errors.
 const FIRST_ERROR: u64 = 16;
 
@@ -157,10 +160,10 @@ fn feed(address: SocketAddr) -> Result<Ask, AttackError> {
     let mut reader = Connection::open(address, "admin", "")?;
     reader.send(FEED, format!("[1,[152,[[16,[{TABLE},9]]]],{{}}]").as_bytes())?;
     reader.answer_to(FEED)?;
-    let mut count = 0_u64;
     Ok(Box::new(move || {
         reader.send_continue(FEED)?;
-        count += 1;
+        // Each change is one, also after those of an attack before.
+        let count = CHANGES.fetch_add(1, Ordering::Relaxed);
         let change = format!(r#"[53,[[16,[{TABLE},9]],{{"n":{count}}}]]"#);
         ask(&mut writer, &change)?;
         let answer = reader.answer_to(FEED)?;
