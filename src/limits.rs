@@ -429,6 +429,10 @@ pub const POOL_THREADS: usize = 256;
 /// A job of the pool that goes on for so long gives way to others from then on.
 pub const POOL_PATIENCE: Duration = Duration::from_millis(20);
 
+/// Jobs of the pool that may be equal to the threads of the network. Of a hundred that come at once the others give way
+/// from their beginning: a hundred equal threads kept everybody waiting for half a second.
+pub const POOL_EQUALS: usize = 4;
+
 /// How much such a job gives way, as `nice` counts: a ninth of a turn on the processors for a whole one of another thread.
 /// With 100 endless queries `1 + 1` waits 2.5 ms instead of 80 (median).
 pub const POOL_NICENESS: i32 = 10;

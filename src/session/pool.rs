@@ -2,9 +2,9 @@
 //! of queries but that some are of administration: those have a few threads of their own. The length of the queue is bounded
 //! by those who put into it: each connection has its own bound.
 //!
-//! A thread whose job goes on for long gets a lower priority, and ends with the job: a process may not raise priorities
-//! again. Otherwise a hundred scans would have a hundred turns on the processors for one of the thread that answers
-//! everybody else, and for one of a short job that came after them.
+//! A thread whose job goes on for long, or begins while several others are equal to the network's, gets a lower priority,
+//! and ends with the job: a process may not raise priorities again. Otherwise a hundred scans would have a hundred turns
+//! on the processors for one of the thread that answers everybody else, and for one of a short job that came after them.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -220,7 +220,12 @@ impl Pool {
     /// This thread begins with a job.
     fn begin(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let thread = gettid();
-        let at_work = AtWork { thread, since: Instant::now(), gives_way: false };
+        let equals = state.at_work.values().filter(|thread| !thread.gives_way).count();
+        let gives_way = equals >= limits::POOL_EQUALS;
+        if gives_way {
+            give_way(thread);
+        }
+        let at_work = AtWork { thread, since: Instant::now(), gives_way };
         state.at_work.insert(thread.as_raw_nonzero().get(), at_work);
         if state.is_watched {
             drop(state);
@@ -240,8 +245,6 @@ impl Pool {
     /// Lowers the priority of threads whose job goes on for long, and replaces those that have ended, as long as there
     /// are any at work.
     fn watch(self: &Arc<Self>) {
-        let lower =
-            getpriority_process(None).map_or(0, |own| (own + limits::POOL_NICENESS).min(19));
         let has_nothing_to_do = |state: &mut State| {
             state.at_work.values().all(|thread| thread.gives_way)
                 && state.missed(self.threads_max) == 0
@@ -263,8 +266,7 @@ impl Pool {
             state = self.state();
             for thread in state.at_work.values_mut() {
                 if !thread.gives_way && thread.since.elapsed() > limits::POOL_PATIENCE {
-                    // A system that refuses has all threads equal.
-                    let _ = setpriority_process(Some(thread.thread), lower);
+                    give_way(thread.thread);
                     thread.gives_way = true;
                 }
             }
@@ -273,6 +275,13 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lowers the priority of a thread of this process. On a system that refuses all threads are equal.
+fn give_way(thread: Pid) {
+    if let Ok(now) = getpriority_process(Some(thread)) {
+        let _ = setpriority_process(Some(thread), (now + limits::POOL_NICENESS).min(19));
     }
 }
 

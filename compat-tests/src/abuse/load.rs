@@ -21,7 +21,7 @@ const ENDLESS: usize = 100;
 const UNREAD: u64 = 1_000;
 /// `r.range(90000).coerceTo('array')`
 const LONG_ANSWER: &[u8] = br#"[1,[51,[[173,[90000]],"ARRAY"]],{}]"#;
-/// How long the client that never reads stays.
+/// How long those stay that keep something.
 const STAYS: Duration = Duration::from_secs(4);
 /// A write that takes longer is being held back.
 const HELD_BACK: Duration = Duration::from_secs(2);
@@ -153,7 +153,9 @@ pub(super) fn endless_queries(ground: &Ground) -> Result<String, AttackError> {
     if kind(&answer).is_none_or(|kind| kind >= FIRST_ERROR) {
         return Err(AttackError::Misbehaved("the table of jobs cannot be read".into()));
     }
-    Ok(format!("{} of them, a stranger waited {:?}", busy.len(), began.elapsed()))
+    let waited = began.elapsed();
+    thread::sleep(STAYS);
+    Ok(format!("{} of them, a stranger waited {waited:?}", busy.len()))
 }
 
 /// A client that asks for long answers and reads none of them.
