@@ -128,12 +128,17 @@ const MUST_BE_MET: [&str; 23] = [
 ];
 
 /// Those that a store without threads and clocks does not meet, or not with a disk in memory.
-const MET_ELSEWHERE: [(&str, &str); 11] = [
+const MET_ELSEWHERE: [(&str, &str); 16] = [
     ("STORAGE_NUMBER_MAX", "nothing but a damaged file has one: the tests of the decoders"),
     ("STORAGE_OPERATION_BYTES", "a part of the bytes of a batch: the tests of batches"),
     ("CACHE_BYTES_MIN", "the settings are checked, not the engine"),
     ("CACHE_BYTES_MAX", "the settings are checked, not the engine"),
     ("CACHE_MACHINE_PART", "the settings are checked, not the engine"),
+    ("MEMORY_BYTES_MIN", "the settings are checked, not the engine"),
+    ("DISK_LEFT_RESERVES", "files for sorting: the tests of those"),
+    ("READ_AHEAD_ENTRIES", "a hint, which changes no answer: the tests of trees"),
+    ("READ_AHEAD_LEAVES", "a hint, which changes no answer: the tests of trees"),
+    ("READ_AHEAD_GAP_BYTES", "a hint, which changes no answer: the tests of slabs"),
     ("FLUSH_INTERVAL", "time: the tests of the log"),
     ("FLUSH_INTERVAL_MIN", "the settings are checked, not the engine"),
     ("FLUSH_INTERVAL_MAX", "the settings are checked, not the engine"),
