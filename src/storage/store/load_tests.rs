@@ -156,7 +156,7 @@ fn a_crash_leaves_all_of_a_load_or_nothing() {
     for _ in 0..6 {
         let mut disk = FaultyDisk::new(random.next());
         let mut known = Known { states: BTreeMap::from([(0, Model::new())]) };
-        let mut acknowledged = 0;
+        let (mut acknowledged, mut has_leaked) = (0, false);
         for _ in 0..12 {
             disk = disk.crash(MODES[random.below(4) as usize]);
             if disk.list().unwrap().iter().any(|name| name == "slab.data") {
@@ -168,7 +168,12 @@ fn a_crash_leaves_all_of_a_load_or_nothing() {
             let model = known.states.get(&found).expect("the state of a commit").clone();
             compare(&*engine.snapshot().unwrap(), &model);
             if random.once_in(2) {
-                engine.verify().unwrap();
+                let verified = engine.verify();
+                // A read that fails may leave the parts of a long value behind, which the engine has told of.
+                let is_told = verified.as_ref().is_err_and(|error| {
+                    has_leaked && error.to_string().contains("in use for nothing")
+                });
+                assert!(verified.is_ok() || is_told, "{verified:?}");
             }
             known.states = BTreeMap::from([(found, model)]);
             if random.once_in(2) {
@@ -181,6 +186,7 @@ fn a_crash_leaves_all_of_a_load_or_nothing() {
             }
             disk.fail_no_more();
             acknowledged = engine.durable_sequence().0;
+            has_leaked |= engine.numbers().leaks > 0;
         }
     }
 }
