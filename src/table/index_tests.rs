@@ -342,13 +342,23 @@ fn a_build_that_is_told_to_stop_ends_soon_wherever_it_is() {
     let engine = Arc::new(SlabEngine::open(Arc::new(MemoryDisk::new()), options).unwrap());
     let table = table_in(engine);
     fill_with_long_values(&table, 4_000);
+    let whole = unbuilt_index(&table, "w", false);
+    table.set_indexes(vec![whole.clone()]);
+    let began = std::time::Instant::now();
+    assert!(table.build_index(&whole).unwrap());
+    let takes = began.elapsed().as_micros() as u64;
+    let mut batch = WriteBatch::new(SOFT);
+    whole.trees().for_each(|tree| batch.drop_tree(tree));
+    table.engine.apply(batch).unwrap();
     let mut ended = [0, 0];
-    for _ in 0..12 {
+    for at in 0..12 {
         let index = unbuilt_index(&table, "v", false);
         table.set_indexes(vec![index.clone()]);
         let is_complete = std::thread::scope(|scope| {
             let build = scope.spawn(|| table.build_index(&index));
-            std::thread::sleep(std::time::Duration::from_millis(random.below(400)));
+            // At any moment of it, the first one included.
+            let after = if at == 0 { 0 } else { random.below(takes) };
+            std::thread::sleep(std::time::Duration::from_micros(after));
             // As the catalog does it: gone first, and told afterwards.
             let mut batch = WriteBatch::new(SOFT);
             index.trees().for_each(|tree| batch.drop_tree(tree));
