@@ -434,7 +434,7 @@ pub const POOL_PATIENCE: Duration = Duration::from_millis(20);
 pub const POOL_EQUALS: usize = 4;
 
 /// How much such a job gives way, as `nice` counts: a ninth of a turn on the processors for a whole one of another thread.
-/// With 100 endless queries `1 + 1` waits 2.5 ms instead of 80 (median).
+/// What others wait beside a hundred endless queries is in `docs/robustness.md`.
 pub const POOL_NICENESS: i32 = 10;
 
 /// Threads of the runtime beside those of the network: for those that take over what a thread serves which reads a long

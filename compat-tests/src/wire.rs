@@ -33,6 +33,9 @@ pub const SUCCESS_SEQUENCE: u64 = 2;
 /// Response type: a batch with more to come.
 pub const SUCCESS_PARTIAL: u64 = 3;
 
+/// Response types from here on are errors.
+pub const FIRST_ERROR: u64 = 16;
+
 /// A read that takes longer is a broken connection.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// No recorded stream is longer; one that is would never end.

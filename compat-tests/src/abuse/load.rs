@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{AttackError, Ground, stranger_is_served};
-use crate::wire::{Connection, WireError, frame, kind};
+use crate::wire::{Connection, FIRST_ERROR, WireError, frame, kind};
 
 /// Levels of the deep queries.
 const DEPTH: usize = 10_000;
@@ -25,8 +25,6 @@ const LONG_ANSWER: &[u8] = br#"[1,[51,[[173,[90000]],"ARRAY"]],{}]"#;
 const STAYS: Duration = Duration::from_secs(4);
 /// A write that takes longer is being held back.
 const HELD_BACK: Duration = Duration::from_secs(2);
-/// Response types from here on are errors.
-const FIRST_ERROR: u64 = 16;
 
 /// Queries nested in every way there is, one connection each.
 pub(super) fn deep_queries(ground: &Ground) -> Result<String, AttackError> {

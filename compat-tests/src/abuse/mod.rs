@@ -180,6 +180,20 @@ fn settled(process: Process, before: u64) -> Result<u64, HarnessError> {
     }
 }
 
+/// Attacks from so many threads, each of which has its number; gives what came of each.
+fn side_by_side<T: Send>(
+    threads: u64,
+    work: impl Fn(u64) -> Result<T, AttackError> + Sync,
+) -> Result<Vec<T>, AttackError> {
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> =
+            (0..threads).map(|number| scope.spawn(move || work(number))).collect();
+        let lost = |_| Err(AttackError::Misbehaved("an attacking thread was lost".into()));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost)).collect()
+    })
+}
+
 /// A connection that does no harm must be served meanwhile.
 fn stranger_is_served(ground: &Ground) -> Result<Duration, AttackError> {
     let began = Instant::now();

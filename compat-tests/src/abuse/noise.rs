@@ -4,10 +4,9 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{AttackError, Ground};
+use super::{AttackError, Ground, side_by_side};
 use crate::random::Random;
 use crate::script::{self, oracle_folder};
 use crate::wire::{MAGIC_V0_4, MAGIC_V1_0, PROTOCOL_JSON, frame};
@@ -88,13 +87,7 @@ fn attack(
         }
         Ok(())
     };
-    thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> =
-            (0..THREADS).map(|stream| scope.spawn(move || work(stream))).collect();
-        let lost = |_| Err(AttackError::Misbehaved("an attacking thread was lost".into()));
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(lost))
-    })?;
+    side_by_side(THREADS, work)?;
     let (connections, received) = (connections.into_inner(), received.into_inner());
     Ok(format!("{connections} connections, {received} bytes answered"))
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::AttackError;
 use crate::harness;
-use crate::wire::{Connection, WireError, kind};
+use crate::wire::{Connection, FIRST_ERROR, WireError, kind};
 
 /// Pause between two questions of one prober.
 const PAUSE: Duration = Duration::from_millis(8);
@@ -22,9 +22,6 @@ const DOCUMENTS: usize = 1_000;
 const HEALTH_WAITS: Duration = Duration::from_secs(1);
 /// Changes that the feeds were to tell.
 static CHANGES: AtomicU64 = AtomicU64::new(1);
-
-/// Response types from here on are errors.
-const FIRST_ERROR: u64 = 16;
 
 /// `r.db('probe').table('t')`
 const TABLE: &str = r#"[15,[[14,["probe"]],"t"]]"#;

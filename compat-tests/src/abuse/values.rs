@@ -5,17 +5,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use regex::Regex;
 
-use super::{AttackError, Ground};
+use super::{AttackError, Ground, side_by_side};
 use crate::random::Random;
 use crate::wire::{Connection, WireError};
 
 /// Connections that ask side by side.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: u64 = 4;
 /// A query that runs longer is stopped.
 const PATIENCE: Duration = Duration::from_millis(40);
 /// How soon 99 of 100 queries that are stopped must be over.
@@ -31,7 +30,7 @@ const LEFT_OUT: [u64; 2] = [11, 153];
 pub(super) fn every_term(ground: &Ground) -> Result<String, AttackError> {
     let queries = queries(&mut Random::new(ground.seed, 77), ground.extent.terms)?;
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<Duration>, AttackError> {
+    let work = |_| -> Result<Vec<Duration>, AttackError> {
         let mut connection = Connection::open(ground.address, "admin", "")?;
         let mut stops = Vec::new();
         while let Some(query) = queries.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -39,15 +38,7 @@ pub(super) fn every_term(ground: &Ground) -> Result<String, AttackError> {
         }
         Ok(stops)
     };
-    let mut stops = thread::scope(|scope| {
-        let threads: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(work)).collect();
-        let lost = |_| Err(AttackError::Misbehaved("an attacking thread was lost".into()));
-        let mut stops = Vec::new();
-        for thread in threads {
-            stops.append(&mut thread.join().unwrap_or_else(lost)?);
-        }
-        Ok::<_, AttackError>(stops)
-    })?;
+    let mut stops = side_by_side(CONNECTIONS, work)?.concat();
     stops.sort_unstable();
     let most = stops.get((stops.len() * 99).div_ceil(100).max(1) - 1).copied().unwrap_or_default();
     let slowest = stops.last().copied().unwrap_or_default();

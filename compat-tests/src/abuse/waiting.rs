@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{AttackError, Ground};
+use super::{AttackError, Ground, side_by_side};
 use crate::wire::{Connection, MAGIC_V0_4, PROTOCOL_JSON};
 
 /// Connections with an endless scan.
@@ -123,7 +123,7 @@ pub(super) fn silent_sockets(ground: &Ground) -> Result<String, AttackError> {
 pub(super) fn legacy_keys(ground: &Ground) -> Result<String, AttackError> {
     let key = [b'k'; 2_000];
     let began = Instant::now();
-    let work = || -> Result<usize, AttackError> {
+    let work = |_| -> Result<usize, AttackError> {
         let mut count = 0;
         while began.elapsed() < STAYS {
             let mut socket = TcpStream::connect(ground.address)?;
@@ -139,15 +139,8 @@ pub(super) fn legacy_keys(ground: &Ground) -> Result<String, AttackError> {
         }
         Ok(count)
     };
-    let counts = thread::scope(|scope| {
-        let threads: Vec<_> = (0..16).map(|_| scope.spawn(work)).collect();
-        let lost = |_| Err(AttackError::Misbehaved("an attacking thread was lost".into()));
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(lost))
-            .sum::<Result<usize, _>>()
-    })?;
-    Ok(format!("{counts} refused"))
+    let count: usize = side_by_side(16, work)?.into_iter().sum();
+    Ok(format!("{count} refused"))
 }
 
 /// Scripts that do not end, among them built-ins of the engine that look at no interrupt.
