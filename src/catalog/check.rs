@@ -157,7 +157,7 @@ fn look_at(
         indexes.push((index.name.clone(), open_index(index, functions)?));
     }
     let tree = TreeId(record.primary_tree);
-    let reader = TableReader::new(tree, Arc::clone(snapshot), WAIT);
+    let reader = TableReader::new(tree, Arc::clone(snapshot));
     let checked = check_table(&reader, &record.config.primary_key, &indexes)
         .map_err(|error| DataError::Table { table: name, error: Box::new(error) })?;
     report.tables += 1;

@@ -58,8 +58,8 @@ fn wait_until_built(catalog: &Catalog, table: TableId, name: &str) -> Arc<Index>
 
 fn found(catalog: &Catalog, table: TableId, index: &Arc<Index>) -> usize {
     let state = catalog.state();
-    let reader = state.table_by_id(table).unwrap().table.reader(WAIT).unwrap();
-    let mut scan = reader.scan_index(index, &IndexRange::ALL, Direction::Forward).unwrap();
+    let reader = state.table_by_id(table).unwrap().table.reader().unwrap();
+    let mut scan = reader.scan_index(index, &IndexRange::ALL, Direction::Forward, WAIT).unwrap();
     std::iter::from_fn(|| scan.next().unwrap()).count()
 }
 
@@ -84,7 +84,7 @@ fn insert(entry: &TableEntry, id: f64) {
 }
 
 fn count(entry: &TableEntry) -> u64 {
-    entry.table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap()
+    entry.table.reader().unwrap().count(&KeyRange::ALL, WAIT).unwrap()
 }
 
 fn text<T>(result: Result<T, CatalogError>) -> String {
@@ -125,7 +125,7 @@ fn databases_and_tables_come_and_go() {
 
     let dropped = catalog.drop_table("shop", "items").unwrap().value;
     assert_eq!(dropped.id, items.id);
-    assert!(items.table.reader(WAIT).unwrap().count(&KeyRange::ALL).is_err());
+    assert!(items.table.reader().unwrap().count(&KeyRange::ALL, WAIT).is_err());
     let again = create_table(&catalog, "shop", "items");
     assert!(again.id != items.id && count(&again) == 0);
 

@@ -40,9 +40,9 @@ fn told(context: &Context, damaged: &DamagedDocument) -> String {
             let Some(key) = value.and_then(|value| PrimaryKey::encode(&value).ok()) else {
                 continue;
             };
-            let reader = table.reader(ReadMode::MayBlock);
+            let reader = table.reader();
             if reader
-                .and_then(|reader| reader.get(&key))
+                .and_then(|reader| reader.get(&key, ReadMode::MayBlock))
                 .is_ok_and(|found| found.as_ref() == Some(document))
             {
                 return format!(

@@ -328,12 +328,12 @@ impl Env {
 
     /// The table at the last commit point.
     pub fn reader(&self, table: &TableRef) -> Result<TableReader> {
-        table.table.reader(self.read_mode()).map_err(|error| self.table_error(table, error))
+        table.table.reader().map_err(|error| self.table_error(table, error))
     }
 
     /// As [`Env::reader`], for streams: its commit point is let go of when the client has got a batch.
     pub fn stream_reader(&self, table: &TableRef) -> Result<TableReader> {
-        let opened = table.table.renewable_reader(self.read_mode());
+        let opened = table.table.renewable_reader();
         let (reader, handle) = opened.map_err(|error| self.table_error(table, error))?;
         let mut held = self.held.borrow_mut();
         if held.len() == held.capacity() {
@@ -352,6 +352,9 @@ impl Env {
     /// What a failing table means to the query.
     pub fn table_error(&self, table: &TableRef, error: TableError) -> Error {
         match error {
+            TableError::Storage(StorageError::NotResident) if self.wrote.get() => {
+                Error::internal("A query that has written was to start over.")
+            }
             TableError::Storage(StorageError::NotResident) => {
                 Error::new(ErrorKind::NotResident, "The answer is not in memory.")
             }

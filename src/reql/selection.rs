@@ -306,7 +306,10 @@ impl SingleSelection {
             return Ok(document.clone());
         }
         let reader = env.reader(&self.table)?;
-        match reader.get(&self.key).map_err(|error| env.table_error(&self.table, error))? {
+        match reader
+            .get(&self.key, env.read_mode())
+            .map_err(|error| env.table_error(&self.table, error))?
+        {
             Some(document) => {
                 self.table.note_read(1);
                 Ok(document.value())

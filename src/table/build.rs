@@ -160,7 +160,7 @@ impl Table {
         gives_up: &AtomicBool,
     ) -> Result<(), Ended> {
         loop {
-            let mut scan = self.reader(WAIT)?.scan(&rest, Direction::Forward)?;
+            let mut scan = self.reader()?.scan(&rest, Direction::Forward, WAIT)?;
             let until = Instant::now() + INDEX_BUILD_PORTION;
             let mut last = None;
             while let Some((key, document)) = scan.next_with_key()? {

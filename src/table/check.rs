@@ -10,7 +10,10 @@ use std::hash::{BuildHasher, RandomState};
 use super::scan::DocumentScan;
 use super::secondary::EntryKey;
 use super::{Document, Index, PrimaryKey, TableError, TableReader};
-use crate::storage::{Direction, KeyRange, Scanner, StorageError};
+use crate::storage::{Direction, KeyRange, ReadMode, Scanner, StorageError};
+
+/// It has all the time.
+const WAIT: ReadMode = ReadMode::MayBlock;
 
 /// Most characters of a value in a message.
 const SHOWN: usize = 100;
@@ -115,7 +118,7 @@ pub fn check_table(
             }
         }
     }
-    compare_count("documents", reader.count(&KeyRange::ALL)?, documents)?;
+    compare_count("documents", reader.count(&KeyRange::ALL, WAIT)?, documents)?;
     let mut entries = 0;
     for ((name, index), given) in indexes.iter().zip(given) {
         if !index.is_ready() {
@@ -131,7 +134,7 @@ pub fn check_table(
         if given != found {
             find_difference(reader, name, index)?;
         }
-        let counted = reader.snapshot.count(index.tree(), &KeyRange::ALL, reader.mode)?;
+        let counted = reader.snapshot.count(index.tree(), &KeyRange::ALL, WAIT)?;
         compare_count(&format!("index `{name}`"), counted, found.count)?;
         entries += found.count;
     }
@@ -178,7 +181,7 @@ fn find_difference(reader: &TableReader, name: &str, index: &Index) -> Result<()
             return Err(CheckError::NoEntry { index: name.to_owned(), key: entry.to_vec() });
         };
         let key = PrimaryKey::from_stored(split.primary);
-        let Some(document) = reader.get(&key)? else {
+        let Some(document) = reader.get(&key, WAIT)? else {
             return Err(CheckError::NoDocument { index: name.to_owned(), key });
         };
         if !index.entries(&key, Some(&document)).iter().any(|given| **given == *entry) {
@@ -189,7 +192,7 @@ fn find_difference(reader: &TableReader, name: &str, index: &Index) -> Result<()
     let mut scan = all_documents(reader)?;
     while let Some((key, document)) = scan.next_with_key()? {
         for entry in index.entries(&key, Some(&document)) {
-            if reader.snapshot.get(index.tree(), &entry, reader.mode)?.is_none() {
+            if reader.snapshot.get(index.tree(), &entry, WAIT)?.is_none() {
                 let value = value_shown(index, &document);
                 return Err(CheckError::Missing { index: name.to_owned(), key, value });
             }
@@ -199,12 +202,12 @@ fn find_difference(reader: &TableReader, name: &str, index: &Index) -> Result<()
 }
 
 fn all_documents(reader: &TableReader) -> Result<DocumentScan, TableError> {
-    reader.scan(&KeyRange::ALL, Direction::Forward)
+    reader.scan(&KeyRange::ALL, Direction::Forward, WAIT)
 }
 
 fn all_entries(reader: &TableReader, index: &Index) -> Result<Scanner, TableError> {
     let cursor = reader.snapshot.cursor(index.tree(), &KeyRange::ALL, Direction::Forward)?;
-    Ok(Scanner::new(cursor, reader.mode))
+    Ok(Scanner::new(cursor, WAIT))
 }
 
 fn value_shown(index: &Index, document: &Document) -> String {
@@ -227,7 +230,7 @@ mod tests {
     use super::*;
     use crate::datum::Datum;
     use crate::storage::memory::MemoryEngine;
-    use crate::storage::{Durability, Engine, ReadMode, TreeId, WriteBatch};
+    use crate::storage::{Durability, Engine, TreeId, WriteBatch};
     use std::sync::Arc;
     use uuid::Uuid;
 
@@ -279,7 +282,7 @@ mod tests {
         let index =
             Index::new(Uuid::nil(), ENTRIES, true, Box::new(Ordered), Arc::new(V), is_built);
         let indexes = [("by_v".to_owned(), index)];
-        check_table(&table.reader(ReadMode::MayBlock).unwrap(), "id", &indexes)
+        check_table(&table.reader().unwrap(), "id", &indexes)
     }
 
     fn wrong(spoil: impl FnOnce(&mut WriteBatch)) -> String {

@@ -30,6 +30,7 @@ pub struct IndexedDocument {
 /// The documents of a range of an index, one after another.
 pub struct IndexScan {
     reader: TableReader,
+    mode: ReadMode,
     index: Arc<Index>,
     range: IndexRange,
     direction: Direction,
@@ -75,6 +76,7 @@ impl TableReader {
         index: &Arc<Index>,
         range: &IndexRange,
         direction: Direction,
+        mode: ReadMode,
     ) -> Result<IndexScan, TableError> {
         let cursor = self.snapshot.cursor(index.tree(), range.keys(), direction)?;
         Ok(IndexScan {
@@ -82,7 +84,8 @@ impl TableReader {
             index: Arc::clone(index),
             range: range.clone(),
             direction,
-            scanner: Scanner::new(cursor, self.mode),
+            scanner: Scanner::new(cursor, mode),
+            mode,
             group: VecDeque::new(),
             next: None,
             renewals: self.snapshot.renewals(),
@@ -94,11 +97,12 @@ impl TableReader {
         &self,
         index: &Index,
         range: &IndexRange,
+        mode: ReadMode,
     ) -> Result<Option<u64>, TableError> {
         if !range.is_exact() {
             return Ok(None);
         }
-        Ok(Some(self.snapshot.count(index.tree(), range.keys(), self.mode)?))
+        Ok(Some(self.snapshot.count(index.tree(), range.keys(), mode)?))
     }
 }
 
@@ -162,7 +166,7 @@ impl IndexScan {
     /// Changes how later reads behave.
     pub fn set_mode(&mut self, mode: ReadMode) {
         self.scanner.set_mode(mode);
-        self.reader.mode = mode;
+        self.mode = mode;
     }
 
     /// Keeps nothing that the engine lent, once the snapshot was let go of: the scan goes on in the next one.
@@ -188,7 +192,7 @@ impl IndexScan {
 
     /// The document of an entry; none when it has gone since the entry was read.
     fn load(&self, entry: &Entry) -> Result<Option<IndexedDocument>, TableError> {
-        let Some(document) = self.reader.get(&entry.primary)? else {
+        let Some(document) = self.reader.get(&entry.primary, self.mode)? else {
             if self.renewals != self.reader.snapshot.renewals() {
                 return Ok(None);
             }
@@ -206,7 +210,7 @@ impl IndexScan {
             Direction::Forward => KeyRange::new(group.start, Bound::Excluded(key)),
             Direction::Backward => KeyRange::new(Bound::Excluded(key), group.end),
         };
-        Ok(self.reader.snapshot.count(self.index.tree(), &before, self.reader.mode)?)
+        Ok(self.reader.snapshot.count(self.index.tree(), &before, self.mode)?)
     }
 
     /// Reads all entries that begin like the one that is next, puts those in the range in order, and goes on behind the
@@ -226,7 +230,7 @@ impl IndexScan {
             _ => all,
         };
         let cursor = self.reader.snapshot.cursor(tree, &keys, self.direction)?;
-        let mut scanner = Scanner::new(cursor, self.reader.mode);
+        let mut scanner = Scanner::new(cursor, self.mode);
         let mut found = Vec::new();
         let mut entries = 0;
         while let Some((key, _)) = scanner.next()? {
@@ -250,7 +254,7 @@ impl IndexScan {
             Direction::Backward => found.sort_by(|a, b| b.0.cmp(&a.0)),
         }
         let cursor = self.reader.snapshot.cursor(tree, &behind, self.direction)?;
-        self.scanner = Scanner::new(cursor, self.reader.mode);
+        self.scanner = Scanner::new(cursor, self.mode);
         self.next = None;
         self.group = found.into_iter().map(|(_, document)| document).collect();
         Ok(())

@@ -13,7 +13,7 @@ use crate::limits::{INDEX_BUILD_THREAD_DOCUMENTS, SECONDARY_KEY_BYTES};
 use crate::storage::disk::{FaultyDisk, MemoryDisk};
 use crate::storage::memory::MemoryEngine;
 use crate::storage::store::{SlabEngine, SlabOptions};
-use crate::storage::{Direction, Durability, KeyRange, WriteBatch};
+use crate::storage::{Direction, Durability, KeyRange, ReadMode, WriteBatch};
 use crate::testing::Random;
 
 const SOFT: Durability = Durability::Soft;
@@ -105,8 +105,8 @@ fn expected(
     (field, is_multi): (&'static str, bool),
     range: &IndexRange,
 ) -> Vec<(Datum, PrimaryKey)> {
-    let reader = table.reader(WAIT).unwrap();
-    let mut scan = reader.scan(&KeyRange::ALL, Direction::Forward).unwrap();
+    let reader = table.reader().unwrap();
+    let mut scan = reader.scan(&KeyRange::ALL, Direction::Forward, WAIT).unwrap();
     let mut found = Vec::new();
     while let Some((key, document)) = scan.next_with_key().unwrap() {
         let values = match document.field(field).unwrap() {
@@ -148,20 +148,20 @@ fn random_range(random: &mut Random) -> IndexRange {
 fn compare(table: &Table, (field, index): (&'static str, &Arc<Index>), random: &mut Random) {
     let range = random_range(random);
     let expected = expected(table, (field, field == "m"), &range);
-    let reader = table.reader(WAIT).unwrap();
-    let mut forward = reader.scan_index(index, &range, Direction::Forward).unwrap();
+    let reader = table.reader().unwrap();
+    let mut forward = reader.scan_index(index, &range, Direction::Forward, WAIT).unwrap();
     assert!(scanned(&mut forward, index) == expected, "{range:?}");
-    let mut backward = reader.scan_index(index, &range, Direction::Backward).unwrap();
+    let mut backward = reader.scan_index(index, &range, Direction::Backward, WAIT).unwrap();
     let mut found = scanned(&mut backward, index);
     // Against the order of the values; equal ones against that of the primary keys.
     found.reverse();
     assert!(found == expected, "{range:?} backward");
-    if let Some(count) = reader.count_index(index, &range).unwrap() {
+    if let Some(count) = reader.count_index(index, &range, WAIT).unwrap() {
         assert_eq!(count, expected.len() as u64);
     }
     let skipped = random.below(expected.len() as u64 + 3);
     let first = random.below(3).min(expected.len() as u64);
-    let mut scan = reader.scan_index(index, &range, Direction::Forward).unwrap();
+    let mut scan = reader.scan_index(index, &range, Direction::Forward, WAIT).unwrap();
     for _ in 0..first {
         scan.next().unwrap().unwrap();
     }
@@ -271,8 +271,8 @@ fn a_large_index_is_loaded_while_writers_go_on() {
     });
     index.set_ready();
     let all = expected(&table, ("v", false), &IndexRange::ALL);
-    let reader = table.reader(WAIT).unwrap();
-    let mut scan = reader.scan_index(&index, &IndexRange::ALL, Direction::Forward).unwrap();
+    let reader = table.reader().unwrap();
+    let mut scan = reader.scan_index(&index, &IndexRange::ALL, Direction::Forward, WAIT).unwrap();
     assert!(scanned(&mut scan, &index) == all);
 }
 
@@ -393,7 +393,7 @@ fn an_index_of_many_values_a_document_is_built() {
     table.set_indexes(vec![index.clone()]);
     assert!(table.build_index(&index).unwrap());
     index.set_ready();
-    let count = table.reader(WAIT).unwrap().count_index(&index, &IndexRange::ALL).unwrap();
+    let count = table.reader().unwrap().count_index(&index, &IndexRange::ALL, WAIT).unwrap();
     assert_eq!(count, Some(documents * 6_400));
 }
 
@@ -415,8 +415,8 @@ fn a_scan_of_cut_values_whose_snapshot_is_let_go_gives_each_once() {
             table.write_one(&key(id), SOFT, WAIT, decide).unwrap();
         };
         (0..120).for_each(|id| put(id, id % 4));
-        let (reader, handle) = table.renewable_reader(WAIT).unwrap();
-        let mut scan = reader.scan_index(&index, &IndexRange::ALL, direction).unwrap();
+        let (reader, handle) = table.renewable_reader().unwrap();
+        let mut scan = reader.scan_index(&index, &IndexRange::ALL, direction, WAIT).unwrap();
         let mut given = Vec::new();
         while let Some(row) = scan.next().unwrap() {
             given.push(row.key);
@@ -498,7 +498,7 @@ fn an_entry_that_leads_nowhere_is_an_error() {
     let mut batch = WriteBatch::new(SOFT);
     batch.put(index.tree(), value.entry(&key(1), 0), Bytes::new());
     table.engine.apply(batch).unwrap();
-    let reader = table.reader(WAIT).unwrap();
-    let mut scan = reader.scan_index(&index, &IndexRange::ALL, Direction::Forward).unwrap();
+    let reader = table.reader().unwrap();
+    let mut scan = reader.scan_index(&index, &IndexRange::ALL, Direction::Forward, WAIT).unwrap();
     assert!(matches!(scan.next(), Err(TableError::DamagedIndex { .. })));
 }

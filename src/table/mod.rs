@@ -42,9 +42,7 @@ pub use write::{Decision, WriteError, Written, WrittenOne};
 use self::change::ChangeOrder;
 use self::locks::KeyLocks;
 use crate::meter::Meter;
-use crate::storage::{
-    Engine, ReadMode, RenewableSnapshot, RenewalHandle, Snapshot, StorageError, TreeId,
-};
+use crate::storage::{Engine, RenewableSnapshot, RenewalHandle, Snapshot, StorageError, TreeId};
 
 /// The identity of a table, which outlives its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,22 +164,19 @@ impl Table {
     }
 
     /// A view of the table at the last commit point.
-    pub fn reader(&self, mode: ReadMode) -> Result<TableReader, TableError> {
-        Ok(self.reader_at(self.engine.snapshot()?, mode))
+    pub fn reader(&self) -> Result<TableReader, TableError> {
+        Ok(self.reader_at(self.engine.snapshot()?))
     }
 
     /// As [`Table::reader`], with a commit point that can be let go of between two reads. The handle does that.
-    pub fn renewable_reader(
-        &self,
-        mode: ReadMode,
-    ) -> Result<(TableReader, RenewalHandle), TableError> {
+    pub fn renewable_reader(&self) -> Result<(TableReader, RenewalHandle), TableError> {
         let snapshot = RenewableSnapshot::take(&self.engine)?;
         let handle = snapshot.handle();
-        Ok((self.reader_at(Arc::new(snapshot), mode), handle))
+        Ok((self.reader_at(Arc::new(snapshot)), handle))
     }
 
     /// A view of the table at a commit point that was taken before, perhaps to read several tables at one.
-    pub fn reader_at(&self, snapshot: Arc<dyn Snapshot>, mode: ReadMode) -> TableReader {
-        TableReader::new(self.tree, snapshot, mode)
+    pub fn reader_at(&self, snapshot: Arc<dyn Snapshot>) -> TableReader {
+        TableReader::new(self.tree, snapshot)
     }
 }

@@ -8,18 +8,18 @@ use bytes::Bytes;
 use super::{Document, PrimaryKey, TableError};
 use crate::storage::{CommitSequence, Direction, KeyRange, ReadMode, Scanner, Snapshot, TreeId};
 
-/// A table at one commit point. Cheap to clone.
+/// A table at one commit point. Cheap to clone. Each read says whether it may wait: that can change between two reads, when
+/// a query has written and cannot start over elsewhere any more.
 #[derive(Clone)]
 pub struct TableReader {
     tree: TreeId,
     pub(super) snapshot: Arc<dyn Snapshot>,
-    pub(super) mode: ReadMode,
 }
 
 impl TableReader {
     /// A view of the table that is kept in `tree`.
-    pub fn new(tree: TreeId, snapshot: Arc<dyn Snapshot>, mode: ReadMode) -> Self {
-        Self { tree, snapshot, mode }
+    pub fn new(tree: TreeId, snapshot: Arc<dyn Snapshot>) -> Self {
+        Self { tree, snapshot }
     }
 
     /// The last commit it sees. A change with a greater sequence is not in what it reads; every other one is.
@@ -28,20 +28,25 @@ impl TableReader {
     }
 
     /// The document with this key.
-    pub fn get(&self, key: &PrimaryKey) -> Result<Option<Document>, TableError> {
-        let stored = self.snapshot.get(self.tree, key.as_bytes(), self.mode)?;
+    pub fn get(&self, key: &PrimaryKey, mode: ReadMode) -> Result<Option<Document>, TableError> {
+        let stored = self.snapshot.get(self.tree, key.as_bytes(), mode)?;
         stored.map(|bytes| document(key.as_bytes(), bytes)).transpose()
     }
 
     /// The documents of a range of keys, in their order or against it. Holds the commit point, and no lock.
-    pub fn scan(&self, range: &KeyRange, direction: Direction) -> Result<DocumentScan, TableError> {
+    pub fn scan(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        mode: ReadMode,
+    ) -> Result<DocumentScan, TableError> {
         let cursor = self.snapshot.cursor(self.tree, range, direction)?;
-        Ok(DocumentScan { scanner: Scanner::new(cursor, self.mode) })
+        Ok(DocumentScan { scanner: Scanner::new(cursor, mode) })
     }
 
     /// The number of documents in a range, without reading them.
-    pub fn count(&self, range: &KeyRange) -> Result<u64, TableError> {
-        Ok(self.snapshot.count(self.tree, range, self.mode)?)
+    pub fn count(&self, range: &KeyRange, mode: ReadMode) -> Result<u64, TableError> {
+        Ok(self.snapshot.count(self.tree, range, mode)?)
     }
 
     /// The document that has `rank` documents of the range before it in that direction, without reading those.
@@ -50,8 +55,9 @@ impl TableReader {
         range: &KeyRange,
         direction: Direction,
         rank: u64,
+        mode: ReadMode,
     ) -> Result<Option<Document>, TableError> {
-        let found = self.snapshot.nth(self.tree, range, direction, rank, self.mode)?;
+        let found = self.snapshot.nth(self.tree, range, direction, rank, mode)?;
         found.map(|(key, bytes)| document(&key, bytes)).transpose()
     }
 }

@@ -12,7 +12,9 @@ use crate::datum::Datum;
 use crate::limits::{WRITE_ATTEMPTS, WRITE_COMMIT_DOCUMENTS};
 use crate::storage::memory::MemoryEngine;
 use crate::storage::overlay::Overlay;
-use crate::storage::{Commit, CommitSequence, Cursor, Direction, Durability, KeyRange, WriteBatch};
+use crate::storage::{
+    Commit, CommitSequence, Cursor, Direction, Durability, KeyRange, ReadMode, WriteBatch,
+};
 use crate::testing::Random;
 
 const SOFT: Durability = Durability::Soft;
@@ -89,11 +91,11 @@ fn documents_are_inserted_replaced_removed_and_kept() {
     assert_eq!((old, new, commit), (Some(one.clone()), Some(one.clone()), None));
     let (old, new, _) = write(Decision::Put(two.clone()));
     assert_eq!((old, new), (Some(one.clone()), Some(two.clone())));
-    assert_eq!(table.reader(WAIT).unwrap().get(&key(7)).unwrap(), Some(two.clone()));
+    assert_eq!(table.reader().unwrap().get(&key(7), WAIT).unwrap(), Some(two.clone()));
     let (old, new, commit) = write(Decision::Delete);
     assert_eq!((old, new), (Some(two.clone()), None));
     assert!(commit.is_some());
-    assert_eq!(table.reader(WAIT).unwrap().get(&key(7)).unwrap(), None);
+    assert_eq!(table.reader().unwrap().get(&key(7), WAIT).unwrap(), None);
 
     let heard = recorder.0.lock().unwrap();
     let heard: Vec<_> = heard
@@ -132,7 +134,7 @@ fn many_documents_share_commits_and_repeated_keys_see_each_other() {
     assert_eq!(heard.len(), 2, "two commits");
     assert_eq!(heard[0].documents.len(), WRITE_COMMIT_DOCUMENTS);
     assert_eq!(heard[1].sequence, written.commit.unwrap().sequence);
-    let all = table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap();
+    let all = table.reader().unwrap().count(&KeyRange::ALL, WAIT).unwrap();
     assert_eq!(all, WRITE_COMMIT_DOCUMENTS as u64 - 2);
 }
 
@@ -159,7 +161,7 @@ fn giving_up_leaves_nothing_of_the_commit() {
         at => Ok(Decision::Put(counted(at as u64, 1))),
     });
     assert!(matches!(given_up, Err(WriteError::Decide("enough"))));
-    assert_eq!(table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap(), 0);
+    assert_eq!(table.reader().unwrap().count(&KeyRange::ALL, WAIT).unwrap(), 0);
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn scans_counts_and_positions_agree_with_a_model() {
         put(&table, id, step);
         model.insert(id, step);
     }
-    let reader = table.reader(WAIT).unwrap();
+    let reader = table.reader().unwrap();
     put(&table, 1_000, 0);
     for _ in 0..50 {
         let (a, b) = (random.below(1_000), random.below(1_000));
@@ -184,11 +186,11 @@ fn scans_counts_and_positions_agree_with_a_model() {
         )
         .unwrap();
         let mut expected: Vec<_> = model.range(low..high).map(|(id, n)| counted(*id, *n)).collect();
-        assert_eq!(reader.count(&range).unwrap(), expected.len() as u64);
+        assert_eq!(reader.count(&range, WAIT).unwrap(), expected.len() as u64);
         for direction in [Direction::Forward, Direction::Backward] {
-            let mut scan = reader.scan(&range, direction).unwrap();
+            let mut scan = reader.scan(&range, direction, WAIT).unwrap();
             let passed = scan.skip(3).unwrap() as usize;
-            assert_eq!(reader.nth(&range, direction, 3).unwrap().as_ref(), expected.get(3));
+            assert_eq!(reader.nth(&range, direction, 3, WAIT).unwrap().as_ref(), expected.get(3));
             let mut found = Vec::new();
             while let Some(document) = scan.next().unwrap() {
                 found.push(document);
@@ -220,8 +222,8 @@ fn writers_of_one_document_come_one_after_another_and_changes_come_in_order() {
             });
         }
     });
-    let reader = table.reader(WAIT).unwrap();
-    assert_eq!(count_of(&reader.get(&key(0)).unwrap().unwrap()), WRITERS * ROUNDS);
+    let reader = table.reader().unwrap();
+    assert_eq!(count_of(&reader.get(&key(0), WAIT).unwrap().unwrap()), WRITERS * ROUNDS);
 
     let heard = recorder.0.lock().unwrap();
     assert_eq!(heard.len() as u64, WRITERS * ROUNDS, "every commit is delivered");
@@ -232,7 +234,7 @@ fn writers_of_one_document_come_one_after_another_and_changes_come_in_order() {
         replayed.insert(change.key.clone(), change.new.clone().unwrap());
     }
     for (key, document) in replayed {
-        assert_eq!(reader.get(&key).unwrap(), Some(document));
+        assert_eq!(reader.get(&key, WAIT).unwrap(), Some(document));
     }
 }
 
@@ -292,7 +294,7 @@ fn a_dropped_table_says_so() {
     let no_tree =
         |error: &TableError| matches!(error, TableError::Storage(StorageError::NoSuchTree(_)));
     assert!(matches!(written, Err(WriteError::Table(error)) if no_tree(&error)));
-    assert!(table.reader(WAIT).unwrap().get(&key(1)).is_err_and(|error| no_tree(&error)));
+    assert!(table.reader().unwrap().get(&key(1), WAIT).is_err_and(|error| no_tree(&error)));
 }
 
 #[test]
@@ -301,7 +303,7 @@ fn a_damaged_document_is_an_error_that_names_its_key() {
     let mut batch = WriteBatch::new(SOFT);
     batch.put(table.tree, key(1).as_bytes().clone(), "not a document");
     table.engine.apply(batch).unwrap();
-    let found = table.reader(WAIT).unwrap().get(&key(1));
+    let found = table.reader().unwrap().get(&key(1), WAIT);
     let error = found.unwrap_err().to_string();
     assert!(error.starts_with("the document with the primary key 1: damaged document"), "{error}");
 }
@@ -402,7 +404,7 @@ fn a_write_that_must_not_wait_ends_before_anything_is_decided() {
     let too_many: Vec<_> = (10..=10 + WRITE_COMMIT_DOCUMENTS as u64).collect();
     assert_eq!(write(&[1, 2, 3], ReadMode::CachedOnly), (0, true));
     assert_eq!(write(&too_many, ReadMode::CachedOnly), (0, true));
-    assert_eq!(table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap(), 0);
+    assert_eq!(table.reader().unwrap().count(&KeyRange::ALL, WAIT).unwrap(), 0);
     assert_eq!(write(&[1, 3], ReadMode::CachedOnly), (2, false));
     assert_eq!(write(&[1, 2, 3], WAIT), (3, false));
 }
@@ -425,9 +427,9 @@ fn a_write_that_must_not_wait_is_one_commit_or_none() {
     assert!(
         matches!(refused, Err(WriteError::Table(error)) if error.to_string() == not_resident.to_string())
     );
-    assert_eq!(table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap(), 0);
+    assert_eq!(table.reader().unwrap().count(&KeyRange::ALL, WAIT).unwrap(), 0);
     write(WAIT).unwrap();
-    assert_eq!(table.reader(WAIT).unwrap().count(&KeyRange::ALL).unwrap(), 3);
+    assert_eq!(table.reader().unwrap().count(&KeyRange::ALL, WAIT).unwrap(), 3);
 }
 
 #[test]
@@ -446,15 +448,15 @@ fn a_commit_from_elsewhere_makes_the_write_start_over() {
             add_one([1, 2, 1][at], old)
         });
         assert_eq!(asked, 3 * (if succeeds { interferences + 1 } else { WRITE_ATTEMPTS }));
-        let reader = table.reader(WAIT).unwrap();
+        let reader = table.reader().unwrap();
         if succeeds {
             // What the last one elsewhere left, and one for each time the key came.
-            assert_eq!(count_of(&reader.get(&key(1)).unwrap().unwrap()), 1_001 + 2);
-            assert_eq!(count_of(&reader.get(&key(2)).unwrap().unwrap()), 1);
+            assert_eq!(count_of(&reader.get(&key(1), WAIT).unwrap().unwrap()), 1_001 + 2);
+            assert_eq!(count_of(&reader.get(&key(2), WAIT).unwrap().unwrap()), 1);
             assert_eq!(written.unwrap().documents.len(), 3);
         } else {
             assert!(matches!(written, Err(WriteError::Table(TableError::Contended { .. }))));
-            assert_eq!(reader.get(&key(2)).unwrap(), None);
+            assert_eq!(reader.get(&key(2), WAIT).unwrap(), None);
         }
     }
 }

@@ -157,7 +157,7 @@ impl IndexRows {
             let Some(wanted) = self.ranges.next() else { return Ok(None) };
             let scan = self
                 .reader
-                .scan_index(&self.index, &wanted.range, self.direction)
+                .scan_index(&self.index, &wanted.range, self.direction, env.read_mode())
                 .map_err(|error| env.table_error(&self.table, error))?;
             self.scan = Some((wanted, scan));
             self.passed = 0;
@@ -263,7 +263,7 @@ impl IndexRows {
     /// How many rows have not been read, if that is known without reading them.
     fn left(&self, env: &Env) -> Result<Option<u64>> {
         let count = |Wanted { range, copies }: &Wanted| -> Result<Option<u64>> {
-            let counted = self.reader.count_index(&self.index, range);
+            let counted = self.reader.count_index(&self.index, range, env.read_mode());
             let counted = counted.map_err(|error| env.table_error(&self.table, error))?;
             Ok(counted.map(|counted| counted.saturating_mul(*copies)))
         };

@@ -51,7 +51,10 @@ impl TableScan {
         match val.order.or_else(|| stream.table.natural_direction()) {
             Some(direction) => stream.scan(env, direction)?,
             None => {
-                let few = stream.reader.count(&stream.range).map_err(|e| stream.failed(env, e))?;
+                let few = stream
+                    .reader
+                    .count(&stream.range, env.read_mode())
+                    .map_err(|e| stream.failed(env, e))?;
                 if few <= HASH_ORDER_ROWS {
                     stream.rows = Rows::Few(few);
                 } else {
@@ -67,7 +70,10 @@ impl TableScan {
     }
 
     fn scan(&mut self, env: &Env, direction: Direction) -> Result<()> {
-        let scan = self.reader.scan(&self.range, direction).map_err(|e| self.failed(env, e))?;
+        let scan = self
+            .reader
+            .scan(&self.range, direction, env.read_mode())
+            .map_err(|e| self.failed(env, e))?;
         self.rows = Rows::Scan(None, scan);
         self.read_ahead(env)
     }
@@ -83,7 +89,8 @@ impl TableScan {
     /// Reads the few documents that there are, unless they are very long.
     fn read_few(&mut self, env: &Env) -> Result<()> {
         let failed = |error| env.table_error(&self.table, error);
-        let mut scan = self.reader.scan(&self.range, Direction::Forward).map_err(failed)?;
+        let mut scan =
+            self.reader.scan(&self.range, Direction::Forward, env.read_mode()).map_err(failed)?;
         scan.set_mode(env.read_mode());
         let shards = Shards::gather(|| {
             let found = scan.next_with_key().map_err(failed)?;
@@ -192,8 +199,10 @@ impl Stream for TableScan {
     }
 
     fn remaining(&mut self, env: &Env) -> Result<Option<u64>> {
-        let all =
-            self.reader.count(&self.range).map_err(|error| env.table_error(&self.table, error))?;
+        let all = self
+            .reader
+            .count(&self.range, env.read_mode())
+            .map_err(|error| env.table_error(&self.table, error))?;
         Ok(Some(all.saturating_sub(self.passed)))
     }
 }

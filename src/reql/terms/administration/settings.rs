@@ -156,7 +156,7 @@ fn rebalance(args: &Args<'_>) -> Result<Val> {
     let mut changes = Vec::new();
     let mut rebalanced = 0;
     for table in tables {
-        let counted = env.reader(&table)?.count(&KeyRange::ALL);
+        let counted = env.reader(&table)?.count(&KeyRange::ALL, env.read_mode());
         let documents = counted.map_err(|error| env.table_error(&table, error))?;
         rebalanced += u32::from(documents >= u64::from(table.entry.config.shards));
         let status = status_row(&Look::by_name(&env.context), &table.db, &table.entry);

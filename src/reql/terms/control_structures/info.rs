@@ -15,7 +15,7 @@ use crate::reql::named_uuid::{system_database_id, system_table_id};
 use crate::reql::selection::{TableRef, TableVal};
 use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
 use crate::reql::value::{Val, ValKind};
-use crate::storage::{Direction, KeyRange};
+use crate::storage::{Direction, KeyRange, ReadMode};
 use crate::table::{HASH_SHARDS, TableError, TableReader};
 
 use super::type_of::type_name;
@@ -70,7 +70,8 @@ fn database_info(env: &Env, name: &str) -> Result<Datum> {
 }
 
 fn table_info(env: &Env, table: &TableRef) -> Result<Datum> {
-    let count = doc_count(&env.reader(table)?).map_err(|error| env.table_error(table, error))?;
+    let count = doc_count(&env.reader(table)?, env.read_mode())
+        .map_err(|error| env.table_error(table, error))?;
     let mut fields = Fields::typed("TABLE");
     fields.set("db", database_info(env, &table.db)?);
     fields.set("doc_count_estimates", Datum::array(vec![Datum::Number(count as f64)]));
@@ -88,13 +89,13 @@ fn table_info(env: &Env, table: &TableRef) -> Result<Datum> {
 
 /// How many documents a table has. Of a small one this is RethinkDB's estimate: it counts the ends of key ranges, one more
 /// than keys in each shard, and multiplies those of the fullest shard by how many such shards there could be.
-fn doc_count(reader: &TableReader) -> std::result::Result<u64, TableError> {
-    let count = reader.count(&KeyRange::ALL)?;
+fn doc_count(reader: &TableReader, mode: ReadMode) -> std::result::Result<u64, TableError> {
+    let count = reader.count(&KeyRange::ALL, mode)?;
     if count > HASH_ORDER_ROWS {
         return Ok(count);
     }
     let mut ends = [0; HASH_SHARDS];
-    let mut scan = reader.scan(&KeyRange::ALL, Direction::Forward)?;
+    let mut scan = reader.scan(&KeyRange::ALL, Direction::Forward, mode)?;
     while let Some((key, _)) = scan.next_with_key()? {
         if let Some(ends) = ends.get_mut(key.hash_shard()) {
             *ends = (*ends).max(1) + 1;

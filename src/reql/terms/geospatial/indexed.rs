@@ -229,7 +229,8 @@ impl Candidates {
                 }
             }
             let Some(range) = self.ranges.next() else { return Ok(None) };
-            let scan = self.reader.scan_index(&self.index, &range, Direction::Forward);
+            let scan =
+                self.reader.scan_index(&self.index, &range, Direction::Forward, env.read_mode());
             self.scan = Some(scan.map_err(failed)?);
         }
     }

@@ -114,7 +114,7 @@ impl Pairs {
         match &self.index {
             TableIndex::Primary => {
                 let key = PrimaryKey::encode(key)?;
-                if let Some(document) = self.reader.get(&key).map_err(failed)? {
+                if let Some(document) = self.reader.get(&key, env.read_mode()).map_err(failed)? {
                     self.table.note_read(1);
                     take(&key, &document);
                 }
@@ -122,7 +122,12 @@ impl Pairs {
             TableIndex::Secondary(name) => {
                 let entry = self.entry(name)?;
                 let range = IndexRange::value(key).map_err(on_shard)?;
-                let scan = self.reader.scan_index(&entry.index, &range, Direction::Forward);
+                let scan = self.reader.scan_index(
+                    &entry.index,
+                    &range,
+                    Direction::Forward,
+                    env.read_mode(),
+                );
                 let mut scan = scan.map_err(failed)?;
                 while let Some(found) = scan.next().map_err(failed)? {
                     self.table.note_read(1);

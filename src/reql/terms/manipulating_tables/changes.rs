@@ -100,8 +100,9 @@ fn point_feed(env: &Env, single: SingleSelection, options: Options) -> Result<Ch
     let mut feed = ChangeStream::open(env, &single.table, interest, options);
     if options.include_initial {
         let reader = env.reader(&single.table)?;
-        let found =
-            reader.get(&single.key).map_err(|error| env.table_error(&single.table, error))?;
+        let found = reader
+            .get(&single.key, env.read_mode())
+            .map_err(|error| env.table_error(&single.table, error))?;
         feed.begin(reader.sequence(), Initial::Point(found));
     }
     Ok(feed)
@@ -127,8 +128,9 @@ fn range_feed(env: &Env, origin: Origin, options: Options) -> Result<ChangeStrea
     let mut feed = ChangeStream::open(env, &table, interest, options).of(origin);
     if options.include_initial {
         let reader = env.reader(&table)?;
-        let scan =
-            reader.scan(&range, direction).map_err(|error| env.table_error(&table, error))?;
+        let scan = reader
+            .scan(&range, direction, env.read_mode())
+            .map_err(|error| env.table_error(&table, error))?;
         feed.begin(reader.sequence(), Initial::Range(scan));
     }
     Ok(feed)

@@ -136,7 +136,7 @@ impl DocumentsByKey {
     fn read_ahead(&mut self, env: &Env) -> Result<()> {
         let Rows::Many(ahead, keys) = &mut self.rows else { return Ok(()) };
         for key in keys {
-            let found = self.reader.get(&key);
+            let found = self.reader.get(&key, env.read_mode());
             *ahead = found.map_err(|error| env.table_error(&self.table, error))?;
             if ahead.is_some() {
                 break;
@@ -150,7 +150,7 @@ impl DocumentsByKey {
         let mut left = keys.iter();
         let shards = Shards::gather(|| {
             for key in left.by_ref() {
-                let found = self.reader.get(key);
+                let found = self.reader.get(key, env.read_mode());
                 let found = found.map_err(|error| env.table_error(&self.table, error))?;
                 if let Some(document) = found {
                     return Ok(Some((key.clone(), document.json().len(), document.detached())));

@@ -169,7 +169,7 @@ impl<'a> Writer<'a> {
         let mut written: HashSet<&PrimaryKey> = HashSet::new();
         for (at, key) in keys.iter().enumerate() {
             let old = if written.insert(key) {
-                let found = reader.get(key);
+                let found = reader.get(key, self.env.read_mode());
                 match found.map_err(|error| self.env.table_error(&self.table, error))? {
                     Some(document) => document.value(),
                     None => Datum::Null,
