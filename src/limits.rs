@@ -64,6 +64,13 @@ pub const LOG_START_SEGMENTS: u64 = 8;
 /// then, and the records of a checkpoint.
 pub const DISK_RESERVE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// While the disk is full, what removes documents or drops tables may use one part of the reserve in so many: the log has to
+/// hold it, and the next checkpoint what it has changed, before anything is free.
+pub const FREEING_PART: u64 = 2;
+
+/// How long such a commit waits for a checkpoint when those before it have used that part, in seconds: a few attempts.
+pub const FREEING_WAIT_SECONDS: u64 = 4;
+
 /// Room on the disk, in such reserves, that the building of an index leaves to commits and checkpoints: a build can wait
 /// until there is more room, and should not be what refuses everybody else's writes.
 pub const DISK_LEFT_RESERVES: u64 = 4;

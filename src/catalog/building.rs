@@ -79,7 +79,11 @@ impl Catalog {
         let mut job = Job { catalog, gate, table, index: Arc::clone(&index) };
         let thread = std::thread::Builder::new().name("index build".to_owned());
         if let Err(error) = thread.spawn(move || job.run(anew)) {
-            self.note_problem(table, &index, &format!("no thread can be started: {error}"));
+            self.note_problem(
+                table,
+                &index,
+                &format!("no thread can be started for it before the server starts anew: {error}"),
+            );
         }
     }
 

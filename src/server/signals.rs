@@ -6,6 +6,9 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
+/// The number of SIGXFSZ, which tokio has no name for.
+const FILE_SIZE: i32 = rustix::process::Signal::XFSZ.as_raw();
+
 /// Signals that end the server in order, and signals that do not.
 pub struct Signals {
     terminate: Signal,
@@ -15,6 +18,8 @@ pub struct Signals {
     user1: Signal,
     user2: Signal,
     alarm: Signal,
+    /// A file would have become larger than the system allows: whoever writes it gets an error, too.
+    file_size: Signal,
 }
 
 impl Signals {
@@ -28,6 +33,7 @@ impl Signals {
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
             alarm: signal(SignalKind::alarm())?,
+            file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
         })
     }
 
@@ -42,6 +48,7 @@ impl Signals {
                 _ = self.user1.recv() => "SIGUSR1",
                 _ = self.user2.recv() => "SIGUSR2",
                 _ = self.alarm.recv() => "SIGALRM",
+                _ = self.file_size.recv() => "SIGXFSZ",
             };
             info!("Server got {ignored}, which changes nothing");
         }

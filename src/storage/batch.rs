@@ -125,6 +125,13 @@ impl WriteBatch {
         self.operations.push(Operation::DropTree(tree));
     }
 
+    /// Whether less is stored once it is applied: it drops a tree, or all it does is to remove keys.
+    pub(super) fn gives_room(&self) -> bool {
+        let drops = |operation: &Operation| matches!(operation, Operation::DropTree(_));
+        let deletes = |operation: &Operation| matches!(operation, Operation::Delete { .. });
+        self.operations.iter().any(drops) || self.operations.iter().all(deletes)
+    }
+
     /// Demands that a key has this value, or is absent, when the batch is applied.
     pub fn expect_value(
         &mut self,

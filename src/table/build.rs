@@ -105,12 +105,12 @@ impl Table {
         let each = memory / parts.len().max(1);
         let gives_up = AtomicBool::new(false);
         let sort = |part: KeyRange| {
+            let ends = GivesUp(&gives_up);
             let mut sorter = Sorter::new(&*self.engine, each);
-            let sorted = self.sort_part(index, part, &mut sorter, &gives_up);
-            if sorted.is_err() {
-                gives_up.store(true, Ordering::Relaxed);
-            }
-            sorted.map(|()| sorter)
+            self.sort_part(index, part, &mut sorter, &gives_up)?;
+            // It has not ended early.
+            std::mem::forget(ends);
+            Ok(sorter)
         };
         std::thread::scope(|scope| {
             let sort = &sort;
@@ -293,6 +293,15 @@ impl Note {
 
     fn decode(bytes: &[u8]) -> Self {
         if bytes == [1] { Note::IsThere } else { Note::IsGone }
+    }
+}
+
+/// Tells the other parts of a building that one has ended early, by an error or a panic: when it is dropped.
+struct GivesUp<'a>(&'a AtomicBool);
+
+impl Drop for GivesUp<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
@@ -16,12 +17,22 @@ use super::{Disk, DiskFile, DiskLock};
 #[derive(Debug)]
 pub struct FileDisk {
     directory: PathBuf,
+    /// Open from the first moment at which it was needed: names must be made safe also when no file can be opened.
+    opened: OnceLock<File>,
 }
 
 impl FileDisk {
     /// The directory, which must exist.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), opened: OnceLock::new() }
+    }
+
+    fn directory(&self) -> io::Result<&File> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let opened = File::open(&self.directory)?;
+        Ok(self.opened.get_or_init(|| opened))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -64,7 +75,7 @@ impl Disk for FileDisk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
+        self.directory()?.sync_all()
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -73,6 +84,7 @@ impl Disk for FileDisk {
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
+        self.directory()?;
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).write(true).open(self.path(name))?;
         match file.try_lock() {

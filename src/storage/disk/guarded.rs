@@ -14,6 +14,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+
 use super::{Disk, DiskFile, DiskLock};
 use crate::limits::{DISK_LEFT_RESERVES, DISK_RESERVE_BYTES};
 use crate::storage::crossed::crossed;
@@ -45,9 +47,13 @@ enum Failure {
     EndsAlways,
 }
 
-/// Whether there was no room on the disk, or none for this user.
+/// Whether something was refused that may be granted later, and of which nothing is lost: there was no room on the disk,
+/// none for this user or in this file, or the process or the machine has as many files open as it may.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let errno = Errno::from_io_error(error);
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+        || matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }
 
 impl GuardedDisk {
@@ -118,8 +124,11 @@ impl Guard {
     ) -> io::Result<T> {
         self.check()?;
         let mut outcome = act();
-        if failure != Failure::EndsAlways && outcome.as_ref().is_err_and(is_full) {
-            self.spend_reserve();
+        if failure != Failure::EndsAlways
+            && let Err(error) = &outcome
+            && is_full(error)
+        {
+            self.spend_reserve(place, error);
             self.check()?;
             outcome = act();
         }
@@ -144,8 +153,11 @@ impl Guard {
         }
     }
 
-    fn spend_reserve(&self) {
+    fn spend_reserve(&self, place: &str, error: &io::Error) {
         let mut is_held = self.reserve();
+        if !self.health.is_full() {
+            tracing::warn!("no room for {place}: {error}");
+        }
         self.health.set_full(true);
         if !std::mem::take(&mut *is_held) {
             return;

@@ -101,7 +101,7 @@ const MUST_HAPPEN: &[(&str, Option<&str>, Option<&str>)] = &[
 ];
 
 /// Bounds of `limits.rs` that stores must have met.
-const MUST_BE_MET: [&str; 23] = [
+const MUST_BE_MET: [&str; 24] = [
     "STORAGE_KEY_BYTES",
     "STORAGE_VALUE_BYTES",
     "STORAGE_BATCH_BYTES",
@@ -113,6 +113,7 @@ const MUST_BE_MET: [&str; 23] = [
     "LOG_ROTATE_BYTES",
     "LOG_BUFFER_KEPT_BYTES",
     "DISK_RESERVE_BYTES",
+    "FREEING_PART",
     "REPLAY_BYTES",
     "SPARE_PART",
     "SPARE_BYTES_MIN",
@@ -128,13 +129,14 @@ const MUST_BE_MET: [&str; 23] = [
 ];
 
 /// Those that a store without threads and clocks does not meet, or not with a disk in memory.
-const MET_ELSEWHERE: [(&str, &str); 16] = [
+const MET_ELSEWHERE: [(&str, &str); 17] = [
     ("STORAGE_NUMBER_MAX", "nothing but a damaged file has one: the tests of the decoders"),
     ("STORAGE_OPERATION_BYTES", "a part of the bytes of a batch: the tests of batches"),
     ("CACHE_BYTES_MIN", "the settings are checked, not the engine"),
     ("CACHE_BYTES_MAX", "the settings are checked, not the engine"),
     ("CACHE_MACHINE_PART", "the settings are checked, not the engine"),
     ("MEMORY_BYTES_MIN", "the settings are checked, not the engine"),
+    ("FREEING_WAIT_SECONDS", "time: the tests of full disks"),
     ("DISK_LEFT_RESERVES", "files for sorting: the tests of those"),
     ("READ_AHEAD_ENTRIES", "a hint, which changes no answer: the tests of trees"),
     ("READ_AHEAD_LEAVES", "a hint, which changes no answer: the tests of trees"),

@@ -11,6 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::pages::Pages;
+use super::room::Growth;
 use super::{Event, OpenTree, Shared, State, View};
 use crate::storage::batch::{key_of, lock_all};
 use crate::storage::btree::{Edit, Origin, Tree};
@@ -67,7 +68,8 @@ impl Seen {
 impl Shared {
     pub(super) fn apply(&self, mut batch: WriteBatch) -> Result<Commit, StorageError> {
         batch.check_lengths()?;
-        self.wait_for_room()?;
+        let growth = if batch.gives_room() { Growth::Frees } else { Growth::Adds };
+        self.wait_for_room(growth)?;
         let account = Arc::clone(&self.read_state().view.account);
         let record = account.hold(encode(batch.operations()).into());
         // The trees and the log keep one copy of keys and values between them, and one block of memory a commit.

@@ -238,13 +238,11 @@ impl Shared {
                 wanted.tidy_at = None;
                 return Task::Tidy;
             }
-            wanted = match due.into_iter().chain(wanted.tidy_at).min() {
-                Some(next) => {
-                    let woken = self.wake.wait_timeout(wanted, next - now);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.wake.wait(wanted).unwrap_or_else(PoisonError::into_inner),
-            };
+            // Whoever meets a full disk wakes nobody: it may hold any lock. So nobody sleeps for longer than this.
+            let look = now + Duration::from_secs(TIDY_SECONDS);
+            let next = due.into_iter().chain(wanted.tidy_at).fold(look, Instant::min);
+            let woken = self.wake.wait_timeout(wanted, next - now);
+            wanted = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

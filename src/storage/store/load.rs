@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use super::pages::Pages;
+use super::room::Growth;
 use super::{Event, OpenTree, Shared, State};
 use crate::limits::{LOAD_SYNC_BYTES, STORAGE_KEY_BYTES, STORAGE_VALUE_BYTES};
 use crate::storage::batch::key_of;
@@ -81,7 +82,7 @@ pub(super) struct SlabLoad {
 impl SlabLoad {
     pub(super) fn begin(shared: &Arc<Shared>, tree: TreeId) -> Result<Self, StorageError> {
         shared.log.check()?;
-        shared.check_room_on_disk()?;
+        shared.check_room_on_disk(Growth::Adds)?;
         shared.read_state().view.tree(tree)?;
         Ok(Self {
             tree,
@@ -157,7 +158,7 @@ fn check_lengths(key: &[u8], value: &[u8]) -> Result<(), StorageError> {
 impl Shared {
     /// Makes a loaded tree visible, in the place of an empty one.
     fn adopt(&self, adoption: Adoption, durability: Durability) -> Result<Commit, StorageError> {
-        self.wait_for_room()?;
+        self.wait_for_room(Growth::Adds)?;
         let name = adoption.tree;
         let record = encode_adoption(name, &adoption.encode());
         let writer = self.read_state().view.open_tree(name)?.writer.clone();

@@ -34,6 +34,7 @@ mod verify;
 
 pub use self::verify::{VerifyReport, verify_and_look, verify_directory};
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -124,9 +125,10 @@ struct Shared {
     counters: Counters,
     /// A checkpoint is wanted, or the thread is to end.
     wanted: Mutex<Wanted>,
-    /// Those who have had to wait for room so far, and those of them who have not any more. Changed under `wanted`.
-    turns: AtomicU64,
-    served: AtomicU64,
+    /// How many wait for room. Changed under `wanted`.
+    waiting: AtomicUsize,
+    /// The least that was to be written since the disk became full, as far as somebody asked.
+    unsaved_least: AtomicUsize,
     wake: Condvar,
     /// A checkpoint has ended.
     done: Condvar,
@@ -139,6 +141,9 @@ struct Wanted {
     checkpoint: bool,
     /// When to look again for what can be made free.
     tidy_at: Option<Instant>,
+    /// Those who wait for room, in the order they came, and the number of the next.
+    waiting: BTreeSet<u64>,
+    next_waiting: u64,
 }
 
 /// The current view, and what has become of the trees since the last checkpoint began.

@@ -2,10 +2,11 @@
 //! Must not know how a checkpoint is written.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use super::Shared;
-use crate::limits::{LOG_GROUP_BYTES, LOG_WAIT_FACTOR};
+use super::{Shared, Wanted};
+use crate::limits::{FREEING_PART, FREEING_WAIT_SECONDS, LOG_GROUP_BYTES, LOG_WAIT_FACTOR};
 use crate::storage::StorageError;
 use crate::storage::crossed::crossed;
 #[cfg(doc)]
@@ -33,11 +34,36 @@ pub(super) fn page_bytes(cache_bytes: usize, changes: usize, maps: usize) -> usi
     rest.max(cache_bytes / PAGE_PART_MIN)
 }
 
+/// What a commit means for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// There is more on it afterwards.
+    Adds,
+    /// There is less on it afterwards, once a checkpoint has been written.
+    Frees,
+}
+
+impl Wanted {
+    /// Joins those who wait for room, behind all others.
+    fn enter(&mut self, count: &AtomicUsize) -> u64 {
+        let turn = self.next_waiting;
+        self.next_waiting += 1;
+        self.waiting.insert(turn);
+        count.store(self.waiting.len(), Ordering::Relaxed);
+        turn
+    }
+
+    fn leave(&mut self, turn: u64, count: &AtomicUsize) {
+        self.waiting.remove(&turn);
+        count.store(self.waiting.len(), Ordering::Relaxed);
+    }
+}
+
 impl Shared {
     /// Waits while changes take more memory than they may, behind those who have waited longer. To be called with no
     /// lock held.
-    pub(super) fn wait_for_room(&self) -> Result<(), StorageError> {
-        self.check_room_on_disk()?;
+    pub(super) fn wait_for_room(&self, growth: Growth) -> Result<(), StorageError> {
+        self.check_room_on_disk(growth)?;
         self.log.wait_for_room()?;
         if !self.is_full() && !self.is_waited() {
             return Ok(());
@@ -46,11 +72,11 @@ impl Shared {
             return self.checkpoint_if_idle();
         }
         let mut wanted = self.wanted();
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let turn = wanted.enter(&self.waiting);
         let outcome = loop {
-            let checked = self.log.check().and_then(|()| self.health.check_writable());
-            if checked.is_err() || (self.served.load(Ordering::Relaxed) == turn && !self.is_full())
-            {
+            let checked = self.log.check().and_then(|()| self.check_disk(growth));
+            let is_next = wanted.waiting.first() == Some(&turn);
+            if checked.is_err() || (is_next && !self.is_full()) {
                 break checked;
             }
             if self.is_full() {
@@ -59,19 +85,56 @@ impl Shared {
             }
             wanted = self.done.wait(wanted).unwrap_or_else(PoisonError::into_inner);
         };
-        // After an error everyone leaves, in whatever order.
-        self.served.fetch_add(1, Ordering::Relaxed);
+        // Its own turn: those before it, who did not meet the error, go on waiting for theirs.
+        wanted.leave(turn, &self.waiting);
         self.done.notify_all();
         outcome
     }
 
-    /// Refuses new commits while there is no room on the disk. The thread of the checkpoints finds out when there is
-    /// again; without threads whoever asks does.
-    pub(super) fn check_room_on_disk(&self) -> Result<(), StorageError> {
-        if self.health.is_full() && !self.has_threads() {
-            self.make_room()?;
+    /// Refuses new commits while there is no room on the disk, after some seconds those that give room. The thread of the
+    /// checkpoints finds out when there is again; without threads whoever asks does. To be called with no lock held.
+    pub(super) fn check_room_on_disk(&self, growth: Growth) -> Result<(), StorageError> {
+        if !self.health.is_full() {
+            return self.health.check();
         }
-        self.health.check_writable()
+        if !self.has_threads() {
+            self.make_room()?;
+            return self.check_disk(growth);
+        }
+        let until = Instant::now() + Duration::from_secs(FREEING_WAIT_SECONDS);
+        let mut wanted = self.wanted();
+        loop {
+            let checked = self.check_disk(growth);
+            let rest = until.saturating_duration_since(Instant::now());
+            if checked.is_ok() || growth == Growth::Adds || rest.is_zero() {
+                return checked;
+            }
+            self.log.check()?;
+            wanted = self.done.wait_timeout(wanted, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// While there is no room on the disk, what gives room may use the reserve, so much at a time that the log and the
+    /// next checkpoint find room in it.
+    fn check_disk(&self, growth: Growth) -> Result<(), StorageError> {
+        match self.health.check_writable() {
+            Err(StorageError::DiskFull { .. }) if growth == Growth::Frees && self.may_free() => {
+                crossed("FREEING_PART");
+                Ok(())
+            }
+            checked => checked,
+        }
+    }
+
+    /// What such commits may add is counted from the least that there was to be written since the disk became full:
+    /// what was there before may find no room at all until something of it is dropped.
+    fn may_free(&self) -> bool {
+        let unsaved = {
+            let state = self.read_state();
+            state.logged.saturating_add(state.dirty() + state.frozen())
+        };
+        let least = self.unsaved_least.fetch_min(unsaved, Ordering::Relaxed).min(unsaved);
+        ((unsaved - least) as u64) < self.options.reserve_bytes / FREEING_PART
     }
 
     /// What is done as long as the disk is full: what was applied is made safe, what is not needed any more is given
@@ -80,6 +143,9 @@ impl Shared {
         self.unless_full(self.log.flush())?;
         self.unless_full(self.checkpoint_if_idle())?;
         self.disk.take_reserve();
+        if !self.health.is_full() {
+            self.unsaved_least.store(usize::MAX, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -105,7 +171,7 @@ impl Shared {
     /// Whether somebody waits for room. Otherwise those with small changes would take it from those with large ones, and
     /// who is always quick from who is not.
     fn is_waited(&self) -> bool {
-        self.turns.load(Ordering::Relaxed) != self.served.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     fn is_full(&self) -> bool {
