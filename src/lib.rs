@@ -1,5 +1,6 @@
 //! PhotonDB: a database server for RethinkDB drivers.
 
+pub mod account;
 pub mod addresses;
 pub mod auth;
 pub mod bell;

@@ -531,8 +531,22 @@ pub const SCRIPT_CHECK_VALUES: usize = 256;
 
 /// How long a query waits for its script after the script should have ended, before it goes on without it.
 pub const SCRIPT_GRACE: Duration = Duration::from_millis(100);
+
+// Feeds
+
 /// Changes that may wait for one feed unless it asks otherwise (`changefeed_queue_size`). RethinkDB's default.
 pub const FEED_QUEUE_CHANGES: usize = 100_000;
+
+/// Bytes of changes that may wait for one feed, where there is memory enough: as long as the longest document. RethinkDB
+/// counts changes alone.
+pub const FEED_QUEUE_BYTES: usize = STORAGE_VALUE_BYTES;
+
+/// Part of the server's memory that all changes that wait for feeds may take together. What one change takes is counted
+/// once, for all feeds that it waits for.
+pub const FEEDS_MACHINE_PART: u64 = 16;
+
+/// Part of that which one feed may have.
+pub const FEED_QUEUE_PART: u64 = 4;
 
 /// How often system tables that nothing tells of changes are looked at while somebody listens to them. RethinkDB's
 /// interval.

@@ -45,7 +45,7 @@ use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
 
 use directory::{Directory, DirectoryError};
-use memory_metrics::MemoryMetrics;
+use memory_metrics::{AccountMetric, MemoryMetrics};
 use numbers::Counted;
 use open_files::ConnectionBounds;
 use pid_file::PidFile;
@@ -175,9 +175,11 @@ fn open(
     let shutdown = Shutdown::new(workers.clone());
     let metrics = Arc::new(Metrics::new()?);
     metrics.add(Box::new(panics::counter()?))?;
+    let context = Arc::new(open_data(settings, directory, &metrics)?);
     metrics.add(Box::new(MemoryMetrics::new()?))?;
+    bound_what_waits(settings, &context, &metrics)?;
     let service = Arc::new(Service {
-        context: Arc::new(open_data(settings, directory, &metrics)?),
+        context,
         pool: Pool::new(workers.clone(), limits::POOL_THREADS),
         metrics,
         slow_query: settings.queries.slow,
@@ -205,6 +207,18 @@ fn open(
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);
     Ok(doors)
+}
+
+/// Bounds what waits for clients, and shows it among the numbers.
+fn bound_what_waits(
+    settings: &Settings,
+    context: &Context,
+    metrics: &Metrics,
+) -> Result<(), prometheus::Error> {
+    let feeds = "Changes that wait for feeds, in bytes.";
+    let (name, account) = ("photondb_feeds_waiting_bytes", context.hub.account());
+    account.set_most(store::part(settings.memory, limits::FEEDS_MACHINE_PART));
+    metrics.add(Box::new(AccountMetric::new(name, feeds, account.clone())?))
 }
 
 /// Tells what queries may not do: run scripts, or make requests, to some networks and to the server itself.

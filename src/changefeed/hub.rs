@@ -5,7 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tokio::sync::Notify;
 
-use super::queue::{Drained, Ended, Queue};
+use super::queue::{Bounds, Drained, Ended, Queue};
+use crate::account::{Account, Charge};
+use crate::limits;
 use crate::storage::{CommitSequence, KeyRange};
 use crate::table::{ChangeSink, CommittedChanges, DocumentChange, PrimaryKey, TableId};
 
@@ -25,12 +27,23 @@ pub struct Change {
     pub sequence: CommitSequence,
     /// The document before and after.
     pub document: DocumentChange,
+    /// What it takes of memory, once for all queues that it waits in, until the last feed has told of it.
+    charge: Charge,
+}
+
+impl Change {
+    /// Bytes that it takes of memory.
+    pub fn bytes(&self) -> usize {
+        self.charge.bytes()
+    }
 }
 
 /// All listeners of the server, by table.
 #[derive(Debug, Default)]
 pub struct Hub {
     tables: RwLock<HashMap<TableId, Listeners>>,
+    /// What waits for all of them.
+    account: Arc<Account>,
 }
 
 #[derive(Debug, Default)]
@@ -40,16 +53,24 @@ struct Listeners {
 }
 
 impl Hub {
+    /// What waits for all listeners, in bytes. Its bound is that of all of them together.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
     /// Listens from now on: every change committed after this call is put into the queue.
     ///
-    /// At most `limit` changes wait in the queue; see [`Drained::skipped`].
+    /// At most `limit` changes wait in the queue, and at most [`limits::FEED_QUEUE_BYTES`] of them; when all queues
+    /// together are too much, the largest are emptied. See [`Drained::skipped`].
     pub fn subscribe(
         self: &Arc<Self>,
         table: TableId,
         interest: Interest,
         limit: usize,
     ) -> Subscription {
-        let queue = Arc::new(Queue::new(limit));
+        let part = usize::try_from(self.account.most() / limits::FEED_QUEUE_PART);
+        let bytes = part.unwrap_or(usize::MAX).min(limits::FEED_QUEUE_BYTES);
+        let queue = Arc::new(Queue::new(Bounds { changes: limit, bytes }, &self.account));
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let listeners = tables.entry(table).or_default();
         match &interest {
@@ -82,6 +103,29 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Empties queues, those with most bytes first, until there is room again: a quarter of what may wait, so that this
+    /// is not done for every change. What a queue shares with others is not free before they have let go of it, too.
+    fn shed(&self, tables: &HashMap<TableId, Listeners>) {
+        let room = self.account.most() / 4 * 3;
+        let mut queues: Vec<_> = tables.values().flat_map(Listeners::queues).collect();
+        queues.sort_by_cached_key(|queue| std::cmp::Reverse(queue.bytes()));
+        for queue in queues {
+            if self.account.held() <= room {
+                return;
+            }
+            queue.shed();
+        }
+    }
+}
+
+/// What a change takes of memory.
+fn bytes_of(change: &DocumentChange) -> usize {
+    let documents = [&change.old, &change.new].into_iter().flatten();
+    let documents: usize = documents.map(|document| document.as_bytes().len()).sum();
+    size_of::<Change>() + change.key.as_bytes().len() + documents
+}
+
 impl ChangeSink for Hub {
     fn listens(&self, table: TableId) -> bool {
         self.tables.read().unwrap_or_else(PoisonError::into_inner).contains_key(&table)
@@ -91,7 +135,11 @@ impl ChangeSink for Hub {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let Some(listeners) = tables.get(&changes.table) else { return };
         for document in changes.documents {
-            listeners.deliver(&Arc::new(Change { sequence: changes.sequence, document }));
+            let charge = self.account.charge(bytes_of(&document));
+            listeners.deliver(&Arc::new(Change { sequence: changes.sequence, document, charge }));
+        }
+        if self.account.is_over() {
+            self.shed(&tables);
         }
     }
 
@@ -107,6 +155,10 @@ impl ChangeSink for Hub {
 }
 
 impl Listeners {
+    fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        self.points.values().flatten().chain(self.ranges.iter().map(|(_, queue)| queue))
+    }
+
     fn deliver(&self, change: &Arc<Change>) {
         let key = &change.document.key;
         for queue in self.points.get(key).into_iter().flatten() {
@@ -130,9 +182,9 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Takes up to `most` changes that have arrived.
-    pub fn drain(&self, most: usize) -> Drained {
-        self.queue.drain(most)
+    /// Takes up to `most` changes that have arrived, and no more than are about so many bytes.
+    pub fn drain(&self, most: usize, bytes: usize) -> Drained {
+        self.queue.drain(most, bytes)
     }
 
     /// Notified when there is something to take.
@@ -192,9 +244,9 @@ mod tests {
         commit(&hub, 1, &[1.0, 2.0]);
         commit(&hub, 2, &[3.0]);
         commit(&hub, 3, &[2.0]);
-        assert_eq!(sequences(&point.drain(10)), [1, 3]);
-        assert_eq!(sequences(&range.drain(2)), [1, 1]);
-        assert_eq!(sequences(&range.drain(2)), [3]);
+        assert_eq!(sequences(&point.drain(10, usize::MAX)), [1, 3]);
+        assert_eq!(sequences(&range.drain(2, usize::MAX)), [1, 1]);
+        assert_eq!(sequences(&range.drain(2, usize::MAX)), [3]);
         drop((point, range));
         assert!(!hub.listens(TABLE));
     }
@@ -206,7 +258,7 @@ mod tests {
         for sequence in 1..=5 {
             commit(&hub, sequence, &[1.0]);
         }
-        let drained = slow.drain(10);
+        let drained = slow.drain(10, usize::MAX);
         assert_eq!(drained.skipped, 4);
         assert_eq!(sequences(&drained), [5]);
     }
@@ -217,7 +269,81 @@ mod tests {
         let feed = hub.subscribe(TABLE, Interest::Range(KeyRange::ALL), 10);
         commit(&hub, 1, &[1.0, 2.0]);
         hub.dropped(TABLE);
-        assert_eq!(feed.drain(1).ended, None);
-        assert_eq!(feed.drain(1).ended, Some(Ended::TableDropped));
+        assert_eq!(feed.drain(1, usize::MAX).ended, None);
+        assert_eq!(feed.drain(1, usize::MAX).ended, Some(Ended::TableDropped));
+    }
+
+    /// Changes one document, which becomes so long.
+    fn commit_long(hub: &Hub, sequence: u64, table: TableId, bytes: usize) {
+        let text = Datum::string(&"x".repeat(bytes));
+        let document = Datum::object([("id", Datum::Number(1.0)), ("text", text)]);
+        let new = Some(Document::encode(&document).unwrap());
+        let change = DocumentChange { key: key(1.0), old: None, new };
+        let sequence = CommitSequence(sequence);
+        hub.deliver(CommittedChanges { table, sequence, documents: vec![change] });
+    }
+
+    #[test]
+    fn a_queue_is_bounded_in_bytes_and_tells_what_it_lost() {
+        let hub = Arc::new(Hub::default());
+        let slow = hub.subscribe(TABLE, Interest::Range(KeyRange::ALL), 1_000_000);
+        let fits = limits::FEED_QUEUE_BYTES / (1 << 20) - 1;
+        for sequence in 1..=fits as u64 + 1 {
+            commit_long(&hub, sequence, TABLE, 1 << 20);
+        }
+        assert!(hub.account().held() < 2 << 20, "{}", hub.account().held());
+        let drained = slow.drain(1_000, usize::MAX);
+        assert_eq!(drained.skipped, fits as u64);
+        assert_eq!(sequences(&drained), [fits as u64 + 1]);
+        // One that is longer than the bound may wait alone.
+        hub.account().set_most(16 << 20);
+        let slow = hub.subscribe(TABLE, Interest::Range(KeyRange::ALL), 1_000_000);
+        commit_long(&hub, 1_000, TABLE, 5 << 20);
+        commit_long(&hub, 1_001, TABLE, 1);
+        let drained = slow.drain(1_000, usize::MAX);
+        assert_eq!((drained.skipped, sequences(&drained)), (1, vec![1_001]));
+    }
+
+    #[test]
+    fn what_queues_share_is_charged_once_and_given_back_with_the_last() {
+        let hub = Arc::new(Hub::default());
+        let feeds: Vec<_> =
+            (0..50).map(|_| hub.subscribe(TABLE, Interest::Range(KeyRange::ALL), 10)).collect();
+        let empty = hub.account().held();
+        commit_long(&hub, 1, TABLE, 1 << 20);
+        let held = hub.account().held() - empty;
+        assert!((1 << 20..(1 << 20) + 50_000).contains(&held), "{held}");
+        let drained = feeds[0].drain(1, usize::MAX);
+        feeds[1..].iter().for_each(|feed| drop(feed.drain(1, usize::MAX)));
+        assert!(hub.account().held() - empty > 1 << 20, "one feed has not told of it yet");
+        drop(drained);
+        assert_eq!(hub.account().held(), empty);
+        drop(feeds);
+        assert_eq!(hub.account().held(), 0);
+    }
+
+    #[test]
+    fn when_all_queues_are_too_much_the_largest_are_emptied_alone() {
+        let hub = Arc::new(Hub::default());
+        hub.account().set_most(8 << 20);
+        let feeds: Vec<_> = (0..9)
+            .map(|at| {
+                let (table, is_large) = (TableId(Uuid::from_u128(at)), at < 2);
+                let feed = hub.subscribe(table, Interest::Range(KeyRange::ALL), 10);
+                commit_long(&hub, 1, table, if is_large { 1_900 << 10 } else { 800 << 10 });
+                feed
+            })
+            .collect();
+        let skipped = feeds.iter().map(|feed| feed.drain(1, usize::MAX).skipped);
+        assert_eq!(skipped.collect::<Vec<_>>(), [1, 1, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn no_more_bytes_than_asked_are_taken_at_once() {
+        let hub = Arc::new(Hub::default());
+        let feed = hub.subscribe(TABLE, Interest::Range(KeyRange::ALL), 10);
+        (1..=3).for_each(|sequence| commit_long(&hub, sequence, TABLE, 1_000));
+        assert_eq!(sequences(&feed.drain(10, 1_500)), [1, 2]);
+        assert_eq!(sequences(&feed.drain(10, 1)), [3]);
     }
 }

@@ -120,6 +120,11 @@ pub fn memory(allowed: Option<u64>) -> Option<u64> {
     machine::memory().into_iter().chain(allowed).min()
 }
 
+/// A part of what the server may have, in bytes. All that there could be where it is not known how much that is.
+pub fn part(allowed: Option<u64>, part: u64) -> u64 {
+    memory(allowed).map_or(u64::MAX, |bytes| bytes / part)
+}
+
 /// What queries may take of so much memory.
 pub fn memory_bounds(memory: Option<u64>, query_memory: Option<u64>) -> MemoryBounds {
     MemoryBounds::of(memory.unwrap_or(u64::MAX), query_memory)

@@ -4,13 +4,15 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
-const MAY_IMPORT: [(&str, &[&str]); 26] = [
+const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ("main", &["cli"]),
+    ("account", &[]),
     ("addresses", &[]),
     ("cli", &["server", "config", "shutdown", "limits", "log_lines", "panics"]),
     (
         "server",
         &[
+            "account",
             "addresses",
             "net",
             "http",
@@ -29,6 +31,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "reql",
             "table",
             "changefeed",
+            "unread",
         ],
     ),
     (
@@ -43,11 +46,12 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "config",
             "shutdown",
             "limits",
+            "unread",
         ],
     ),
-    ("net", &["addresses", "session", "auth", "metrics", "config", "shutdown", "limits"]),
+    ("net", &["addresses", "session", "auth", "metrics", "config", "shutdown", "limits", "unread"]),
     // storage only to wait until a commit is on disk
-    ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits"]),
+    ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "unread"]),
     ("auth", &["storage", "limits", "bell"]),
     (
         "reql",
@@ -64,25 +68,28 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "memory",
             "meter",
             "bell",
+            "priority",
         ],
     ),
     ("table", &["changefeed", "catalog", "storage", "datum", "limits", "meter"]),
-    ("changefeed", &["table", "catalog", "storage", "datum", "limits"]),
-    ("catalog", &["table", "changefeed", "storage", "datum", "limits", "bell"]),
+    ("changefeed", &["account", "table", "catalog", "storage", "datum", "limits"]),
+    ("catalog", &["table", "changefeed", "storage", "datum", "limits", "bell", "priority"]),
     ("config", &["limits"]),
     ("metrics", &["limits", "meter"]),
     ("shutdown", &["limits"]),
     ("storage", &["limits"]),
-    ("fuzzing", &["storage", "table", "datum"]),
+    ("fuzzing", &["storage", "table", "datum", "reql", "http"]),
     ("geo", &["datum"]),
     ("datum", &["limits"]),
     ("log_lines", &["limits", "bell"]),
     ("memory", &[]),
     ("meter", &[]),
     ("panics", &[]),
+    ("priority", &["limits"]),
     ("bell", &[]),
     ("limits", &[]),
     ("testing", &[]),
+    ("unread", &["account", "limits"]),
 ];
 
 /// What the protocol core must not touch: a socket, a clock, a task, the server.

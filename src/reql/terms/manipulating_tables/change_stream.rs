@@ -14,7 +14,7 @@ use crate::datum::{Datum, ObjectBuilder};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::selection::TableRef;
-use crate::reql::stream::{BatchSpec, Feed, Origin, Stream, no_origin};
+use crate::reql::stream::{BatchSpec, Budget, Feed, Origin, Stream, no_origin};
 use crate::reql::system::Watch;
 use crate::storage::CommitSequence;
 use crate::table::{Document, DocumentScan, PrimaryKey};
@@ -124,8 +124,8 @@ impl ChangeStream {
         }
     }
 
-    /// Reads up to `most` documents of the beginning.
-    fn read_initial(&mut self, env: &Env, most: usize) -> Result<()> {
+    /// Reads documents of the beginning: up to `most`, and about so many bytes.
+    fn read_initial(&mut self, env: &Env, most: usize, bytes: usize) -> Result<()> {
         let Some(mut initial) = self.initial.take() else { return Ok(()) };
         let done = match &mut initial {
             Initial::Point(document) => {
@@ -139,14 +139,15 @@ impl ChangeStream {
             }
             Initial::Range(scan) => {
                 scan.set_mode(env.read_mode());
-                let mut read = 0;
+                let (mut read, mut size) = (0, 0);
                 loop {
-                    if read >= most {
+                    if read >= most || size >= bytes {
                         break false;
                     }
                     let document =
                         scan.next().map_err(|error| env.table_error(&self.table, error))?;
                     let Some(document) = document else { break true };
+                    size += document.as_bytes().len();
                     self.pending.push_back(Pending::Initial(Some(document.detached())));
                     read += 1;
                 }
@@ -161,8 +162,8 @@ impl ChangeStream {
     }
 
     /// Takes what has arrived.
-    fn take_changes(&mut self, most: usize) {
-        let Drained { changes, skipped, ended } = self.subscription.drain(most);
+    fn take_changes(&mut self, most: usize, bytes: usize) {
+        let Drained { changes, skipped, ended } = self.subscription.drain(most, bytes);
         if skipped > 0 {
             self.pending.push_back(Pending::Skipped(skipped));
         }
@@ -177,12 +178,13 @@ impl ChangeStream {
         }
     }
 
-    /// Makes rows of what waits, until there are so many.
-    fn make_rows(&mut self, env: &Env, most: usize) -> Result<()> {
-        while self.rows.len() < most
+    /// Makes rows of what waits, until the batch is full.
+    fn make_rows(&mut self, env: &Env, budget: &mut Budget) -> Result<()> {
+        while !budget.is_spent()
             && let Some(next) = self.pending.front()
         {
             let row = self.row(env, next)?;
+            row.iter().for_each(|row| budget.take(row));
             self.rows.extend(row);
             self.pending.pop_front();
         }
@@ -235,16 +237,18 @@ impl ChangeStream {
 
 impl Stream for ChangeStream {
     fn next_batch(&mut self, env: &Env, batch: &BatchSpec) -> Result<Vec<Datum>> {
-        let most = batch.max_rows;
+        let (most, bytes) = (batch.max_rows, batch.max_bytes);
+        let mut budget = Budget::new(batch);
+        self.rows.iter().for_each(|row| budget.take(row));
         loop {
-            self.make_rows(env, most)?;
-            if self.rows.len() >= most {
+            self.make_rows(env, &mut budget)?;
+            if budget.is_spent() {
                 break;
             }
             if self.initial.is_some() {
-                self.read_initial(env, most)?;
+                self.read_initial(env, most, bytes)?;
             } else {
-                self.take_changes(most);
+                self.take_changes(most, bytes);
             }
             if self.pending.is_empty() && self.initial.is_none() {
                 break;
