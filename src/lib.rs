@@ -28,3 +28,4 @@ pub mod storage;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod unread;

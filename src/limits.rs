@@ -468,6 +468,21 @@ pub const HELD_INPUT_BYTES: usize = 64 * 1024;
 /// Answers that a client has not read, in bytes. Beyond this nothing more is evaluated for it until it reads.
 pub const UNSENT_BYTES: usize = 1024 * 1024;
 
+/// Part of the server's memory that the answers which clients have not read may take together, over every transport.
+/// Beyond it those whose clients take nothing lose their connection; a client that reads may have a longer one.
+pub const UNREAD_MACHINE_PART: u64 = 16;
+
+/// How long a client may take nothing of an answer while all unread answers are too much: a packet that is lost is sent
+/// again within that time...
+pub const UNREAD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// ...and while they are more than twice as much as they may be: as two processors write some hundred megabytes of
+/// answers a second, no more than some tens of them come in that time.
+pub const UNREAD_PATIENCE_MIN: Duration = Duration::from_millis(100);
+
+/// How often that is looked at while there is too much.
+pub const UNREAD_LOOK: Duration = Duration::from_millis(25);
+
 /// Output buffers that grew beyond this are given back once they are empty.
 pub const KEPT_OUTPUT_BYTES: usize = 64 * 1024;
 

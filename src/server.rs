@@ -43,6 +43,7 @@ use crate::reql::{Context, OpenError, js};
 use crate::session::{Pool, Service};
 use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
+use crate::unread::Unread;
 
 use directory::{Directory, DirectoryError};
 use memory_metrics::{AccountMetric, MemoryMetrics};
@@ -176,12 +177,14 @@ fn open(
     let metrics = Arc::new(Metrics::new()?);
     metrics.add(Box::new(panics::counter()?))?;
     let context = Arc::new(open_data(settings, directory, &metrics)?);
+    let unread = Arc::new(Unread::default());
     metrics.add(Box::new(MemoryMetrics::new()?))?;
-    bound_what_waits(settings, &context, &metrics)?;
+    bound_what_waits(settings, &context, &unread, &metrics)?;
     let service = Arc::new(Service {
         context,
         pool: Pool::new(workers.clone(), limits::POOL_THREADS),
         metrics,
+        unread,
         slow_query: settings.queries.slow,
         identity: directory.identity().clone(),
     });
@@ -213,12 +216,19 @@ fn open(
 fn bound_what_waits(
     settings: &Settings,
     context: &Context,
+    unread: &Unread,
     metrics: &Metrics,
 ) -> Result<(), prometheus::Error> {
     let feeds = "Changes that wait for feeds, in bytes.";
-    let (name, account) = ("photondb_feeds_waiting_bytes", context.hub.account());
-    account.set_most(store::part(settings.memory, limits::FEEDS_MACHINE_PART));
-    metrics.add(Box::new(AccountMetric::new(name, feeds, account.clone())?))
+    let answers = "Answers that clients have not read, in bytes.";
+    for (name, help, account, part) in [
+        ("photondb_feeds_waiting_bytes", feeds, context.hub.account(), limits::FEEDS_MACHINE_PART),
+        ("photondb_answers_unread_bytes", answers, unread.account(), limits::UNREAD_MACHINE_PART),
+    ] {
+        account.set_most(store::part(settings.memory, part));
+        metrics.add(Box::new(AccountMetric::new(name, help, account.clone())?))?;
+    }
+    Ok(())
 }
 
 /// Tells what queries may not do: run scripts, or make requests, to some networks and to the server itself.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,7 +28,9 @@ use tracing::{debug, warn};
 use crate::addresses::{Addresses, Counted};
 use crate::limits;
 use crate::metrics::{Connected, Metrics, Refusal, Transport};
+use crate::session::Service;
 use crate::shutdown::Shutdown;
+use crate::unread::Unread;
 
 use super::places::{Awaits, Place, Places};
 use super::watched::{AnswerBody, RequestBody, WatchedStream};
@@ -46,12 +48,14 @@ pub struct Connections {
     places: Arc<Places>,
     addresses: Arc<Addresses>,
     metrics: Arc<Metrics>,
+    unread: Arc<Unread>,
 }
 
 impl Connections {
     /// So many places, all free, and bounds for each address.
-    pub fn new(places: usize, addresses: Arc<Addresses>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { places: Places::new(places), addresses, metrics })
+    pub fn new(places: usize, addresses: Arc<Addresses>, service: &Service) -> Arc<Self> {
+        let (metrics, unread) = (service.metrics.clone(), service.unread.clone());
+        Arc::new(Self { places: Places::new(places), addresses, metrics, unread })
     }
 
     /// Accepts connections until the server stops. Each is served by a task of its own.
@@ -69,7 +73,8 @@ impl Connections {
             match accepted {
                 Ok((stream, peer)) => match self.enter(peer) {
                     Ok((place, counted)) => {
-                        let served = serve(stream, peer, routes.clone(), place, shutdown.clone());
+                        let (routes, unread) = (routes.clone(), self.unread.clone());
+                        let served = serve(stream, peer, routes, place, unread, shutdown.clone());
                         shutdown.spawn(async move {
                             served.await;
                             drop(counted);
@@ -119,13 +124,14 @@ async fn serve(
     peer: SocketAddr,
     routes: Router,
     place: Arc<Place>,
+    unread: Arc<Unread>,
     shutdown: Shutdown,
 ) {
     // What the system holds of an answer says nothing of the client: with little there, its pace is seen.
     if let Err(error) = SockRef::from(&stream).set_send_buffer_size(limits::HTTP_SEND_BYTES) {
         debug!(%peer, %error, "the send buffer of an HTTP connection keeps its size");
     }
-    let evicted = place.evicted().clone();
+    let (evicted, closed) = (place.evicted().clone(), place.closed().clone());
     let stream = WatchedStream::new(stream, place.clone());
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -134,8 +140,13 @@ async fn serve(
         let mut request = request.map(body);
         request.extensions_mut().insert(ConnectInfo(Peer(peer)));
         let answer = hyper::service::Service::call(&routes, request);
-        let place = place.clone();
-        async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, place))) }
+        let (place, unread) = (place.clone(), unread.clone());
+        async move {
+            let answer = answer.await?;
+            let bytes = answer.body().size_hint().lower();
+            place.answers(&unread, usize::try_from(bytes).unwrap_or(usize::MAX));
+            Ok::<_, Infallible>(answer.map(|body| AnswerBody::new(body, place)))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -146,6 +157,7 @@ async fn serve(
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = evicted.cancelled() => return debug!(%peer, "a silent HTTP client made room"),
+        () = closed.cancelled() => return debug!(%peer, "an HTTP client did not read its answer"),
         () = shutdown.begun() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {

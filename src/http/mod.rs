@@ -64,8 +64,7 @@ pub fn serve(
     connections: usize,
     addresses: Arc<Addresses>,
 ) {
-    let metrics = state.service.metrics.clone();
-    let connections = Connections::new(connections, addresses, metrics);
+    let connections = Connections::new(connections, addresses, &state.service);
     for listener in listeners {
         let (routes, shutdown) = (router(state.clone()), state.shutdown.clone());
         state.shutdown.spawn(connections.clone().accept(listener, routes, shutdown));

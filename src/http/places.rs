@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
+use crate::unread::{Share, Unread};
 
 /// The places of all listeners together.
 #[derive(Debug)]
@@ -61,8 +62,9 @@ impl Places {
         }
         drop(open);
         let (places, evicted) = (self.clone(), CancellationToken::new());
-        let state = Mutex::new(State { awaits: Awaits::Server, turn: None, taken: 0 });
-        let place = Arc::new(Place { places, evicted, state });
+        let state = State { awaits: Awaits::Server, turn: None, taken: 0, answer: None };
+        let (state, closed) = (Mutex::new(state), CancellationToken::new());
+        let place = Arc::new(Place { places, evicted, closed, state });
         place.awaits(Awaits::Request);
         Some(place)
     }
@@ -87,6 +89,8 @@ pub struct Place {
     places: Arc<Places>,
     /// Cancelled when another client has got the place.
     evicted: CancellationToken,
+    /// Cancelled when the client holds an answer that it does not read, and memory is short.
+    closed: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -97,9 +101,24 @@ struct State {
     turn: Option<Turn>,
     /// Bytes of answers that the client has taken since it got its turn.
     taken: usize,
+    /// The answer that its client has not read to the end, among those of all clients.
+    answer: Option<Share>,
 }
 
 impl Place {
+    /// The client is to read an answer of so many bytes.
+    pub fn answers(&self, unread: &Arc<Unread>, bytes: usize) {
+        let closed = self.closed.clone();
+        let share = unread.enter(bytes, Box::new(move || closed.cancel()));
+        let before = self.state.lock().answer.replace(share);
+        drop(before);
+    }
+
+    /// Cancelled when the client holds an answer that it does not read, and memory is short.
+    pub fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
     /// Cancelled when another client has got the place.
     pub fn evicted(&self) -> &CancellationToken {
         &self.evicted
@@ -120,13 +139,22 @@ impl Place {
 
     /// Everything that was to be sent so far has been taken.
     pub fn flushed(&self) {
-        self.goes_on(Awaits::Rest, Awaits::Request);
+        let mut state = self.state.lock();
+        if state.awaits == Awaits::Rest {
+            self.turn(&mut state, Awaits::Request);
+            let read = state.answer.take();
+            drop(state);
+            drop(read);
+        }
     }
 
     /// The client has taken so many bytes of its answers.
     pub fn taken(&self, bytes: usize) {
         let mut state = self.state.lock();
         state.taken = state.taken.saturating_add(bytes);
+        if let Some(answer) = state.answer.as_mut().filter(|_| bytes > 0) {
+            answer.progressed();
+        }
         let awaits = state.awaits;
         if matches!(awaits, Awaits::Answer | Awaits::Rest) && state.taken >= limits::HTTP_PACE_BYTES
         {
@@ -217,5 +245,21 @@ mod tests {
         drop((first, second, third));
         assert_eq!(places.open.lock().count, 0);
         assert!(places.open.lock().silent_from.is_empty());
+    }
+
+    #[test]
+    fn an_answer_is_charged_until_its_client_has_taken_it() {
+        let (places, unread) = (Places::new(1), Arc::new(Unread::default()));
+        let place = places.enter().unwrap();
+        place.awaits(Awaits::Answer);
+        place.answers(&unread, 1_000);
+        place.taken(600);
+        assert_eq!(unread.account().held(), 1_000);
+        place.goes_on(Awaits::Answer, Awaits::Rest);
+        place.flushed();
+        assert_eq!(unread.account().held(), 0);
+        place.answers(&unread, 1_000);
+        drop(place);
+        assert_eq!(unread.account().held(), 0);
     }
 }

@@ -1,8 +1,8 @@
 //! The one loop that serves a client, whatever carries its bytes.
 //!
 //! Everything that has arrived is evaluated in a row, and the answers leave in one write: on the way of a light query
-//! there is no other task, no channel and no allocation of the loop's own. Whoever does not read its answers is not
-//! read from either. Knows frames and sessions, not what queries say.
+//! there is no other task, no channel and no allocation of the loop's own. While a client has unread answers beyond a
+//! bound, it is not read from either; when all clients together have too many, those that take nothing are closed. Knows frames and sessions, not what queries say.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,12 +20,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::codec::Decoder;
 use tokio_util::io::poll_read_buf;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::debug;
 
 use crate::limits;
 use crate::metrics::Transport;
 use crate::session::{Client as Asker, Session};
 use crate::shutdown::{Step, Watch};
+use crate::unread::{Share, Unread};
 
 use super::doors::Doors;
 
@@ -86,6 +88,8 @@ where
         codec: FrameCodec::default(),
         output: Vec::new(),
         sent: 0,
+        unread: doors.service.unread.clone(),
+        share: None,
         session: Session::new(doors.service.clone(), client.version, asker),
         shutdown: doors.shutdown.watch(),
         state: State::Serving,
@@ -190,9 +194,19 @@ struct Connection<S> {
     output: Vec<u8>,
     /// How much of the output has been written.
     sent: usize,
+    /// What waits for all clients.
+    unread: Arc<Unread>,
+    /// What waits for this one, while the transport does not take it.
+    share: Option<Waiting>,
     session: Session,
     shutdown: Watch,
     state: State,
+}
+
+/// A share of what waits for all clients, and whether this client has to go for it.
+struct Waiting {
+    share: Share,
+    evicted: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -205,6 +219,13 @@ enum State {
     Closing,
     /// The client is gone.
     Gone,
+}
+
+impl State {
+    /// Whether answers are still collected.
+    fn answers(self) -> bool {
+        matches!(self, State::Serving | State::Stopping)
+    }
 }
 
 impl<S> Connection<S>
@@ -258,19 +279,27 @@ where
     }
 
     fn takes_frames(&self) -> bool {
-        self.state == State::Serving
-            && self.unsent() < limits::UNSENT_BYTES
-            && self.session.has_room()
+        self.state == State::Serving && self.may_answer() && self.session.has_room()
+    }
+
+    /// Backpressure: while the client has too many unread answers, or any while others have so many that memory is short,
+    /// nothing more is evaluated for it.
+    fn may_answer(&self) -> bool {
+        match self.unsent() {
+            0 => true,
+            unsent => unsent < limits::UNSENT_BYTES && !self.unread.is_crowded(),
+        }
     }
 
     /// Writes, reads and collects answers as far as possible. Ready when there is something to evaluate, or nothing
     /// left to do.
     fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let was_held = !self.takes_frames();
-        self.poll_write(context)?;
+        let progressed = self.poll_write(context)?;
+        self.charge_unread(context, progressed);
         let mut progress = self.is_over();
-        if self.session.expects_answers() && self.state != State::Closing {
-            let may_begin = self.unsent() < limits::UNSENT_BYTES;
+        if self.session.expects_answers() && self.state.answers() {
+            let may_begin = self.may_answer();
             let polled = self.session.poll_answers(context, may_begin, &mut self.output);
             progress |= polled.is_ready();
         }
@@ -290,21 +319,44 @@ where
         if progress { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    /// Charges what the transport did not take, for as long as it waits; whoever holds up the server for it is gone.
+    fn charge_unread(&mut self, context: &mut Context<'_>, progressed: bool) {
+        if self.unsent() == 0 {
+            self.share = None;
+            return;
+        }
+        let bytes = self.output.capacity();
+        let waiting = self.share.get_or_insert_with(|| {
+            let token = CancellationToken::new();
+            let evicted = Box::pin(token.clone().cancelled_owned());
+            let share = self.unread.enter(bytes, Box::new(move || token.cancel()));
+            Waiting { share, evicted }
+        });
+        waiting.share.update(bytes, progressed);
+        if waiting.evicted.as_mut().poll(context).is_ready() {
+            debug!("a client did not read its answers, and others need the memory");
+            self.state = State::Gone;
+        }
+    }
+
+    /// Writes what there is; gives whether any of it was taken.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let before = self.sent;
         while let Some(unsent) = self.output.get(self.sent..).filter(|unsent| !unsent.is_empty()) {
             match Pin::new(&mut self.stream).poll_write(context, unsent) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => self.sent += written,
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(self.sent > before),
             }
         }
+        let progressed = self.sent > before;
         if self.sent > 0 {
             self.sent = 0;
             self.output.clear();
             self.output.shrink_to(limits::KEPT_OUTPUT_BYTES);
         }
-        Ok(())
+        Ok(progressed)
     }
 
     /// Reads what has arrived, once; gives whether there was anything. While frames are held back it only looks

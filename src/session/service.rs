@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::metrics::Metrics;
 use crate::reql::Context;
 use crate::storage::{Engine, StorageError};
+use crate::unread::Unread;
 
 use super::pool::Pool;
 
@@ -18,6 +19,8 @@ pub struct Service {
     pub pool: Arc<Pool>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Answers that clients have not read.
+    pub unread: Arc<Unread>,
     /// Queries that take longer until their first answer are told in the log.
     pub slow_query: Option<Duration>,
     /// Who the server is.

@@ -227,3 +227,37 @@ fn keys_that_take_long_to_check_keep_nobody_waiting() {
         assert_eq!(String::from_utf8_lossy(&text), "ERROR: Incorrect authorization key.\n\0");
     });
 }
+
+#[test]
+fn clients_that_read_nothing_are_closed_when_their_answers_are_too_much() {
+    on_server(|site| async move {
+        let unread = site.doors.service.unread.clone();
+        let most = 16 << 20;
+        unread.account().set_most(most);
+        // Each answer is longer than what a socket takes.
+        let long = format!("[1,\"{}\",{{}}]", "x".repeat(8 << 20));
+        let mut reads = site.client().await;
+        let mut silent = Vec::new();
+        for _ in 0..12 {
+            let mut client = site.client().await;
+            client.send(1, &long).await;
+            silent.push(client);
+            assert_eq!(reads.ask("[1,[24,[1,1]],{}]").await, r#"{"t":1,"r":[2]}"#);
+        }
+        let began = std::time::Instant::now();
+        while unread.account().held() > most || unread.account().held() == 0 {
+            assert!(began.elapsed() < Duration::from_secs(30));
+            tokio::time::sleep(limits::UNREAD_LOOK).await;
+        }
+        let metrics = String::from_utf8(site.doors.service.metrics.text().unwrap()).unwrap();
+        let open = (0..=13).find(|open| {
+            metrics.contains(&format!("photondb_connections{{transport=\"tcp\"}} {open}\n"))
+        });
+        assert!(open.is_some_and(|open| (2..6).contains(&open)), "{open:?}");
+        // A client that reads gets an answer that is more than all others may have.
+        let answer = reads.ask(&format!("[1,\"{}\",{{}}]", "x".repeat(40 << 20))).await;
+        assert_eq!(answer.len(), (40 << 20) + r#"{"t":1,"r":[""]}"#.len());
+        drop(silent);
+        site.answers().await;
+    });
+}
