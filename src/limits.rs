@@ -223,6 +223,10 @@ pub const INLINE_CHECKS: u32 = 4_096;
 /// hundred microseconds.
 pub const WALK_STEPS: u32 = 16 * 1024;
 
+/// Pairs of shared parts of values that one comparison or merge remembers: some tens of megabytes. What has more of them is
+/// walked part by part, and can be stopped.
+pub const SHARED_PAIRS: usize = 1 << 20;
+
 /// Looks during walks that a query may see where it was read, before it starts over on the pool: with [`WALK_STEPS`] a
 /// millisecond.
 pub const INLINE_WALK_LOOKS: u32 = 4;

@@ -3,42 +3,71 @@
 //! A path is a field's name, an array of paths (all of them), or an object whose fields lead further inside. An edit
 //! makes a new value; what it leaves alone is shared with the old one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::literals::Literals;
 use super::{
     Datum, DatumError, LITERAL, LITERAL_VALUE, Object, ObjectBuilder, REQL_TYPE, pseudo_typed, work,
 };
+use crate::limits::SHARED_PAIRS;
 
 /// What the second object says of the first: fields it names are replaced, objects in them merged. A literal replaces
 /// without merging, or removes. Where either side is no object, the second is the answer.
 pub fn merge(left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
-    merge_with(&mut Literals::default(), left, right)
+    Merge::default().of(left, right)
 }
 
-fn merge_with(literals: &mut Literals, left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
-    let (Datum::Object(left), Datum::Object(right)) = (left, right) else {
-        return Ok(literals.resolve(right).unwrap_or(Datum::Null));
-    };
-    let mut changes = Vec::with_capacity(right.len());
-    for (name, value) in right.iter() {
-        work::step();
-        let is_object = |object: &Object| object.pseudo_type() != Some(LITERAL);
-        let before = match value {
-            Datum::Object(object) if is_object(object) => left.field(name),
-            _ => None,
+/// A merge under way.
+#[derive(Default)]
+struct Merge {
+    literals: Literals,
+    /// What two shared objects have become, once the merge has become long: where both sides hold the same parts many
+    /// times over, each pair is merged once. The objects are kept: they are known by their addresses.
+    merged: HashMap<(usize, usize), (Object, Object, Datum)>,
+}
+
+impl Merge {
+    fn of(&mut self, left: &Datum, right: &Datum) -> Result<Datum, DatumError> {
+        let (Datum::Object(left), Datum::Object(right)) = (left, right) else {
+            return Ok(self.literals.resolve(right).unwrap_or(Datum::Null));
         };
-        let value = match before {
-            Some(before) => Some(merge_with(literals, &before, value)?),
-            None => literals.resolve(value),
+        let pair = if self.literals.is_long() {
+            left.shared_address().zip(right.shared_address())
+        } else {
+            None
         };
-        changes.push((name.clone(), value));
+        if let Some((_, _, merged)) = pair.and_then(|pair| self.merged.get(&pair)) {
+            return Ok(merged.clone());
+        }
+        let merged = self.of_objects(left, right)?;
+        if let Some(pair) = pair.filter(|_| self.merged.len() < SHARED_PAIRS) {
+            self.merged.insert(pair, (left.clone(), right.clone(), merged.clone()));
+        }
+        Ok(merged)
     }
-    let merged = left.clone().merged(changes);
-    if merged.pseudo_type() == Some(LITERAL) {
-        return Err(DatumError::logic(STRAY_LITERAL));
+
+    fn of_objects(&mut self, left: &Object, right: &Object) -> Result<Datum, DatumError> {
+        let mut changes = Vec::with_capacity(right.len());
+        for (name, value) in right.iter() {
+            self.literals.step();
+            let is_object = |object: &Object| object.pseudo_type() != Some(LITERAL);
+            let before = match value {
+                Datum::Object(object) if is_object(object) => left.field(name),
+                _ => None,
+            };
+            let value = match before {
+                Some(before) => Some(self.of(&before, value)?),
+                None => self.literals.resolve(value),
+            };
+            changes.push((name.clone(), value));
+        }
+        let merged = left.clone().merged(changes);
+        if merged.pseudo_type() == Some(LITERAL) {
+            return Err(DatumError::logic(STRAY_LITERAL));
+        }
+        pseudo_typed(merged)
     }
-    pseudo_typed(merged)
 }
 
 /// What RethinkDB says of a literal in the wrong place.
@@ -291,5 +320,29 @@ mod tests {
         assert_eq!(error.message, "Invalid path argument `2`.");
         let error = Paths::parse(&Datum::MinVal).unwrap_err();
         assert_eq!(error.message, "Cannot convert `r.minval` to JSON.");
+    }
+
+    #[test]
+    fn objects_that_share_their_parts_are_merged_part_by_part_once() {
+        let doubled = |name: &str| {
+            (0..40).fold(object([(name, number(1))]), |part, _| {
+                object([("a", part.clone()), ("b", part)])
+            })
+        };
+        work::observe_with(Some(|_| std::panic::resume_unwind(Box::new("the merge is too long"))));
+        let merged = merge(&doubled("x"), &doubled("y")).unwrap();
+        work::observe_with(None);
+        let mut part = &merged;
+        for level in 0..40 {
+            part = part.get(if level % 2 == 0 { "a" } else { "b" }).unwrap();
+        }
+        assert_eq!(part, &object([("x", number(1)), ("y", number(1))]));
+        // Parts that are alike on one side alone are told apart by the other.
+        let right = object([("a", object([("n", number(1))])), ("b", object([("n", number(2))]))]);
+        let left = object([("l", number(0))]);
+        let pair = object([("a", left.clone()), ("b", left)]);
+        let merged = merge(&pair, &right).unwrap();
+        assert_eq!(merged.get("a").and_then(|part| part.get("n")), Some(&number(1)));
+        assert_eq!(merged.get("b").and_then(|part| part.get("n")), Some(&number(2)));
     }
 }

@@ -4,7 +4,6 @@
 //! remembered once a search has become long, so that a short one costs no memory.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::{Datum, LITERAL, LITERAL_VALUE, work};
 
@@ -56,8 +55,7 @@ impl Literals {
     }
 
     fn are_in(&mut self, value: &Datum) -> bool {
-        work::step();
-        self.steps = self.steps.saturating_add(1);
+        self.step();
         let part = self.shared_part(value);
         if let Some(known) = part.and_then(|part| self.holds.get(&part)) {
             return *known;
@@ -78,16 +76,18 @@ impl Literals {
 
     /// What a part is known by that may occur elsewhere too, once the search is long.
     fn shared_part(&self, value: &Datum) -> Option<usize> {
-        if self.steps < SHORT_SEARCH {
-            return None;
-        }
-        match value {
-            Datum::Array(values) if Arc::strong_count(values) > 1 => {
-                Some(Arc::as_ptr(values).addr())
-            }
-            Datum::Object(object) => object.shared_address(),
-            _ => None,
-        }
+        if self.is_long() { value.shared_address() } else { None }
+    }
+
+    /// Whether it is time to remember what is shared.
+    pub(super) fn is_long(&self) -> bool {
+        self.steps >= SHORT_SEARCH
+    }
+
+    /// Counts a step of the merge that the search is part of.
+    pub(super) fn step(&mut self) {
+        work::step();
+        self.steps = self.steps.saturating_add(1);
     }
 }
 

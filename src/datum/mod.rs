@@ -14,6 +14,7 @@ mod literals;
 mod number;
 mod object;
 mod order;
+mod pairs;
 mod pretty;
 mod pseudo;
 mod size;
@@ -262,6 +263,17 @@ impl Datum {
     /// The integer in it: `Number not an integer: 1.5` and `Number not an integer (>2^53): 1e300` otherwise.
     pub fn as_integer(&self) -> Result<i64, DatumError> {
         number::integer(self.as_number()?)
+    }
+
+    /// Where the parts of an array or object are, if others may share them.
+    fn shared_address(&self) -> Option<usize> {
+        match self {
+            Datum::Array(values) if Arc::strong_count(values) > 1 => {
+                Some(Arc::as_ptr(values).addr())
+            }
+            Datum::Object(object) => object.shared_address(),
+            _ => None,
+        }
     }
 
     /// The value of a field of an object, `None` when it is absent.

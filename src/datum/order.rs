@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::{Datum, GEOMETRY, Object, TIME, work};
+use super::{Datum, GEOMETRY, Object, TIME, pairs, work};
 
 impl Ord for Datum {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -21,17 +21,13 @@ impl Ord for Datum {
             (Datum::String(a), Datum::String(b)) => compare_bytes(a.as_bytes(), b.as_bytes()),
             (Datum::Binary(a), Datum::Binary(b)) => compare_bytes(a, b),
             (Datum::Array(a), Datum::Array(b)) if Arc::ptr_eq(a, b) => Ordering::Equal,
-            (Datum::Array(a), Datum::Array(b)) => compare_elements(a, b),
             (Datum::Object(a), Datum::Object(b)) if a.is_same(b) => Ordering::Equal,
-            (Datum::Object(a), Datum::Object(b)) => match (a.pseudo_type(), b.pseudo_type()) {
-                (Some(TIME), Some(TIME)) => {
-                    compare_instants(a.get("epoch_time"), b.get("epoch_time"))
+            (Datum::Array(_), Datum::Array(_)) | (Datum::Object(_), Datum::Object(_)) => {
+                match self.shared_address().zip(other.shared_address()) {
+                    Some(pair) => pairs::compare(pair, || compare_parts(self, other)),
+                    None => compare_parts(self, other),
                 }
-                (None, None) => compare_fields(a, b),
-                (Some(x), Some(y)) => x.cmp(y).then_with(|| compare_fields(a, b)),
-                (None, Some(_)) => Ordering::Less,
-                (Some(_), None) => Ordering::Greater,
-            },
+            }
             _ => self
                 .type_rank()
                 .cmp(&other.type_rank())
@@ -51,6 +47,21 @@ impl Datum {
             },
             _ => self.cmp(other),
         }
+    }
+}
+
+/// Two arrays, or two objects.
+fn compare_parts(one: &Datum, other: &Datum) -> Ordering {
+    match (one, other) {
+        (Datum::Array(a), Datum::Array(b)) => compare_elements(a, b),
+        (Datum::Object(a), Datum::Object(b)) => match (a.pseudo_type(), b.pseudo_type()) {
+            (Some(TIME), Some(TIME)) => compare_instants(a.get("epoch_time"), b.get("epoch_time")),
+            (None, None) => compare_fields(a, b),
+            (Some(x), Some(y)) => x.cmp(y).then_with(|| compare_fields(a, b)),
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+        },
+        _ => Ordering::Equal,
     }
 }
 
