@@ -20,6 +20,7 @@ pub mod meter;
 pub mod metrics;
 pub mod net;
 pub mod panics;
+pub mod priority;
 pub mod reql;
 pub mod server;
 pub mod session;

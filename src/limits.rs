@@ -444,8 +444,9 @@ pub const POOL_PATIENCE: Duration = Duration::from_millis(20);
 /// from their beginning: a hundred equal threads kept everybody waiting for half a second.
 pub const POOL_EQUALS: usize = 4;
 
-/// How much such a job gives way, as `nice` counts: a ninth of a turn on the processors for a whole one of another thread.
-/// What others wait beside a hundred endless queries is in `docs/robustness.md`.
+/// How much such a job gives way, as `nice` counts, and the building of an index and a script as well: a ninth of a turn on
+/// the processors for a whole one of another thread. What others wait beside a hundred endless queries is in
+/// `docs/robustness.md`.
 pub const POOL_NICENESS: i32 = 10;
 
 /// Threads of the runtime beside those of the network: for those that take over what a thread serves which reads a long

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::indexes::found;
 use super::{Catalog, CatalogError, CatalogState, IndexEntry, record};
 use crate::limits::{INDEX_BUILD_AGAIN, INDEX_BUILD_AGAIN_MAX, INDEX_BUILDS};
+use crate::priority;
 use crate::storage::{StorageError, WriteBatch};
 use crate::table::{Index, TableError, TableId};
 
@@ -142,6 +143,8 @@ impl Catalog {
 
 impl Job {
     fn run(&mut self, mut anew: bool) {
+        // Those who read the documents for it are started by this thread, and give way as it does.
+        priority::give_way();
         let mut wait = INDEX_BUILD_AGAIN;
         loop {
             let Ended::Failed(problem) = self.try_once(anew) else { return };

@@ -30,6 +30,7 @@ impl IndexFunctions for Fields {
     fn compile(&self, definition: &IndexDefinition) -> Result<CompiledIndex, String> {
         match definition.function.as_str() {
             "" => Err("no field".to_owned()),
+            "priority" => Ok((Arc::new(Priority), Box::new(Ordered))),
             field => Ok((Arc::new(Field(field.to_owned())), Box::new(Ordered))),
         }
     }
@@ -38,6 +39,19 @@ impl IndexFunctions for Fields {
 impl IndexFunction for Field {
     fn value(&self, document: &Document) -> Option<Datum> {
         document.field(&self.0).unwrap()
+    }
+}
+
+/// What the priority was of each thread that computed a value of an index.
+static PRIORITIES: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+#[derive(Debug)]
+struct Priority;
+
+impl IndexFunction for Priority {
+    fn value(&self, _document: &Document) -> Option<Datum> {
+        PRIORITIES.lock().unwrap().push(rustix::process::getpriority_process(None).unwrap());
+        None
     }
 }
 
@@ -316,6 +330,18 @@ fn indexes_are_made_built_renamed_and_dropped() {
     assert_eq!(text(catalog.create_index(table, "e", &by_field("x"))), "The table was dropped.");
     let trees = catalog.engine().snapshot().unwrap().trees(WAIT).unwrap();
     assert_eq!(trees, [record::TREE], "the trees of dropped tables and indexes are gone");
+}
+
+#[test]
+fn building_an_index_gives_way_to_queries() {
+    let catalog = catalog();
+    let table = create_table(&catalog, "test", "t");
+    insert(&table, 1.0);
+    catalog.create_index(table.id, "a", &by_field("priority")).unwrap();
+    wait_until_built(&catalog, table.id, "a");
+    let own = rustix::process::getpriority_process(Some(rustix::process::getpid())).unwrap();
+    let lower = (own + crate::limits::POOL_NICENESS).min(19);
+    assert_eq!(*PRIORITIES.lock().unwrap(), [lower]);
 }
 
 #[test]

@@ -64,9 +64,8 @@ where
 {
     let _counted = doors.service.metrics.connected(transport);
     let mut input = BytesMut::with_capacity(limits::READ_BYTES);
-    let most = Duration::from_secs(limits::HANDSHAKE_SECONDS);
     let client = tokio::select! {
-        client = timeout(most, shake_hands(&mut stream, &mut input, doors)) => {
+        client = timeout(doors.login_time, shake_hands(&mut stream, &mut input, doors)) => {
             client.map_err(|_| ConnectionError::Slow)?
         }
         () = doors.shutdown.begun() => return Ok(()),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -39,6 +40,8 @@ pub struct Doors {
     pub server_version: String,
     /// Clients whose password is being hashed.
     pub(super) password_checks: Arc<Semaphore>,
+    /// How long a client may take to say who it is.
+    pub(super) login_time: Duration,
     places: Arc<Semaphore>,
     addresses: Arc<Addresses>,
     random: SystemRandom,
@@ -64,6 +67,7 @@ impl Doors {
             shutdown,
             server_version: GREETING_VERSION.to_owned(),
             password_checks: Arc::new(Semaphore::new(limits::HANDSHAKE_PASSWORD_CHECKS)),
+            login_time: Duration::from_secs(limits::HANDSHAKE_SECONDS),
             places: Arc::new(Semaphore::new(places)),
             addresses,
             random: SystemRandom::new(),

@@ -108,7 +108,7 @@ pub async fn serve_quic(endpoint: Endpoint, doors: Arc<Doors>) {
 /// Serves the streams of one client. It lasts until the client leaves; a stopping server waits for its streams alone.
 async fn client(incoming: Incoming, doors: Arc<Doors>) {
     let peer = incoming.remote_address();
-    let login = Instant::now() + Duration::from_secs(limits::HANDSHAKE_SECONDS);
+    let login = Instant::now() + doors.login_time;
     let connection = match timeout_at(login, incoming).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {

@@ -1,4 +1,5 @@
-//! Tells of queries that took long, if the operator asked for that. The line has the terms of the query and none of its
+//! Tells of queries that took long, if the operator asked for that: until their first answer, and for each later batch that
+//! was evaluated. The line has the terms of the query and none of its
 //! values: a log is read by those who may not read the data.
 
 use std::time::Duration;
@@ -13,9 +14,21 @@ use super::service::Service;
 
 /// Writes a line to the log if the query took long until its first answer.
 pub(super) fn tell(service: &Service, client: &Client, program: &Program, took: Duration) {
+    tell_batch(service, client, program, 1, took);
+}
+
+/// Writes a line to the log if a batch took long to evaluate. The first is the first answer.
+pub(super) fn tell_batch(
+    service: &Service,
+    client: &Client,
+    program: &Program,
+    batch: u64,
+    took: Duration,
+) {
     let Some(bound) = service.slow_query.filter(|bound| took >= *bound) else { return };
+    let what = if batch > 1 { format!("slow query in batch {batch}") } else { "slow query".into() };
     warn!(
-        "slow query, {} ms (the bound is {} ms), of user {:?} from {}: {}",
+        "{what}, {} ms (the bound is {} ms), of user {:?} from {}: {}",
         took.as_millis(),
         bound.as_millis(),
         short(&client.user),
@@ -58,5 +71,35 @@ mod tests {
         let text = "slow query, 20 ms (the bound is 20 ms), of user \"admin\" from 127.0.0.1:1: \
                     r.table(\"accounts\").get(..).update({\"password\": ..})";
         assert_eq!(line.message, text);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_batch_that_takes_long_is_told_with_its_number() {
+        use serde_json::json;
+
+        let lines = Arc::new(LogLines::default());
+        let subscriber = tracing_subscriber::registry().with(Keep(lines.clone()));
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let mut service = Arc::into_inner(service()).unwrap();
+        service.slow_query = Some(Duration::from_millis(100));
+        let mut client = super::super::jobs_tests::Client::new(&Arc::new(service));
+        // A number that is divisible by 4 takes long: r.range().map(x => x % 4 == 3 ? long : x)
+        let long = json!([43, [[39, [[173, [300_000]], [69, [[2, [2]], [17, [[10, [2]], -1]]]]]]]]);
+        let is_last = json!([17, [[28, [[10, [1]], 4]], 3]]);
+        let body = json!([65, [is_last, long, [10, [1]]]]);
+        let rows = json!([38, [[173, [12]], [69, [[2, [1]], body]]]]);
+        client
+            .send(1, &json!([1, rows, { "max_batch_rows": 2, "first_batch_scaledown_factor": 1 }]));
+        let (_, mut answer) = client.answer().await;
+        while answer["t"] == 3 {
+            client.send(1, &json!([2]));
+            answer = client.answer().await.1;
+        }
+        assert_eq!(answer["t"], 2, "{answer}");
+        let told: Vec<String> = lines.all().iter().map(|line| line.message.clone()).collect();
+        let batch = |line: &String| line.split(',').next().unwrap_or_default().to_owned();
+        let told: Vec<String> = told.iter().map(batch).collect();
+        let expected = [2, 4, 6].map(|batch| format!("slow query in batch {batch}"));
+        assert_eq!(told, expected);
     }
 }

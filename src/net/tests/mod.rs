@@ -32,11 +32,12 @@ struct Site {
 }
 
 impl Site {
-    fn open(places: usize, addresses: Arc<Addresses>) -> Site {
+    fn open(places: usize, addresses: Arc<Addresses>, change: impl FnOnce(&mut Doors)) -> Site {
         let service = testing::service();
         let users = service.context.users.clone();
         let shutdown = Shutdown::new(Handle::current());
-        let doors = Doors::with_places(service, users, shutdown, places, addresses);
+        let mut doors = Doors::with_places(service, users, shutdown, places, addresses);
+        change(Arc::get_mut(&mut doors).expect("nobody shares it yet"));
         let listener = listen_tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let address = listener.local_addr().unwrap();
         doors.shutdown.spawn(serve_tcp(listener, doors.clone()));
@@ -73,6 +74,19 @@ where
     F: FnOnce(Site) -> T,
     T: Future<Output = ()>,
 {
+    on_changed_server(places, of_one_address, |_| (), test);
+}
+
+/// The same with other changes of what all connections share.
+fn on_changed_server<F, T>(
+    places: usize,
+    of_one_address: Option<usize>,
+    change: impl FnOnce(&mut Doors),
+    test: F,
+) where
+    F: FnOnce(Site) -> T,
+    T: Future<Output = ()>,
+{
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -80,7 +94,7 @@ where
         .build()
         .unwrap();
     runtime.block_on(async {
-        let site = Site::open(places, Addresses::new(of_one_address));
+        let site = Site::open(places, Addresses::new(of_one_address), change);
         tokio::time::timeout(PATIENCE, test(site)).await.expect("the test waits too long");
     });
     runtime.shutdown_background();

@@ -10,7 +10,7 @@ use rustls::RootCertStore;
 use tokio::time::timeout;
 
 use super::client::Client;
-use super::{Site, on_server, on_server_with};
+use super::{Site, on_changed_server, on_server, on_server_with};
 use crate::limits;
 use crate::net::quic::PROTOCOL;
 use crate::net::{Certificate, listen_quic, quic_config, serve_quic};
@@ -133,5 +133,34 @@ fn a_client_that_does_not_log_in_has_little_room() {
         let long = "x".repeat(8 * limits::QUIC_WINDOW_BEFORE_LOGIN_BYTES as usize);
         let answer = first.ask(&format!(r#"[1,"{long}",{{}}]"#)).await;
         assert_eq!(answer.len(), long.len() + r#"{"t":1,"r":[""]}"#.len());
+    });
+}
+
+#[test]
+fn a_client_that_does_not_log_in_in_time_is_left() {
+    let time = Duration::from_secs(2);
+    let hurry = |doors: &mut crate::net::Doors| doors.login_time = time;
+    on_changed_server(limits::CONNECTIONS, None, hurry, |site| async move {
+        let began = std::time::Instant::now();
+        let (_silent_endpoint, silent) = connect(&site).await;
+        let (_slow_endpoint, slow) = connect(&site).await;
+        let (_endpoint, connection) = connect(&site).await;
+        let mut known = client(&connection).await;
+        // One that says something now and then has no more time.
+        let (mut send, _receive) = slow.open_bi().await.unwrap();
+        let talks = async {
+            while send.write_all(b"\x20").await.is_ok() {
+                tokio::time::sleep(time / 10).await;
+            }
+        };
+        let (_, ended, ()) = tokio::join!(silent.closed(), slow.closed(), talks);
+        let quinn::ConnectionError::ApplicationClosed(close) = ended else { panic!("{ended}") };
+        assert_eq!(&close.reason[..], b"no stream has logged in in time");
+        assert!(began.elapsed() < 5 * time, "{:?}", began.elapsed());
+        // Who has logged in stays, and opens streams that have their own time.
+        tokio::time::sleep(time).await;
+        assert_eq!(known.ask("[1,[24,[1,1]],{}]").await, r#"{"t":1,"r":[2]}"#);
+        let mut further = client(&connection).await;
+        assert_eq!(further.ask("[1,[24,[1,1]],{}]").await, r#"{"t":1,"r":[2]}"#);
     });
 }

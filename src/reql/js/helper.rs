@@ -16,6 +16,7 @@ use super::wire::{self, GREETING};
 use super::worker::Engine;
 use super::{Outcome, ScriptError};
 use crate::limits;
+use crate::priority;
 
 /// The argument that starts a helper.
 pub const ARGUMENT: &str = "script-helper";
@@ -65,6 +66,22 @@ impl Leash {
     }
 }
 
+#[cfg(test)]
+impl Leash {
+    /// The process that is held.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.0.lock().unwrap().process.as_ref().map(Process::id)
+    }
+}
+
+#[cfg(test)]
+impl Helper {
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
 impl Helper {
     /// Starts a helper, and waits until it is there.
     pub(super) fn start() -> io::Result<Helper> {
@@ -95,6 +112,11 @@ impl Helper {
         Ok(())
     }
 
+    /// Whether it has not ended by itself, or by somebody else's wish.
+    pub(super) fn is_alive(&self) -> bool {
+        self.process.is_alive()
+    }
+
     /// Runs a job. Waits for the result; killing the process ends that.
     pub(super) fn run(&mut self, job: &[u8]) -> Result<Outcome, ScriptError> {
         let asked = wire::write_frame(&mut self.input, job);
@@ -110,6 +132,16 @@ impl Helper {
 }
 
 impl Process {
+    fn is_alive(&self) -> bool {
+        let mut child = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(child.try_wait(), Ok(None))
+    }
+
+    #[cfg(test)]
+    fn id(&self) -> u32 {
+        self.0.0.lock().unwrap().id()
+    }
+
     /// Ends the process, whatever it is at.
     fn kill(&self) {
         self.0.kill();
@@ -206,6 +238,7 @@ fn confine() {
     let exactly = |bound| Rlimit { current: Some(bound), maximum: Some(bound) };
     // When the machine runs out of memory, a helper is what it can do without.
     drop(fs::write("/proc/self/oom_score_adj", "1000"));
+    priority::give_way_to_parent();
     let _ = setrlimit(Resource::As, exactly(limits::SCRIPT_PROCESS_BYTES));
     let _ = setrlimit(Resource::Core, exactly(0));
     // No file can be opened.

@@ -168,7 +168,8 @@ fn wait_for_helper(
     jobs: &Receiver<Vec<u8>>,
     answers: &SyncSender<Result<Outcome, ScriptError>>,
 ) {
-    let kept = slot.kept();
+    // One that was killed while it was kept is of no use.
+    let kept = std::iter::from_fn(|| slot.kept()).find(Helper::is_alive);
     let started = kept.map_or_else(Helper::start, Ok);
     let mut helper = match started {
         Ok(helper) => helper,

@@ -95,6 +95,14 @@ impl Drop for Slot {
 }
 
 #[cfg(test)]
+impl ScriptHost {
+    /// The processes of the helpers that are kept.
+    pub(super) fn kept_ids(&self) -> Vec<u32> {
+        self.used.kept.lock().unwrap().iter().map(Helper::id).collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;

@@ -281,3 +281,60 @@ fn a_stopped_query_kills_a_script_that_cannot_be_interrupted() {
     let took = stopper.join().unwrap().elapsed();
     assert!(took < Duration::from_millis(200), "{took:?}");
 }
+
+/// As an operator, or a system without memory, would.
+fn kill(id: u32) {
+    let pid = rustix::process::Pid::from_raw(id as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_helper_that_is_killed_fails_its_script_and_not_the_next() {
+    let query = Query::new();
+    assert_eq!(query.value("1 + 1"), "2");
+    let leash = query.scripts.thread.borrow().as_ref().unwrap().leash.clone();
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(SOON);
+        kill(leash.id().unwrap());
+    });
+    let start = Instant::now();
+    assert_eq!(query.run("while (true) {}").err(), Some(ScriptError::Crashed));
+    assert!(start.elapsed() < SOON + Duration::from_secs(5), "{:?}", start.elapsed());
+    killer.join().unwrap();
+    assert_eq!(query.value("2 + 2"), "4");
+}
+
+#[test]
+fn a_helper_that_was_killed_while_nobody_used_it_is_not_used_again() {
+    let host = Arc::new(ScriptHost::default());
+    let first = Query::on(&host);
+    assert_eq!(first.value("1 + 1"), "2");
+    first.scripts.release();
+    let start = Instant::now();
+    while host.kept_ids().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        std::thread::yield_now();
+    }
+    let killed = host.kept_ids();
+    killed.iter().copied().for_each(kill);
+    std::thread::sleep(SOON);
+    let second = Query::on(&host);
+    assert_eq!(second.value("2 + 2"), "4");
+    let used = second.scripts.thread.borrow().as_ref().unwrap().leash.id().unwrap();
+    assert!(!killed.contains(&used));
+}
+
+#[test]
+fn a_helper_gives_way_to_the_server() {
+    use rustix::process::{Pid, getpid, getpriority_process};
+    let query = Query::new();
+    assert_eq!(query.value("1 + 1"), "2");
+    let id = query.scripts.thread.borrow().as_ref().unwrap().leash.id().unwrap();
+    let own = getpriority_process(Some(getpid())).unwrap();
+    // In tests the helper begins on a thread that the test runner made.
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    let threads =
+        threads.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
+    let lowest = threads.map(|thread| getpriority_process(Pid::from_raw(thread)).unwrap()).max();
+    assert_eq!(lowest, Some((own + limits::POOL_NICENESS).min(19)));
+}

@@ -46,11 +46,13 @@ impl Session {
         let is_noreply = self.noreply.remove(&number);
         // The entry is there: only the end of its evaluation removes one that is being evaluated.
         let Some(slot) = self.slots.get_mut(&token) else { return };
-        if let Some((began, program)) = slot.began.take() {
-            let took = began.elapsed();
+        let first = slot.began.take();
+        let took = first.unwrap_or(slot.asked).elapsed();
+        if first.is_some() {
             self.recorder.record(outcome.counted(), took);
-            slow::tell(&self.service, &self.client, &program, took);
         }
+        slot.batches += 1;
+        slow::tell_batch(&self.service, &self.client, &slot.program, slot.batches, took);
         match outcome {
             Outcome::Ended(frame, _) => {
                 if !slot.noreply {
@@ -147,7 +149,7 @@ impl Session {
     pub(super) fn give_up(&mut self, token: u64, out: &mut Vec<u8>) {
         let Some(slot) = self.slots.get_mut(&token) else { return };
         let number = slot.number;
-        if let Some((began, _)) = slot.began.take() {
+        if let Some(began) = slot.began.take() {
             self.recorder.record(metrics::Outcome::Stopped, began.elapsed());
         }
         write_cancelled(slot, token, out);

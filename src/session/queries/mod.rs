@@ -72,8 +72,12 @@ struct Slot {
     state: State,
     /// Its place among those that run.
     running: Option<Running>,
-    /// When it was read, and what it is; none once its first answer has been counted.
-    began: Option<(Instant, Arc<Program>)>,
+    program: Arc<Program>,
+    /// When it was read; none once its first answer has been counted.
+    began: Option<Instant>,
+    /// Batches that were evaluated, and when the next one was asked for.
+    batches: u64,
+    asked: Instant,
     /// CONTINUEs that came before the last one was answered.
     continues: usize,
     /// STOPs to be answered when the evaluation under way has ended.
@@ -234,7 +238,7 @@ impl Session {
 
     fn renumber(&mut self, token: u64, number: u64, ticket: Ticket) {
         if let Some(slot) = self.slots.get_mut(&token) {
-            (slot.number, slot.ticket) = (number, ticket);
+            (slot.number, slot.ticket, slot.asked) = (number, ticket, Instant::now());
         }
     }
 

@@ -109,7 +109,10 @@ impl Session {
             noreply,
             state: State::Evaluating,
             running,
-            began: Some((began, program)),
+            program,
+            began: Some(began),
+            batches: 0,
+            asked: began,
             continues: 0,
             stops: 0,
         };
@@ -226,10 +229,21 @@ impl Session {
         let cancel = std::mem::take(&mut self.inline_cancel);
         let state = State::Open(cursor);
         let running = Some(self.enter(token, program, &cancel));
-        let (noreply, began) = (false, None);
-        let ticket = Ticket::default();
-        let slot =
-            Slot { number, cancel, ticket, noreply, state, running, began, continues: 0, stops: 0 };
+        let slot = Slot {
+            number,
+            cancel,
+            ticket: Ticket::default(),
+            noreply: false,
+            state,
+            running,
+            program: program.clone(),
+            began: None,
+            // The first was answered where it was read.
+            batches: 1,
+            asked: Instant::now(),
+            continues: 0,
+            stops: 0,
+        };
         self.slots.insert(token, slot);
     }
 }
