@@ -1,7 +1,8 @@
-//! Tells queries of administration: those that read one table of database `rethinkdb`, or delete from it, by terms whose
-//! work is bounded by its rows. They may use the threads that are kept for them, so that an operator can look at the
-//! jobs and end one while other queries have every thread. A term that may go on for ever, or make large values of small
-//! ones, is none of theirs: it would take these threads too.
+//! Tells queries of administration: those that read or write one table of database `rethinkdb`, or one row of it that
+//! `config` and `status` give, by terms whose work is bounded by its rows. They may use the threads that are kept for
+//! them, so that an operator can look at the jobs and end one, or give the cache another size, while other queries have
+//! every thread. A term that may go on for ever, or make large values of small ones, is none of theirs: it would take these
+//! threads too. So is one that waits for others, as `wait` does.
 
 use photondb_protocol::numbers::TermType;
 
@@ -21,6 +22,7 @@ fn reads_system(root: &Node) -> bool {
     while let Op::Call(call) = &node.op {
         match (call.spec.term, call.args.first()) {
             (TermType::Table, _) => return is_system(call),
+            _ if is_system_row(call) => return true,
             (_, Some(first)) => node = first,
             (_, None) => return false,
         }
@@ -39,6 +41,25 @@ fn is_system(table: &Call) -> bool {
         )
 }
 
+/// Whether it is a row of a system table: what `config` or `status` says of a table or database that is called by its name.
+fn is_system_row(call: &Call) -> bool {
+    let is_named = |call: &Call| call.args.iter().all(|name| is_name(name) || is_database(name));
+    matches!(call.spec.term, TermType::Config | TermType::Status)
+        && call.optargs.is_empty()
+        && matches!(&call.args[..], [of] if is_database(of) || matches!(
+            &of.op,
+            Op::Call(table) if table.spec.term == TermType::Table && is_named(table)
+        ))
+}
+
+fn is_name(node: &Node) -> bool {
+    matches!(&node.op, Op::Datum(Datum::String(_)))
+}
+
+fn is_database(node: &Node) -> bool {
+    matches!(&node.op, Op::Call(call) if call.spec.term == TermType::Db && call.args.iter().all(is_name))
+}
+
 /// Follows the query down, which is no deeper than queries may be.
 fn is_bounded(node: &Node, tables: &mut usize) -> bool {
     match &node.op {
@@ -47,12 +68,22 @@ fn is_bounded(node: &Node, tables: &mut usize) -> bool {
         Op::Func(func) => is_bounded(&func.body, tables),
         Op::Call(call) => {
             let is_table = call.spec.term == TermType::Table;
+            if is_system_row(call) {
+                *tables += 1;
+                return true;
+            }
             *tables += usize::from(is_table);
             (if is_table { is_system(call) } else { is_bounded_term(call.spec.term) })
+                && (call.spec.term != TermType::Merge || merges_values(call))
                 && call.args.iter().all(|node| is_bounded(node, tables))
                 && call.optargs.iter().all(|(_, node)| is_bounded(node, tables))
         }
     }
+}
+
+/// A function could put what it is merged with into itself, and another one that again.
+fn merges_values(merge: &Call) -> bool {
+    merge.args.iter().skip(1).all(|node| !matches!(node.op, Op::Func(_)))
 }
 
 fn is_bounded_term(term: TermType) -> bool {
@@ -77,22 +108,26 @@ fn is_bounded_term(term: TermType) -> bool {
             | TermType::GetField
             | TermType::Gt
             | TermType::HasFields
+            | TermType::Insert
             | TermType::IsEmpty
             | TermType::Le
             | TermType::Limit
             | TermType::Lt
             | TermType::MakeArray
             | TermType::Match
+            | TermType::Merge
             | TermType::Ne
             | TermType::Not
             | TermType::Nth
             | TermType::Or
             | TermType::OrderBy
             | TermType::Pluck
+            | TermType::Replace
             | TermType::Skip
             | TermType::Slice
             | TermType::Sub
             | TermType::TypeOf
+            | TermType::Update
             | TermType::WithFields
             | TermType::Without
     )
@@ -107,6 +142,37 @@ mod tests {
     }
 
     const JOBS: &str = r#"[15,[[14,["rethinkdb"]],"jobs"]]"#;
+
+    #[test]
+    fn what_writes_a_row_of_one_system_table_is_administration() {
+        let config = r#"[15,[[14,["rethinkdb"]],"server_config"]]"#;
+        let users = r#"[15,[[14,["rethinkdb"]],"users"]]"#;
+        let table = r#"[15,[[14,["test"]],"t"]]"#;
+        let with_field = r#"[69,[[2,[1]],[35,[[10,[1]],{"cache_size_mb":64}]]]]"#;
+        for query in [
+            format!(r#"[53,[{config},{{"cache_size_mb":64}}]]"#),
+            format!(
+                r#"[53,[[16,[{config},"x"]],{{"cache_size_mb":64}}],{{"return_changes":true}}]"#
+            ),
+            format!("[55,[{config},{with_field}]]"),
+            format!(r#"[56,[{users},{{"id":"bob","password":"p"}}]]"#),
+            format!(r#"[53,[[174,[{table}]],{{"name":"u"}}]]"#),
+            format!("[175,[{table}]]"),
+        ] {
+            assert!(is_administrative(&query), "{query}");
+        }
+        let itself = r#"[35,[[10,[1]],[69,[[2,[2]],{"a":[10,[2]]}]]]]"#;
+        for query in [
+            format!("[53,[{table},{{}}]]"),
+            format!("[53,[{config},[69,[[2,[1]],{itself}]]]]"),
+            format!("[56,[{users},{table}]]"),
+            format!("[56,[{table},{users}]]"),
+            format!("[177,[{table}]]"),
+            format!("[174,[[15,[[14,[\"test\"]],[43,[[173,[9000000000000000]]]]]]]]"),
+        ] {
+            assert!(!is_administrative(&query), "{query}");
+        }
+    }
 
     #[test]
     fn what_reads_one_system_table_within_bounds_is_administration() {

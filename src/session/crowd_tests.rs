@@ -74,6 +74,29 @@ async fn administration_has_threads_when_all_others_are_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_can_be_configured() {
+    let (service, _crowd) = crowded().await;
+    let mut admin = Client::new(&service);
+    let system = |name: &str| json!([15, [[14, ["rethinkdb"]], name]]);
+    let row = json!({ "id": "bob", "password": "secret" });
+    let answer = soon(admin.ask(1, &json!([56, [system("users"), row]]))).await;
+    assert_eq!(answer["r"][0]["inserted"], 1, "{answer}");
+    let permission = json!([39, [system("permissions"), { "user": "bob" }]]);
+    let answer =
+        soon(admin.ask(2, &json!([53, [permission, { "permissions": { "read": true } }]]))).await;
+    assert_eq!(answer["r"][0]["errors"], 0, "{answer}");
+    soon(admin.ask(3, &json!([60, [[14, ["test"]], "t"]]))).await;
+    let config = json!([174, [[15, [[14, ["test"]], "t"]]]]);
+    let answer = soon(admin.ask(4, &json!([53, [config, { "name": "u" }]]))).await;
+    assert_eq!(answer["r"][0]["replaced"], 1, "{answer}");
+    let all = json!([53, [system("server_config"), { "cache_size_mb": 64 }]]);
+    let answer = soon(admin.ask(5, &all)).await;
+    assert_eq!(answer["r"][0]["errors"], 0, "{answer}");
+    let answer = soon(admin.ask(6, &json!([54, [with_text("^r.range")]]))).await;
+    assert!(answer["r"][0]["deleted"].as_u64() > Some(0), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_no_thread_has_begun_is_stopped_at_once() {
     let (_service, mut crowd) = crowded().await;
     let last = crowd.last_mut().unwrap();
