@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzz targets for what the server reads from its files: any bytes are a value or a typed error, within bounds of memory.
+# Fuzz targets for what the server reads from its files and from its clients: any bytes are a value, an answer or a typed
+# error, within bounds of memory.
 # Needs a nightly toolchain and cargo-fuzz (cargo install cargo-fuzz --locked). What was found stays in target/fuzz, the
 # corpora in target/fuzz/corpus. Fails with the first finding, whose file repeats it: target/fuzz/TRIPLE/release/TARGET FILE.
 #
@@ -9,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 seconds=${1:-60}
 shift || true
-[ $# -gt 0 ] || set -- node records segments superblock store document key
+[ $# -gt 0 ] || set -- node records segments superblock store document key connection query made_query http
 
 out=$(realpath -m "${CARGO_TARGET_DIR:-target}/fuzz")
 corpus=$out/corpus

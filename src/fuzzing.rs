@@ -1,10 +1,17 @@
 //! The checks that the fuzz targets of `compat-tests/fuzz` run, and what they start from. Compiled for them and for tests only.
-//! Each takes any bytes: a decoder gives a value or a typed error, and what it reads is written as the same value.
-//! What a check finds wrong it returns as a text; a panic is a finding as well.
+//! Each takes any bytes. A decoder gives a value or a typed error, and what it reads is written as the same value; what
+//! clients send is answered, or refused with an error of the client's. What a check finds wrong it returns as a text; a
+//! panic is a finding as well.
+
+mod wire;
 
 use crate::table::PrimaryKey;
 
+pub use wire::{check_connection, connection_seeds};
+
 pub use crate::datum::fuzzing::{check_document, document_seeds};
+pub use crate::http::fuzzing::{check_http, http_seeds};
+pub use crate::reql::fuzzing::{check_made_query, check_query, made_query_seeds, query_seeds};
 pub use crate::storage::fuzzing::{
     check_node, check_records, check_segments, check_store, check_superblock, node_seeds,
     record_seeds, segment_seeds, store_seeds, superblock_seeds,
@@ -54,6 +61,24 @@ mod tests {
             }
         }
         bytes
+    }
+
+    #[test]
+    fn what_clients_send_is_answered_or_refused() {
+        let mut random = Random::from_environment();
+        let targets: [(Check, Vec<Vec<u8>>, usize); 4] = [
+            (check_connection, connection_seeds(), 2_000),
+            (check_query, query_seeds(), 1_000),
+            (check_made_query, made_query_seeds(), 200),
+            (check_http, http_seeds(), 300),
+        ];
+        for (check, seeds, times) in targets {
+            seeds.iter().for_each(|seed| check(seed).unwrap());
+            for _ in 0..times {
+                let bytes = mutate(&mut random, &seeds);
+                check(&bytes).unwrap_or_else(|problem| panic!("{problem}: {bytes:?}"));
+            }
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -131,6 +131,20 @@ async fn serve(
     if let Err(error) = SockRef::from(&stream).set_send_buffer_size(limits::HTTP_SEND_BYTES) {
         debug!(%peer, %error, "the send buffer of an HTTP connection keeps its size");
     }
+    converse(stream, peer, routes, place, unread, shutdown).await;
+}
+
+/// Serves the connection of a client, whatever carries its bytes.
+pub(super) async fn converse<S>(
+    stream: S,
+    peer: SocketAddr,
+    routes: Router,
+    place: Arc<Place>,
+    unread: Arc<Unread>,
+    shutdown: Shutdown,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (evicted, closed) = (place.evicted().clone(), place.closed().clone());
     let stream = WatchedStream::new(stream, place.clone());
     let routes = TowerToHyperService::new(routes);

@@ -4,6 +4,8 @@
 mod access;
 mod body;
 mod connections;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 mod places;
 mod query;

@@ -124,6 +124,12 @@ impl Place {
         &self.evicted
     }
 
+    /// Whether its client has to send something.
+    #[cfg(any(test, fuzzing))]
+    pub fn awaits_request(&self) -> bool {
+        self.state.lock().awaits == Awaits::Request
+    }
+
     /// What the connection waits for from now on.
     pub fn awaits(&self, awaits: Awaits) {
         self.turn(&mut self.state.lock(), awaits);

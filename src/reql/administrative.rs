@@ -168,7 +168,7 @@ mod tests {
             format!("[56,[{users},{table}]]"),
             format!("[56,[{table},{users}]]"),
             format!("[177,[{table}]]"),
-            format!("[174,[[15,[[14,[\"test\"]],[43,[[173,[9000000000000000]]]]]]]]"),
+            r#"[174,[[15,[[14,["test"]],[43,[[173,[9000000000000000]]]]]]]]"#.to_owned(),
         ] {
             assert!(!is_administrative(&query), "{query}");
         }

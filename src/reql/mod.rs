@@ -16,6 +16,8 @@ pub mod env;
 pub mod error;
 pub mod eval;
 pub mod function;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod glance;
 pub mod grouped;
 pub mod http_client;

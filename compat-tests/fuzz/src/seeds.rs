@@ -15,6 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("store", fuzzing::store_seeds()?),
         ("document", fuzzing::document_seeds()),
         ("key", fuzzing::key_seeds()),
+        ("connection", fuzzing::connection_seeds()),
+        ("query", fuzzing::query_seeds()),
+        ("made_query", fuzzing::made_query_seeds()),
+        ("http", fuzzing::http_seeds()),
     ];
     for (target, seeds) in targets {
         let folder = directory.join(target);

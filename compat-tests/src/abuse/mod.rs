@@ -5,6 +5,7 @@
 mod load;
 mod noise;
 mod prober;
+mod unread;
 mod values;
 mod waiting;
 
@@ -88,7 +89,7 @@ pub struct Ground {
 pub type Attack = (&'static str, fn(&Ground) -> Result<String, AttackError>);
 
 /// All attacks, in the order in which they run.
-pub const ATTACKS: [Attack; 17] = [
+pub const ATTACKS: [Attack; 20] = [
     ("random bytes", noise::random_bytes),
     ("mutated frames", noise::mutated_frames),
     ("queries nested 10,000 deep", load::deep_queries),
@@ -98,6 +99,8 @@ pub const ATTACKS: [Attack; 17] = [
     ("2,000 streams at once", load::many_streams),
     ("100 queries without end", load::endless_queries),
     ("a client that never reads", load::never_reads),
+    ("300 clients that never read", unread::many_that_never_read),
+    ("200 feeds that nobody reads", unread::unread_feeds),
     ("terms on awkward values", values::every_term),
     ("40 scans without end", waiting::endless_scans),
     ("272 updates of one document", waiting::one_document),
@@ -106,6 +109,7 @@ pub const ATTACKS: [Attack; 17] = [
     ("1,300 silent sockets", waiting::silent_sockets),
     ("legacy keys", waiting::legacy_keys),
     ("scripts without end", waiting::endless_scripts),
+    ("scripts that are killed", unread::killed_scripts),
 ];
 
 /// Attacks during which waits are measured and not judged yet: a hundred queries that begin to evaluate at once keep
