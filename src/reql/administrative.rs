@@ -1,5 +1,5 @@
 //! Tells queries of administration: those that read or write one table of database `rethinkdb`, or one row of it that
-//! `config` and `status` give, by terms whose work is bounded by its rows. They may use the threads that are kept for
+//! `config` and `status` give, by terms whose work is bounded by its rows; and those that change the catalog. They may use the threads that are kept for
 //! them, so that an operator can look at the jobs and end one, or give the cache another size, while other queries have
 //! every thread. A term that may go on for ever, or make large values of small ones, is none of theirs: it would take these
 //! threads too. So is one that waits for others, as `wait` does.
@@ -13,7 +13,47 @@ use crate::datum::Datum;
 /// Whether a query is one of administration. Most are told from others by their first table.
 pub(super) fn is_administrative(root: &Node) -> bool {
     let mut tables = 0;
-    reads_system(root) && is_bounded(root, &mut tables) && tables == 1
+    changes_catalog(root) || (reads_system(root) && is_bounded(root, &mut tables) && tables == 1)
+}
+
+/// Whether it makes, drops or lists databases, tables or indexes, or grants permissions, all of which it names.
+fn changes_catalog(root: &Node) -> bool {
+    let Op::Call(call) = &root.op else { return false };
+    let is_change = matches!(
+        call.spec.term,
+        TermType::DbCreate
+            | TermType::DbDrop
+            | TermType::DbList
+            | TermType::Grant
+            | TermType::IndexDrop
+            | TermType::IndexList
+            | TermType::TableCreate
+            | TermType::TableDrop
+            | TermType::TableList
+    );
+    is_change
+        && call.args.iter().all(is_named)
+        && call.optargs.iter().all(|(_, node)| is_constant(node))
+}
+
+/// Whether it is a constant, or a database or table by its name, which is not read.
+fn is_named(node: &Node) -> bool {
+    match &node.op {
+        Op::Call(call) => {
+            matches!(call.spec.term, TermType::Db | TermType::Table)
+                && call.optargs.is_empty()
+                && call.args.iter().all(is_named)
+        }
+        _ => is_constant(node),
+    }
+}
+
+fn is_constant(node: &Node) -> bool {
+    match &node.op {
+        Op::Datum(_) => true,
+        Op::Object(fields) => fields.iter().all(|(_, node)| is_constant(node)),
+        Op::Var(_) | Op::ImplicitVar | Op::Func(_) | Op::Call(_) => false,
+    }
 }
 
 /// Whether the table that the query begins with is a system table.
@@ -158,6 +198,9 @@ mod tests {
             format!(r#"[56,[{users},{{"id":"bob","password":"p"}}]]"#),
             format!(r#"[53,[[174,[{table}]],{{"name":"u"}}]]"#),
             format!("[175,[{table}]]"),
+            r#"[61,[[14,["test"]],"t"]]"#.to_owned(),
+            format!(r#"[188,[{table},"bob",{{"read":true}}]]"#),
+            r#"[60,["t"],{"primary_key":"k"}]"#.to_owned(),
         ] {
             assert!(is_administrative(&query), "{query}");
         }
@@ -168,6 +211,7 @@ mod tests {
             format!("[56,[{users},{table}]]"),
             format!("[56,[{table},{users}]]"),
             format!("[177,[{table}]]"),
+            r#"[60,[[24,["t",[43,[[173,[9000000000000000]]]]]]]]"#.to_owned(),
             r#"[174,[[15,[[14,["test"]],[43,[[173,[9000000000000000]]]]]]]]"#.to_owned(),
         ] {
             assert!(!is_administrative(&query), "{query}");

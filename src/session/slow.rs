@@ -81,10 +81,11 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(Keep(lines.clone()));
         let _guard = tracing::subscriber::set_default(subscriber);
         let mut service = Arc::into_inner(service()).unwrap();
-        service.slow_query = Some(Duration::from_millis(100));
+        service.slow_query = Some(Duration::from_millis(200));
         let mut client = super::super::jobs_tests::Client::new(&Arc::new(service));
         // A number that is divisible by 4 takes long: r.range().map(x => x % 4 == 3 ? long : x)
-        let long = json!([43, [[39, [[173, [300_000]], [69, [[2, [2]], [17, [[10, [2]], -1]]]]]]]]);
+        let long =
+            json!([43, [[39, [[173, [1_500_000]], [69, [[2, [2]], [17, [[10, [2]], -1]]]]]]]]);
         let is_last = json!([17, [[28, [[10, [1]], 4]], 3]]);
         let body = json!([65, [is_last, long, [10, [1]]]]);
         let rows = json!([38, [[173, [12]], [69, [[2, [1]], body]]]]);
