@@ -227,6 +227,10 @@ pub const WALK_STEPS: u32 = 16 * 1024;
 /// walked part by part, and can be stopped.
 pub const SHARED_PAIRS: usize = 1 << 20;
 
+/// Parts of the paths that one `pluck`, `without` or `hasFields` is given: some tens of megabytes, and a fraction of a second
+/// for each row. RethinkDB has no bound but that of the value.
+pub const PATH_PARTS: usize = 1_000_000;
+
 /// Looks during walks that a query may see where it was read, before it starts over on the pool: with [`WALK_STEPS`] a
 /// millisecond.
 pub const INLINE_WALK_LOOKS: u32 = 4;

@@ -10,7 +10,7 @@ use super::literals::Literals;
 use super::{
     Datum, DatumError, LITERAL, LITERAL_VALUE, Object, ObjectBuilder, REQL_TYPE, pseudo_typed, work,
 };
-use crate::limits::SHARED_PAIRS;
+use crate::limits::{PATH_PARTS, SHARED_PAIRS};
 
 /// What the second object says of the first: fields it names are replaced, objects in them merged. A literal replaces
 /// without merging, or removes. Where either side is no object, the second is the answer.
@@ -93,9 +93,10 @@ enum Arrays {
 }
 
 impl Paths {
-    /// Reads paths; several are given as an array of them.
+    /// Reads paths; several are given as an array of them. A value that holds one part many times over has as many paths:
+    /// their number is bounded.
     pub fn parse(value: &Datum) -> Result<Paths, DatumError> {
-        parse(value).map(Paths)
+        parse(value, &mut 0).map(Paths)
     }
 
     /// The object with these fields alone.
@@ -114,17 +115,24 @@ impl Paths {
     }
 }
 
-fn parse(value: &Datum) -> Result<Path, DatumError> {
+/// `parts` counts the parts of all paths so far.
+fn parse(value: &Datum, parts: &mut usize) -> Result<Path, DatumError> {
     work::step();
+    *parts += 1;
+    if *parts > PATH_PARTS {
+        return Err(DatumError::logic(format!("The paths have more than {PATH_PARTS} parts.")));
+    }
     let mut paths = match value {
         Datum::String(name) => return Ok(Path::Field(name.clone())),
-        Datum::Array(values) => values.iter().map(parse).collect::<Result<Vec<Path>, _>>()?,
+        Datum::Array(values) => {
+            values.iter().map(|value| parse(value, parts)).collect::<Result<Vec<Path>, _>>()?
+        }
         Datum::Object(object) => {
             let (mut whole, mut inside) = (Vec::new(), Vec::new());
             for (name, value) in object.iter() {
                 match value {
                     Datum::Bool(true) => whole.push(Path::Field(name.clone())),
-                    _ => inside.push((name.clone(), parse(value)?)),
+                    _ => inside.push((name.clone(), parse(value, parts)?)),
                 }
             }
             if whole.is_empty() {
@@ -318,6 +326,10 @@ mod tests {
     fn what_is_no_path_is_named() {
         let error = Paths::parse(&Datum::array(vec!["a".into(), number(2)])).unwrap_err();
         assert_eq!(error.message, "Invalid path argument `2`.");
+        let many =
+            (0..40).fold("a".into(), |part: Datum, _| Datum::array(vec![part.clone(), part]));
+        let error = Paths::parse(&many).unwrap_err();
+        assert_eq!(error.message, "The paths have more than 1000000 parts.");
         let error = Paths::parse(&Datum::MinVal).unwrap_err();
         assert_eq!(error.message, "Cannot convert `r.minval` to JSON.");
     }

@@ -140,6 +140,7 @@ mod tests {
         check_ends(|| one.clone().detached());
         check_ends(|| one.size_up_to(usize::MAX));
         check_ends(|| one.fits(100, usize::MAX));
+        // So many paths are refused.
         check_ends(|| crate::datum::edit::Paths::parse(&doubled(60, "a".into())));
         // Literals are looked for once in each shared part.
         assert!(crate::datum::merge(&Datum::Null, &one).is_ok());
