@@ -481,12 +481,15 @@ pub const UNSENT_BYTES: usize = 1024 * 1024;
 /// Beyond it those whose clients take nothing lose their connection; a client that reads may have a longer one.
 pub const UNREAD_MACHINE_PART: u64 = 16;
 
-/// How long a client may take nothing of an answer while all unread answers are too much: a packet that is lost is sent
-/// again within that time...
-pub const UNREAD_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client may take nothing of an answer while all unread answers are too much, but less than twice that: far
+/// longer than a network of any use pauses...
+pub const UNREAD_PATIENCE: Duration = Duration::from_secs(5);
 
-/// ...and while they are more than twice as much as they may be: as two processors write some hundred megabytes of
-/// answers a second, no more than some tens of them come in that time.
+/// ...while they are less than four times as much: a packet that is lost is sent again within that time...
+pub const UNREAD_PATIENCE_SHORT: Duration = Duration::from_secs(1);
+
+/// ...and while they are more. Two processors write some hundred megabytes of answers a second, so that no more than some
+/// tens of them come in that time.
 pub const UNREAD_PATIENCE_MIN: Duration = Duration::from_millis(100);
 
 /// How often that is looked at while there is too much.

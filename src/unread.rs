@@ -95,10 +95,12 @@ impl Unread {
 
     /// Ends connections until there is room, or none is left whose client has taken nothing for long enough.
     fn make_room(&self, now: Instant) {
-        let Some(mut over) = self.account.held().checked_sub(self.account.most()) else { return };
-        let patience = match over {
-            over if over > self.account.most() => limits::UNREAD_PATIENCE_MIN,
-            _ => limits::UNREAD_PATIENCE,
+        let (held, most) = (self.account.held(), self.account.most());
+        let Some(mut over) = held.checked_sub(most) else { return };
+        let patience = match held / most.max(1) {
+            0 | 1 => limits::UNREAD_PATIENCE,
+            2 | 3 => limits::UNREAD_PATIENCE_SHORT,
+            _ => limits::UNREAD_PATIENCE_MIN,
         };
         let mut evicted = Vec::new();
         let mut state = self.state.lock();
