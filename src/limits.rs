@@ -75,6 +75,23 @@ pub const FREEING_WAIT_SECONDS: u64 = 4;
 /// until there is more room, and should not be what refuses everybody else's writes.
 pub const DISK_LEFT_RESERVES: u64 = 4;
 
+/// Bytes of the disk below which the operator is told that it is nearly full: the log may come to 256 MB before writers
+/// wait for a checkpoint, and the checkpoint writes as much again before it gives anything back; twice that leaves time
+/// to look.
+pub const DISK_NEARLY_FULL_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// The disk has enough room again, as the operator is told, when it has a part more than that: the one line would
+/// otherwise follow the other with every checkpoint.
+pub const DISK_ENOUGH_PART: u64 = 4;
+
+/// How often it is looked at whether something is wrong with the disk or the data that nobody asked for: often enough for
+/// whoever reads the log, and the look costs next to nothing.
+pub const WATCH_TICK: Duration = Duration::from_secs(1);
+
+/// Damaged places that are remembered for those who watch over the server: where there are more, the disk is to be
+/// replaced whatever the others are, and each is asked for with every look at `current_issues`.
+pub const DAMAGED_PLACES: usize = 64;
+
 /// Bytes of commits that may wait to be written to the log before a writer has to wait.
 pub const LOG_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Direction, EntryBatch, FillLimit, KeyRange, Scratch, StorageError, WriteBatch};
+use super::{
+    Damage, Direction, EntryBatch, FillLimit, KeyRange, Scratch, StorageError, WriteBatch,
+};
+use crate::limits::{DISK_ENOUGH_PART, DISK_NEARLY_FULL_BYTES};
 
 /// The name of a tree. Given out by [`Engine::new_tree_id`] and never given out again; the few below
 /// [`TreeId::FIRST_FREE`] belong to trees whose name must be known before anything is read.
@@ -54,6 +57,28 @@ pub struct Commit {
     pub sequence: CommitSequence,
     /// What was asked for. A hard one is acknowledged to its writer only once it is durable.
     pub durability: Durability,
+}
+
+/// The disk that data is kept on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskRoom {
+    /// The directory of the data.
+    pub place: String,
+    /// Bytes that can be written before the disk is full, where the system says so.
+    pub available: Option<u64>,
+}
+
+impl DiskRoom {
+    /// Whether there is so little room that somebody should make more before there is none.
+    pub fn is_nearly_full(&self) -> bool {
+        self.available.is_some_and(|available| available < DISK_NEARLY_FULL_BYTES)
+    }
+
+    /// Whether there is clearly more than that.
+    pub fn has_enough(&self) -> bool {
+        let enough = DISK_NEARLY_FULL_BYTES + DISK_NEARLY_FULL_BYTES / DISK_ENOUGH_PART;
+        self.available.is_none_or(|available| available >= enough)
+    }
 }
 
 /// Called once, with the outcome of a wait for durability. Runs on a thread of the engine, or on the caller's when the
@@ -144,6 +169,23 @@ pub trait Engine: Send + Sync {
     fn check_writable(&self) -> Result<(), StorageError> {
         Ok(())
     }
+
+    /// Where the data is and how much room there is for it, of an engine that has a disk. May ask the system, but waits
+    /// for no device.
+    fn disk_room(&self) -> Option<DiskRoom> {
+        None
+    }
+
+    /// The damage that was met so far in what is still there. May read, to find out which entries are lost.
+    fn damage(&self) -> Vec<Damage> {
+        Vec::new()
+    }
+
+    /// Notes damage in what the engine keeps, which only those know who know what it means.
+    fn note_damage(&self, _damage: Damage) {}
+
+    /// Forgets damage that is not there any more.
+    fn forget_damage(&self, _damage: &Damage) {}
 
     /// Whether every writer of this data goes through this value, so that locks held above it keep two writers apart.
     /// Where this is false, a read-modify-write needs the conditions of [`WriteBatch`].

@@ -31,6 +31,7 @@ mod btree;
 #[cfg(test)]
 mod conformance;
 mod crossed;
+mod damage;
 pub mod disk;
 mod encoding;
 mod engine;
@@ -58,7 +59,10 @@ pub mod wal;
 
 pub use allowance::allow_reads_at_once;
 pub use batch::{Condition, Operation, WriteBatch};
-pub use engine::{BulkLoad, Commit, CommitSequence, Cursor, Durability, DurableCallback, Engine};
+pub use damage::{Damage, Lost};
+pub use engine::{
+    BulkLoad, Commit, CommitSequence, Cursor, DiskRoom, Durability, DurableCallback, Engine,
+};
 pub use engine::{ReadMode, Snapshot, TreeId};
 pub use entries::{EntryBatch, FillLimit, Scanner};
 pub use error::StorageError;

@@ -157,6 +157,13 @@ impl LeafImage {
         Some(())
     }
 
+    /// The key of an entry.
+    pub(super) fn key(&self, index: usize) -> Option<Bytes> {
+        let mut key = self.prefix().to_vec();
+        self.append_suffix(index, &mut key)?;
+        Some(key.into())
+    }
+
     /// A value where it lies.
     pub(super) fn stored(&self, index: usize) -> Option<Stored<'_>> {
         let entry = self.entry(index)?;

@@ -22,6 +22,7 @@ mod image;
 mod inner;
 mod link;
 mod links;
+mod locate;
 mod long;
 mod node;
 mod page;
@@ -38,7 +39,7 @@ pub(crate) use self::image::decode;
 use self::link::Link;
 pub(crate) use self::link::Place;
 pub(crate) use self::long::{LongValue, read_long_value};
-pub(crate) use self::node::Origin;
+pub(crate) use self::node::{Node, Origin};
 pub(crate) use self::page::{Held, Page};
 pub(crate) use self::store::Part;
 use super::slab::Reference;
@@ -65,6 +66,9 @@ pub(crate) trait Source {
         length: u64,
         mode: ReadMode,
     ) -> Result<Bytes, StorageError>;
+
+    /// The value of an entry could not be read.
+    fn note_value(&self, _tree: u64, _key: &[u8], _error: &StorageError) {}
 
     /// These nodes will be asked for soon, in this order. Nothing depends on it.
     fn will_read(&self, _nodes: Vec<Reference>) {}

@@ -89,7 +89,13 @@ impl Reading<'_> {
             Body::Leaf(leaf) => match leaf.entries.get(index).map(|entry| &entry.value) {
                 None => Ok(None),
                 Some(Value::Short(value)) => Ok(Some(value.clone())),
-                Some(Value::Long(long)) => long.read(self.source, self.mode).map(Some),
+                Some(Value::Long(long)) => match long.read(self.source, self.mode) {
+                    Ok(value) => Ok(Some(value)),
+                    Err(error) => {
+                        let key = leaf.entries.get(index).map(|entry| entry.key.clone());
+                        Err(self.noted(key, error))
+                    }
+                },
             },
             Body::Image(image) => match image.stored(index) {
                 None => Ok(None),
@@ -98,10 +104,22 @@ impl Reading<'_> {
                 }
                 Some(Stored::Short(value)) => Ok(Some(image.share(value))),
                 Some(Stored::Long(length, reference)) => {
-                    self.source.long_value(reference, length, self.mode).map(Some)
+                    match self.source.long_value(reference, length, self.mode) {
+                        Ok(value) => Ok(Some(value)),
+                        Err(error) => Err(self.noted(image.key(index), error)),
+                    }
                 }
             },
         }
+    }
+
+    /// The error of a long value that cannot be read; its source knows the entry by now.
+    #[cold]
+    fn noted(&self, key: Option<Bytes>, error: StorageError) -> StorageError {
+        if let Some(key) = key {
+            self.source.note_value(self.tree, &key, &error);
+        }
+        error
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -83,6 +83,10 @@ impl Disk for FileDisk {
         Some(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
+    fn place(&self) -> String {
+        self.directory.display().to_string()
+    }
+
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.directory()?;
         let mut options = OpenOptions::new();
@@ -148,6 +152,12 @@ impl DiskFile for RealFile {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn allocated(&self) -> Option<u64> {
+        /// What the system counts in, whatever the blocks of the file system are.
+        const BLOCK: u64 = 512;
+        Some(self.0.metadata().ok()?.blocks().saturating_mul(BLOCK))
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {

@@ -202,6 +202,10 @@ impl Disk for GuardedDisk {
         self.0.disk.free_bytes()
     }
 
+    fn place(&self) -> String {
+        self.0.disk.place()
+    }
+
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.0.disk.lock(name)
     }
@@ -239,6 +243,10 @@ impl DiskFile for GuardedFile {
 
     fn length(&self) -> io::Result<u64> {
         self.file.length()
+    }
+
+    fn allocated(&self) -> Option<u64> {
+        self.file.allocated()
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {

@@ -50,6 +50,11 @@ pub trait Disk: Send + Sync {
         None
     }
 
+    /// The directory as its owner calls it.
+    fn place(&self) -> String {
+        "the directory of the data".to_owned()
+    }
+
     /// Takes the directory for the one who asks, until the returned value is dropped or the process ends. The lock is
     /// on a file of this name. `None` when somebody else has it.
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>>;
@@ -92,6 +97,11 @@ pub trait DiskFile: Send + Sync {
     /// given back. A file system that cannot do it leaves the bytes as they are, which is no error: holes are made
     /// only where nothing is read any more.
     fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()>;
+
+    /// Bytes of the disk that the file takes, where that is known: less than its length when it has holes.
+    fn allocated(&self) -> Option<u64> {
+        None
+    }
 
     /// Takes room for so many bytes from the start of an empty file, which has this length afterwards. `StorageFull` when
     /// there is not so much; some of it may have been taken then.

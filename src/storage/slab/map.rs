@@ -138,6 +138,11 @@ impl Extents {
         owner.map_or(0, |(_, extents)| *extents)
     }
 
+    /// How many extents all trees have.
+    pub(super) fn count(&self) -> u64 {
+        self.owners.trees.iter().map(|(_, extents)| extents).sum()
+    }
+
     /// Bytes of memory that all of this takes.
     pub(super) fn bytes(&self) -> usize {
         let chunk = size_of::<[Word; CHUNK]>() + size_of::<usize>();

@@ -21,6 +21,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -50,6 +51,8 @@ pub(crate) struct Slab {
     syncs: Mutex<bool>,
     /// Bytes that were stored since the last one, roughly.
     unsynced: AtomicU64,
+    /// Bytes that were written, since the file was opened.
+    written: AtomicU64,
     /// Whether the log has been told that a hole could not be made.
     refuses_holes: AtomicBool,
 }
@@ -94,6 +97,7 @@ impl Slab {
                 space: Mutex::new(Space::new()),
                 syncs: Mutex::default(),
                 unsynced: AtomicU64::new(0),
+                written: AtomicU64::new(0),
                 refuses_holes: AtomicBool::new(false),
             },
             superblock,
@@ -193,6 +197,7 @@ impl Slab {
             self.space().untake(grain);
             return Err(StorageError::io(FILE, error));
         }
+        self.written.fetch_add(image.len() as u64, Ordering::Relaxed);
         let unsynced = self.unsynced.fetch_add(image.len() as u64, Ordering::Relaxed);
         if unsynced + image.len() as u64 >= CHECKPOINT_SYNC_BYTES {
             crossed("CHECKPOINT_SYNC_BYTES");
@@ -250,6 +255,7 @@ impl Slab {
         };
         self.sync()?;
         write().map_err(|error| StorageError::io(FILE, error))?;
+        self.written.fetch_add(2 * BLOCK as u64, Ordering::Relaxed);
         self.sync()?;
         self.space().seal(epoch);
         Ok(())
@@ -280,6 +286,7 @@ impl Slab {
 
     /// Writes an extent that is lent, from its start.
     pub(crate) fn write_extent(&self, extent: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let written = self.file.write_at(extent * EXTENT, bytes);
         written.map_err(|error| StorageError::io(FILE, error))
     }
@@ -359,6 +366,26 @@ impl Slab {
     /// The length that the file has with the extents in use.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.space().end() * EXTENT
+    }
+
+    /// Bytes of the extents that somebody has.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.space().used() * EXTENT
+    }
+
+    /// Bytes that the file takes of the disk, where the system says so.
+    pub(crate) fn allocated_bytes(&self) -> Option<u64> {
+        self.file.allocated()
+    }
+
+    /// Bytes that were written since the file was opened.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// When the first of the checkpoints was done that a snapshot from before it has outlived.
+    pub(crate) fn oldest_reader(&self) -> Option<Instant> {
+        self.space().oldest_reader()
     }
 
     /// The bytes of all extents that a tree has.

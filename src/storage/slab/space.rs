@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Weak;
+use std::time::Instant;
 
 use super::class::{Blocks, Class, EXTENT, EXTENT_GRAINS, GRAIN, SPARE_BLOCK, Slots};
 use super::map::{Extent, Extents};
@@ -48,8 +49,16 @@ pub(super) struct Space {
     has_surplus: bool,
 }
 
-/// Slots without use, as their first grains, and the readers that may still need them.
-type Freed = (Weak<Epoch>, Vec<u64>);
+/// Slots without use.
+#[derive(Debug)]
+struct Freed {
+    /// The readers that may still need them.
+    epoch: Weak<Epoch>,
+    /// Their first grains.
+    grains: Vec<u64>,
+    /// When the checkpoint that does without them was done.
+    since: Instant,
+}
 
 /// What the meta tree says of an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +121,7 @@ impl Space {
     /// Bytes of memory that all of this takes.
     pub(super) fn map_bytes(&self) -> usize {
         let sets = [&self.free, &self.roomy, &self.changed].into_iter().chain(self.open.values());
-        let waiting = self.waiting.iter().map(|(_, grains)| grains.capacity()).sum::<usize>();
+        let waiting = self.waiting.iter().map(|freed| freed.grains.capacity()).sum::<usize>();
         self.extents.bytes()
             + sets.map(NumberSet::bytes).sum::<usize>()
             + (waiting + self.released.capacity()) * size_of::<u64>()
@@ -185,7 +194,7 @@ impl Space {
 
     /// A checkpoint was given up. Those who hold its epoch keep what later ones release, since they may read it.
     pub(super) fn give_up(&mut self, epoch: Weak<Epoch>) {
-        self.waiting.push_back((epoch, Vec::new()));
+        self.waiting.push_back(Freed { epoch, grains: Vec::new(), since: Instant::now() });
     }
 
     /// The checkpoint being written does without this tree.
@@ -224,7 +233,8 @@ impl Space {
 
     /// The checkpoint is durable. What it does without is free once nobody holds the epoch, or an earlier one.
     pub(super) fn seal(&mut self, epoch: Weak<Epoch>) {
-        self.waiting.push_back((epoch, std::mem::take(&mut self.released)));
+        let grains = std::mem::take(&mut self.released);
+        self.waiting.push_back(Freed { epoch, grains, since: Instant::now() });
     }
 
     /// An extent that nobody has, to be filled as a whole.
@@ -307,14 +317,25 @@ impl Space {
     /// Makes free what may be overwritten by now, and returns the first grains of the slots.
     pub(super) fn reclaim(&mut self) -> Vec<u64> {
         let mut grains = Vec::new();
-        while let Some((epoch, _)) = self.waiting.front()
-            && epoch.strong_count() == 0
-            && let Some((_, freed)) = self.waiting.pop_front()
+        while let Some(next) = self.waiting.front()
+            && next.epoch.strong_count() == 0
+            && let Some(freed) = self.waiting.pop_front()
         {
-            freed.iter().for_each(|grain| self.make_free(*grain));
-            grains.extend(freed);
+            freed.grains.iter().for_each(|grain| self.make_free(*grain));
+            grains.extend(freed.grains);
         }
         grains
+    }
+
+    /// When the first of the checkpoints was done that a snapshot from before it has outlived.
+    pub(super) fn oldest_reader(&self) -> Option<Instant> {
+        let is_read = |freed: &&Freed| freed.epoch.strong_count() > 0;
+        self.waiting.iter().find(is_read).map(|freed| freed.since)
+    }
+
+    /// Extents that somebody has.
+    pub(super) fn used(&self) -> u64 {
+        self.extents.count() + self.lent.len() as u64
     }
 
     /// Whether slots wait for somebody who may read them, or there may be something to give back.

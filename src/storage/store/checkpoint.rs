@@ -153,6 +153,7 @@ impl Shared {
     fn checkpoint_after(&self, mut last: MutexGuard<'_, Checkpoints>) -> Result<(), StorageError> {
         self.log.check()?;
         let Some(mut frozen) = self.freeze(&last) else { return Ok(()) };
+        let _running = self.counters.checkpoint_begins();
         // The log counts anew.
         self.relieve();
         let written = self.write(&mut last, &mut frozen);

@@ -31,6 +31,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod watch;
 
 pub use self::verify::{VerifyReport, verify_and_look, verify_directory};
 
@@ -57,8 +58,8 @@ use super::scratch::SCRATCH;
 use super::slab::Epoch;
 use super::wal::Log;
 use super::{
-    BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Scratch, Snapshot, StorageError,
-    TreeId, WriteBatch,
+    BulkLoad, Commit, CommitSequence, Damage, DiskRoom, DurableCallback, Engine, Scratch, Snapshot,
+    StorageError, TreeId, WriteBatch,
 };
 use crate::limits::{
     CHECKPOINT_PART_BYTES, CHECKPOINT_SECONDS, DISK_RESERVE_BYTES, LOG_SEGMENT_BYTES,
@@ -311,8 +312,9 @@ impl Engine for SlabEngine {
     }
 
     fn cached_bytes(&self) -> u64 {
-        let numbers = self.numbers();
-        numbers.cache_bytes + numbers.dirty_bytes + numbers.retained_bytes + numbers.map_bytes
+        let changes = self.shared.read_state().view.account.bytes_of_all();
+        let pages = &self.shared.pages;
+        (pages.cached_bytes() + changes + pages.map_bytes()) as u64
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
@@ -355,6 +357,22 @@ impl Engine for SlabEngine {
 
     fn check_writable(&self) -> Result<(), StorageError> {
         self.shared.health.check_writable()
+    }
+
+    fn disk_room(&self) -> Option<DiskRoom> {
+        Some(self.shared.disk_room())
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.shared.damage()
+    }
+
+    fn note_damage(&self, damage: Damage) {
+        self.shared.pages.damages.note(damage, None);
+    }
+
+    fn forget_damage(&self, damage: &Damage) {
+        self.shared.pages.damages.forget(damage);
     }
 
     fn is_sole_writer(&self) -> bool {

@@ -1,7 +1,9 @@
-//! What a store can say of itself in numbers, for those who watch over it. Asking waits for no disk.
+//! What a store can say of itself in numbers, for those who watch over it. Asking waits for no device.
 //! Must not know how the numbers are published.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Shared, SlabEngine};
 use crate::storage::StorageError;
@@ -39,13 +41,56 @@ pub struct StoreNumbers {
     pub cache_limit_bytes: u64,
     /// The length of the data file in bytes. Free extents within it take no room on the disk.
     pub data_file_bytes: u64,
+    /// Bytes of the extents in it that are in use.
+    pub data_bytes: u64,
+    /// Bytes that the data file takes of the disk.
+    pub data_allocated_bytes: u64,
+    /// Bytes written to the data file.
+    pub data_written_bytes: u64,
+    /// Time since the last checkpoint was done, or since the opening.
+    pub since_checkpoint: Duration,
+    /// How long the last checkpoint took.
+    pub checkpoint_took: Duration,
+    /// How long the checkpoint has been going on that is being written; nothing when there is none.
+    pub checkpoint_running: Duration,
+    /// Time since the first checkpoint was done that a snapshot has outlived which is older.
+    pub oldest_snapshot: Duration,
+    /// Bytes that can be written before the disk is full.
+    pub disk_available_bytes: u64,
+    /// Reads that have met damage.
+    pub damaged_reads: u64,
 }
 
 /// What is counted here and nowhere else.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
     checkpoints: AtomicU64,
     leaks: AtomicU64,
+    times: Mutex<Times>,
+}
+
+/// When checkpoints were written.
+#[derive(Debug)]
+struct Times {
+    running_since: Option<Instant>,
+    done: Instant,
+    took: Duration,
+}
+
+/// A checkpoint that is being written, for as long as the value lives.
+pub(super) struct Running<'a>(&'a Counters);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.times().running_since = None;
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let times = Times { running_since: None, done: Instant::now(), took: Duration::ZERO };
+        Self { checkpoints: AtomicU64::new(0), leaks: AtomicU64::new(0), times: Mutex::new(times) }
+    }
 }
 
 impl Counters {
@@ -59,8 +104,22 @@ impl Counters {
         self.leaks.load(Ordering::Relaxed) > 0
     }
 
+    pub(super) fn checkpoint_begins(&self) -> Running<'_> {
+        self.times().running_since = Some(Instant::now());
+        Running(self)
+    }
+
     pub(super) fn checkpoint_written(&self) {
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
+        let mut times = self.times();
+        times.done = Instant::now();
+        let took = times.running_since.map(|since| times.done.saturating_duration_since(since));
+        times.took = took.unwrap_or_default();
+    }
+
+    // A panic while it is held leaves times that were true.
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,6 +137,12 @@ impl Shared {
             (state.view.sequence.0, state.view.account.bytes_of_all(), state.retained())
         };
         let log = self.log.numbers();
+        let slab = &self.pages.slab;
+        let (since_checkpoint, checkpoint_took, checkpoint_running) = {
+            let times = self.counters.times();
+            let running = times.running_since.map_or(Duration::ZERO, |since| since.elapsed());
+            (times.done.elapsed(), times.took, running)
+        };
         StoreNumbers {
             commits,
             durable_commits: self.log.durable().0,
@@ -93,7 +158,16 @@ impl Shared {
             retained_bytes: retained as u64,
             map_bytes: self.pages.map_bytes() as u64,
             cache_limit_bytes: self.cache_bytes() as u64,
-            data_file_bytes: self.pages.slab.file_bytes(),
+            data_file_bytes: slab.file_bytes(),
+            data_bytes: slab.used_bytes(),
+            data_allocated_bytes: slab.allocated_bytes().unwrap_or(0),
+            data_written_bytes: slab.written_bytes(),
+            since_checkpoint,
+            checkpoint_took,
+            checkpoint_running,
+            oldest_snapshot: slab.oldest_reader().map_or(Duration::ZERO, |since| since.elapsed()),
+            disk_available_bytes: self.disk_room().available.unwrap_or(0),
+            damaged_reads: self.pages.damages.reads(),
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::cache::Cache;
-use crate::storage::btree::{Held, Page, Place, Sink, Source, decode, read_long_value};
+use crate::storage::btree::{Held, Node, Page, Place, Sink, Source, decode, read_long_value};
+use crate::storage::damage::Damages;
 use crate::storage::slab::{EXTENT, GRAIN, Reference, Slab};
 use crate::storage::{ReadMode, StorageError};
 
@@ -18,12 +19,15 @@ pub(super) struct Pages {
     budget: AtomicUsize,
     /// What the maps of the data file took when somebody looked last.
     maps: AtomicUsize,
+    /// What could not be read.
+    pub(super) damages: Damages,
 }
 
 impl Pages {
     pub(super) fn new(slab: Slab, cache_bytes: usize) -> Self {
         let maps = AtomicUsize::new(slab.map_bytes());
-        Self { slab, cache: Cache::new(cache_bytes), budget: AtomicUsize::new(cache_bytes), maps }
+        let (cache, budget) = (Cache::new(cache_bytes), AtomicUsize::new(cache_bytes));
+        Self { slab, cache, budget, maps, damages: Damages::default() }
     }
 
     /// Changes what the cache may take, unless it is about that already.
@@ -53,6 +57,25 @@ impl Pages {
     }
 }
 
+impl Pages {
+    fn read_node(
+        &self,
+        tree: u64,
+        reference: Reference,
+        level: Option<u8>,
+        mode: ReadMode,
+    ) -> Result<Node, StorageError> {
+        let image = match mode {
+            ReadMode::MayBlock => self.slab.read(reference)?,
+            ReadMode::CachedOnly => self.slab.read_at_once(reference)?,
+        };
+        decode(&image, tree, level).map_err(|problem| {
+            let place = format!("slab.data at {}", reference.grain.saturating_mul(GRAIN));
+            StorageError::corrupt(place, problem)
+        })
+    }
+}
+
 impl Source for Pages {
     fn node(
         &self,
@@ -67,13 +90,8 @@ impl Source for Pages {
         {
             return Ok(held);
         }
-        let image = match mode {
-            ReadMode::MayBlock => self.slab.read(reference)?,
-            ReadMode::CachedOnly => self.slab.read_at_once(reference)?,
-        };
-        let node = decode(&image, tree, level).map_err(|problem| {
-            let place = format!("slab.data at {}", reference.grain.saturating_mul(GRAIN));
-            StorageError::corrupt(place, problem)
+        let node = self.read_node(tree, reference, level, mode).inspect_err(|error| {
+            self.damages.note_node(tree, reference.grain, error);
         })?;
         let page = Arc::new(Page::node(reference, node));
         self.cache.insert(&page);
@@ -104,6 +122,10 @@ impl Source for Pages {
         };
         self.cache.insert(&Arc::new(Page::value(reference, value.clone())));
         Ok(value)
+    }
+
+    fn note_value(&self, tree: u64, key: &[u8], error: &StorageError) {
+        self.damages.note_value(tree, key, error);
     }
 
     fn will_read(&self, mut nodes: Vec<Reference>) {

@@ -528,6 +528,11 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        let state = self.state();
+        (state.capacity < usize::MAX).then(|| state.capacity.saturating_sub(state.used()) as u64)
+    }
+
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         let mut state = self.state();
         state.begin(Call::Lock, name)?;
