@@ -15,6 +15,7 @@ mod storage_metrics;
 mod store;
 mod users;
 mod verify;
+mod watch;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -209,6 +210,7 @@ fn open(
     tell_facts(&doors, log, settings, driver_port, http_port);
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);
+    doors.shutdown.spawn(watch::watch(doors.service.clone(), doors.shutdown.clone()));
     Ok(doors)
 }
 

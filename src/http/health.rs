@@ -13,15 +13,19 @@ pub async fn live() -> &'static str {
     "live\n"
 }
 
-/// It takes queries, writes among them: from the time its ports are open until it is told to stop, or the storage engine
+/// It takes queries: from the time its ports are open until it is told to stop, or the storage engine
 /// writes no more.
 pub async fn ready(State(state): State<HttpState>) -> (StatusCode, &'static str) {
     if state.shutdown.has_begun() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    // A full disk is told by the metrics: it passes, and reads go on meanwhile.
     if state.service.has_stopped_writing() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the storage engine stopped writing\n");
+    }
+    // A full disk passes, and reads go on meanwhile: whoever sends clients elsewhere at the sight of a failure would take
+    // from them what they still have.
+    if state.service.is_disk_full() {
+        return (StatusCode::OK, "ready for reads; writes are refused: the disk is full\n");
     }
     (StatusCode::OK, "ready\n")
 }

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::context::Context;
 use super::error::{Error, Result};
 use crate::datum::DamagedDocument;
-use crate::storage::ReadMode;
-use crate::table::PrimaryKey;
+use crate::storage::{Damage, Lost, ReadMode};
+use crate::table::{PrimaryKey, Table};
 
 /// Evaluates something; a damaged document is an error of it.
 pub fn noticed<T>(context: &Context, evaluate: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -45,6 +45,7 @@ fn told(context: &Context, damaged: &DamagedDocument) -> String {
                 .and_then(|reader| reader.get(&key, ReadMode::MayBlock))
                 .is_ok_and(|found| found.as_ref() == Some(document))
             {
+                note(table, &key, &error.to_string());
                 return format!(
                     "Table `{}.{}` is not available: the document with the primary key {key}: {error}",
                     database.name, entry.name
@@ -53,6 +54,16 @@ fn told(context: &Context, damaged: &DamagedDocument) -> String {
         }
     }
     format!("A stored document cannot be read: {error}")
+}
+
+/// Tells those who watch over the server of a document that cannot be read.
+pub fn note(table: &Table, key: &PrimaryKey, problem: &str) {
+    table.engine().note_damage(Damage {
+        tree: table.tree(),
+        place: format!("the document with the primary key {key}"),
+        problem: problem.to_owned(),
+        lost: Lost::Entry(key.as_bytes().clone()),
+    });
 }
 
 #[cfg(test)]

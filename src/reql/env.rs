@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::compile::Program;
 use super::context::Context;
+use super::damage;
 use super::deadline::{Deadline, Timeout};
 use super::error::{Error, ErrorKind, Result};
 use super::js::{Job, Outcome, ScriptError, Scripts};
@@ -19,7 +20,8 @@ use super::walk_watch::{self, WalkWatch};
 use crate::datum::{Datum, work};
 use crate::limits;
 use crate::storage::{
-    Commit, CommitSequence, Durability, ReadMode, RenewalHandle, StorageError, allow_reads_at_once,
+    Commit, CommitSequence, Damage, Durability, Lost, ReadMode, RenewalHandle, StorageError,
+    allow_reads_at_once,
 };
 use crate::table::{TableError, TableReader};
 
@@ -369,13 +371,19 @@ impl Env {
                 Error::new(ErrorKind::OpIndeterminate, error.to_string())
             }
             TableError::TooManyCut { .. } => Error::resource_limit(error.to_string()),
-            error @ (TableError::Storage(_)
-            | TableError::Document { .. }
-            | TableError::DamagedIndex { .. }) => Error::op_failed(format!(
-                "Table `{}.{}` is not available: {error}",
-                table.db,
-                table.name()
-            )),
+            TableError::DamagedIndex { tree, problem } => {
+                let name = table.entry.index_in(tree).unwrap_or_default();
+                let place = format!("the index `{name}`");
+                let text = format!("{place}: {problem}");
+                let (problem, lost) = (problem.to_owned(), Lost::Unknown);
+                table.table.engine().note_damage(Damage { tree, place, problem, lost });
+                unavailable(table, &text)
+            }
+            TableError::Document { key, error } => {
+                damage::note(&table.table, &key, &error.to_string());
+                unavailable(table, &TableError::Document { key, error })
+            }
+            error @ TableError::Storage(_) => unavailable(table, &error),
         }
     }
 
@@ -451,4 +459,9 @@ mod tests {
         assert!(unwound.is_err());
         assert!(!flag.get());
     }
+}
+
+/// What is wrong with a table of which nothing can be read just now.
+fn unavailable(table: &TableRef, why: &dyn std::fmt::Display) -> Error {
+    Error::op_failed(format!("Table `{}.{}` is not available: {why}", table.db, table.name()))
 }

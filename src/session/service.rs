@@ -33,6 +33,11 @@ impl Service {
         self.context.catalog.engine()
     }
 
+    /// Whether writes are refused just now because the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.engine().check_writable(), Err(StorageError::DiskFull { .. }))
+    }
+
     /// Whether no write will be taken any more until the server is started anew.
     pub fn has_stopped_writing(&self) -> bool {
         matches!(self.engine().check_writable(), Err(StorageError::Poisoned { .. }))

@@ -52,8 +52,34 @@ pub(crate) struct Damages {
 #[derive(Debug)]
 struct Place {
     damage: Damage,
-    /// Of a node the first grain of its image, as long as nobody has looked which entries it has.
-    grain: Option<u64>,
+    kind: Kind,
+}
+
+/// What a damage is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A node whose image has this first grain. Nobody has looked which entries it has.
+    NewNode(u64),
+    Node,
+    /// A value that is kept outside of its leaf.
+    Value,
+    /// Of what the bytes mean.
+    Meaning,
+}
+
+/// Looks into the trees that there are, and notes nothing.
+pub(crate) trait Look {
+    /// Whether the tree is there.
+    fn has_tree(&self, tree: TreeId) -> bool;
+
+    /// Which entries are lost with the node that has this first grain.
+    fn lost_with(&self, tree: TreeId, grain: u64) -> Lost;
+
+    /// Whether there is an entry, with a value that cannot be read.
+    fn is_damaged(&self, tree: TreeId, key: &[u8]) -> bool;
+
+    /// Whether there is an entry.
+    fn has_entry(&self, tree: TreeId, key: &[u8]) -> bool;
 }
 
 impl Damages {
@@ -61,7 +87,7 @@ impl Damages {
     pub(crate) fn note_node(&self, tree: u64, grain: u64, error: &StorageError) {
         if let Some((place, problem)) = told(error) {
             let damage = Damage { tree: TreeId(tree), place, problem, lost: Lost::Unknown };
-            self.note(damage, Some(grain));
+            self.note(damage, Kind::NewNode(grain));
         }
     }
 
@@ -69,12 +95,16 @@ impl Damages {
     pub(crate) fn note_value(&self, tree: u64, key: &[u8], error: &StorageError) {
         if let Some((place, problem)) = told(error) {
             let lost = Lost::Entry(Bytes::copy_from_slice(key));
-            self.note(Damage { tree: TreeId(tree), place, problem, lost }, None);
+            self.note(Damage { tree: TreeId(tree), place, problem, lost }, Kind::Value);
         }
     }
 
-    /// Notes a read that has met damage.
-    pub(crate) fn note(&self, damage: Damage, grain: Option<u64>) {
+    /// Notes that what was read has no meaning, although it is as it was written.
+    pub(crate) fn note_meaning(&self, damage: Damage) {
+        self.note(damage, Kind::Meaning);
+    }
+
+    fn note(&self, damage: Damage, kind: Kind) {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let mut places = self.places();
         let is_same =
@@ -86,7 +116,7 @@ impl Damages {
             crossed("DAMAGED_PLACES");
             return;
         }
-        places.push(Place { damage, grain });
+        places.push(Place { damage, kind });
     }
 
     /// Reads that have met damage, the same one any number of times.
@@ -100,30 +130,32 @@ impl Damages {
             .retain(|known| known.damage.tree != damage.tree || known.damage.place != damage.place);
     }
 
-    /// The places in the trees that there are; those of others are forgotten. Of a node that is new, `find` is asked
-    /// which entries it has.
-    pub(crate) fn list(
-        &self,
-        has_tree: impl Fn(TreeId) -> bool,
-        find: impl Fn(TreeId, u64) -> Lost,
-    ) -> Vec<Damage> {
-        let unknown: Vec<(TreeId, u64)> = {
-            let mut places = self.places();
-            places.retain(|known| has_tree(known.damage.tree));
-            places.iter().filter_map(|known| Some((known.damage.tree, known.grain?))).collect()
-        };
-        // Reading notes what it cannot read, so nothing is held meanwhile.
-        for (tree, grain) in unknown {
-            let lost = find(tree, grain);
-            let mut places = self.places();
-            let mut same = places.iter_mut();
-            if let Some(known) =
-                same.find(|known| known.damage.tree == tree && known.grain == Some(grain))
-            {
-                (known.damage.lost, known.grain) = (lost, None);
+    /// The places that are still there. Of a node that is new it is found out which entries it has.
+    pub(crate) fn list(&self, look: &dyn Look) -> Vec<Damage> {
+        let known: Vec<(Damage, Kind)> =
+            self.places().iter().map(|known| (known.damage.clone(), known.kind)).collect();
+        // Nothing is held while it is read.
+        for (damage, kind) in known {
+            let is_there = look.has_tree(damage.tree)
+                && match (&damage.lost, kind) {
+                    (Lost::Entry(key), Kind::Value) => look.is_damaged(damage.tree, key),
+                    (Lost::Entry(key), _) => look.has_entry(damage.tree, key),
+                    _ => true,
+                };
+            if !is_there {
+                self.forget(&damage);
+            } else if let Kind::NewNode(grain) = kind {
+                self.found(&damage, look.lost_with(damage.tree, grain));
             }
         }
         self.places().iter().map(|known| known.damage.clone()).collect()
+    }
+
+    fn found(&self, damage: &Damage, lost: Lost) {
+        let mut places = self.places();
+        if let Some(known) = places.iter_mut().find(|known| known.damage == *damage) {
+            (known.damage.lost, known.kind) = (lost, Kind::Node);
+        }
     }
 
     // A panic while it is held leaves the list as it was.
@@ -149,6 +181,27 @@ mod tests {
         StorageError::corrupt(format!("slab.data at {at}"), "its checksum is wrong (rule 3)")
     }
 
+    /// A store in which there are trees up to a name, and every value is damaged or none.
+    struct Trees(u64, bool);
+
+    impl Look for Trees {
+        fn has_tree(&self, tree: TreeId) -> bool {
+            tree.0 <= self.0
+        }
+
+        fn lost_with(&self, _tree: TreeId, _grain: u64) -> Lost {
+            Lost::Between { after: None, before: Some("b".into()), entries: 3 }
+        }
+
+        fn is_damaged(&self, _tree: TreeId, _key: &[u8]) -> bool {
+            self.1
+        }
+
+        fn has_entry(&self, _tree: TreeId, _key: &[u8]) -> bool {
+            self.1
+        }
+    }
+
     #[test]
     fn a_place_is_listed_once_and_its_reads_are_counted() {
         let damages = Damages::default();
@@ -158,24 +211,29 @@ mod tests {
         damages.note_node(70, 5, &StorageError::NotResident);
         damages.note_value(71, b"key", &error(9));
         assert_eq!(damages.reads(), 4);
-        let between = Lost::Between { after: None, before: Some("b".into()), entries: 3 };
-        let listed = damages.list(|_| true, |_, _| between.clone());
+        let look = Trees(71, true);
+        let listed = damages.list(&look);
         assert_eq!(listed.len(), 2);
-        assert_eq!(listed[0].lost, between);
+        assert_eq!(listed[0].lost, look.lost_with(TreeId(70), 5));
         assert_eq!(listed[1].lost, Lost::Entry("key".into()));
-        // It is looked for once.
-        assert_eq!(damages.list(|_| true, |_, _| Lost::Unknown), listed);
-        damages.forget(&listed[1]);
-        assert_eq!(damages.list(|_| true, |_, _| Lost::Unknown).len(), 1);
-        assert!(damages.list(|tree| tree != TreeId(70), |_, _| Lost::Unknown).is_empty());
-        assert!(damages.list(|_| true, |_, _| Lost::Unknown).is_empty(), "it comes back");
+        assert_eq!(damages.list(&look), listed);
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_is_forgotten() {
+        let damages = Damages::default();
+        damages.note_node(70, 5, &error(5));
+        damages.note_value(69, b"key", &error(9));
+        assert_eq!(damages.list(&Trees(70, false)).len(), 1, "the value was written anew");
+        assert!(damages.list(&Trees(69, true)).is_empty(), "the tree is gone");
+        assert!(damages.list(&Trees(71, true)).is_empty(), "it comes back");
     }
 
     #[test]
     fn the_places_are_bounded_and_the_reads_are_not() {
         let damages = Damages::default();
         (0..DAMAGED_PLACES * 2).for_each(|at| damages.note_node(70, at as u64, &error(at)));
-        assert_eq!(damages.list(|_| true, |_, _| Lost::Unknown).len(), DAMAGED_PLACES);
+        assert_eq!(damages.list(&Trees(70, true)).len(), DAMAGED_PLACES);
         assert_eq!(damages.reads(), DAMAGED_PLACES as u64 * 2);
     }
 }

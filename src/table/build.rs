@@ -74,10 +74,8 @@ impl Table {
     fn build(&self, index: &Index) -> Result<(), Ended> {
         index.begin();
         let Some(notes) = index.notes() else {
-            let place = format!("index {}", index.id());
-            return Err(
-                TableError::DamagedIndex { place, problem: "its building has begun" }.into()
-            );
+            let (tree, problem) = (index.tree(), "its building has begun");
+            return Err(TableError::DamagedIndex { tree, problem }.into());
         };
         // Writers that do not know of the index yet may be inserting documents that the snapshots would not have.
         self.locks.wait_for_holders();
@@ -244,7 +242,7 @@ impl Table {
     ) -> Result<(), TableError> {
         let primary = |entry: &Bytes| {
             let split = EntryKey::split(entry).ok_or_else(|| TableError::DamagedIndex {
-                place: format!("index {}", index.id()),
+                tree: index.tree(),
                 problem: "a key that is no entry's",
             })?;
             Ok(PrimaryKey::from_stored(split.primary))

@@ -179,8 +179,8 @@ impl IndexScan {
         self.renewals = self.reader.snapshot.renewals();
         let Some((key, _)) = self.scanner.next()? else { return Ok(None) };
         let Some(split) = EntryKey::split(key) else {
-            let place = format!("index {}", self.index.id());
-            return Err(TableError::DamagedIndex { place, problem: "a key that is no entry's" });
+            let tree = self.index.tree();
+            return Err(TableError::DamagedIndex { tree, problem: "a key that is no entry's" });
         };
         Ok(Some(Entry {
             value: split.value.to_vec(),
@@ -196,8 +196,8 @@ impl IndexScan {
             if self.renewals != self.reader.snapshot.renewals() {
                 return Ok(None);
             }
-            let place = format!("index {}", self.index.id());
-            return Err(TableError::DamagedIndex { place, problem: "an entry without document" });
+            let tree = self.index.tree();
+            return Err(TableError::DamagedIndex { tree, problem: "an entry without document" });
         };
         Ok(Some(IndexedDocument { document, key: entry.primary.clone(), tag: entry.tag }))
     }

@@ -64,10 +64,10 @@ pub enum TableError {
         error: DocumentError,
     },
     /// The entries of an index do not go with the documents.
-    #[error("{place}: {problem}")]
+    #[error("the index in {tree}: {problem}")]
     DamagedIndex {
-        /// Which index.
-        place: String,
+        /// The tree of the index.
+        tree: TreeId,
         /// What is wrong with it.
         problem: &'static str,
     },

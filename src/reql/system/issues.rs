@@ -8,11 +8,12 @@ use crate::datum::Datum;
 use crate::reql::error::Result;
 
 use super::Look;
+use super::trouble::{Trouble, TroubleKind, troubles};
 
 const INDEX_BUILD: &str = "index_build_failed";
 
 pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
-    let mut rows = Vec::new();
+    let mut rows: Vec<Datum> = troubles(look.context).into_iter().map(row).collect();
     for database in look.context.catalog.state().databases() {
         for table in database.tables() {
             for (name, entry) in &table.indexes {
@@ -24,6 +25,17 @@ pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
         }
     }
     Ok(rows)
+}
+
+/// Of the disk and the data. Such a row is critical when something cannot be read, or nothing can be written.
+fn row(trouble: Trouble) -> Datum {
+    Datum::object([
+        ("critical", Datum::Bool(trouble.kind != TroubleKind::DiskNearlyFull)),
+        ("description", trouble.description.into()),
+        ("id", trouble.id.into()),
+        ("info", trouble.info),
+        ("type", trouble.kind.name().into()),
+    ])
 }
 
 fn index_build(

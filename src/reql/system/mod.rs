@@ -13,6 +13,7 @@ mod server;
 mod stats;
 mod table_config;
 mod table_status;
+mod trouble;
 mod users;
 mod watch;
 
@@ -20,6 +21,8 @@ mod watch;
 mod feed_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trouble_tests;
 
 use std::sync::Arc;
 
@@ -42,6 +45,7 @@ pub use server::ServerFacts;
 pub use stats::ServerNumbers;
 pub use table_config::row as table_row;
 pub use table_status::row as status_row;
+pub use trouble::{Trouble, TroubleKind, troubles};
 pub use watch::{Moment, Watch, Watches};
 
 /// A system table: its rows, and what a change to one of them does.

@@ -39,7 +39,7 @@ pub(crate) use self::image::decode;
 use self::link::Link;
 pub(crate) use self::link::Place;
 pub(crate) use self::long::{LongValue, read_long_value};
-pub(crate) use self::node::{Node, Origin};
+pub(crate) use self::node::Origin;
 pub(crate) use self::page::{Held, Page};
 pub(crate) use self::store::Part;
 use super::slab::Reference;

@@ -368,7 +368,7 @@ impl Engine for SlabEngine {
     }
 
     fn note_damage(&self, damage: Damage) {
-        self.shared.pages.damages.note(damage, None);
+        self.shared.pages.damages.note_meaning(damage);
     }
 
     fn forget_damage(&self, damage: &Damage) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::cache::Cache;
-use crate::storage::btree::{Held, Node, Page, Place, Sink, Source, decode, read_long_value};
+use crate::storage::btree::{Held, Page, Place, Sink, Source, decode, read_long_value};
 use crate::storage::damage::Damages;
 use crate::storage::slab::{EXTENT, GRAIN, Reference, Slab};
 use crate::storage::{ReadMode, StorageError};
@@ -57,22 +57,54 @@ impl Pages {
     }
 }
 
+/// The same for those who look for damage: what they cannot read is not noted.
+pub(super) struct Quiet<'a>(pub(super) &'a Pages);
+
+impl Source for Quiet<'_> {
+    fn node(
+        &self,
+        tree: u64,
+        place: &Place,
+        level: Option<u8>,
+        mode: ReadMode,
+    ) -> Result<Held, StorageError> {
+        let found = self.0.cache.get(place).filter(|held| held.has_level(level));
+        match found {
+            Some(held) => Ok(held),
+            None => self.0.read_node(tree, place.reference(), level, mode),
+        }
+    }
+
+    fn long_value(
+        &self,
+        reference: Reference,
+        length: u64,
+        mode: ReadMode,
+    ) -> Result<Bytes, StorageError> {
+        self.0.long_value(reference, length, mode)
+    }
+}
+
 impl Pages {
+    /// Reads a node from the data file into the cache.
     fn read_node(
         &self,
         tree: u64,
         reference: Reference,
         level: Option<u8>,
         mode: ReadMode,
-    ) -> Result<Node, StorageError> {
+    ) -> Result<Held, StorageError> {
         let image = match mode {
             ReadMode::MayBlock => self.slab.read(reference)?,
             ReadMode::CachedOnly => self.slab.read_at_once(reference)?,
         };
-        decode(&image, tree, level).map_err(|problem| {
+        let node = decode(&image, tree, level).map_err(|problem| {
             let place = format!("slab.data at {}", reference.grain.saturating_mul(GRAIN));
             StorageError::corrupt(place, problem)
-        })
+        })?;
+        let page = Arc::new(Page::node(reference, node));
+        self.cache.insert(&page);
+        Ok(Held::from(page))
     }
 }
 
@@ -90,12 +122,9 @@ impl Source for Pages {
         {
             return Ok(held);
         }
-        let node = self.read_node(tree, reference, level, mode).inspect_err(|error| {
+        self.read_node(tree, reference, level, mode).inspect_err(|error| {
             self.damages.note_node(tree, reference.grain, error);
-        })?;
-        let page = Arc::new(Page::node(reference, node));
-        self.cache.insert(&page);
-        Ok(Held::from(page))
+        })
     }
 
     fn replaced(&self, place: &Place) {

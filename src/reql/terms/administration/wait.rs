@@ -1,4 +1,5 @@
-//! `wait`: until tables are ready. On one server they are, as soon as they exist.
+//! `wait`: until tables are ready. On one server they are, as soon as they exist. It does not wait for a disk that is full:
+//! what is to be done then is for an operator, who may not come before the client has given up.
 
 use photondb_protocol::numbers::TermType;
 
