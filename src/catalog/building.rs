@@ -132,9 +132,25 @@ impl Catalog {
         self.change_and(plan, then).map(drop)
     }
 
+    /// An index as people call it.
+    pub(super) fn name_of(&self, table: TableId, index: &Index) -> String {
+        let state = self.state();
+        let found = state.table_by_id(table).and_then(|entry| {
+            let mut indexes = entry.indexes.iter();
+            let (name, _) = indexes.find(|(_, entry)| entry.index.id() == index.id())?;
+            Some((state.database_of(entry)?, entry, name))
+        });
+        match found {
+            Some((database, entry, name)) => {
+                format!("index `{name}` of table `{}.{}` ({})", database.name, entry.name, table.0)
+            }
+            None => format!("index {} of table {}", index.id(), table.0),
+        }
+    }
+
     fn note_problem(&self, table: TableId, index: &Index, problem: &str) {
         if index.problem().as_deref() != Some(problem) {
-            tracing::error!("index {} of table {} was not built: {problem}", index.id(), table.0);
+            tracing::error!("{} was not built: {problem}", self.name_of(table, index));
             index.set_problem(Some(problem.into()));
             self.changed.ring();
         }

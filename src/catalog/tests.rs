@@ -424,6 +424,8 @@ fn an_index_that_cannot_be_built_says_why_and_is_built_later() {
     }
     let problem = first.problem().unwrap();
     assert!(problem.starts_with("the document with the primary key 7: "), "{problem}");
+    let name = catalog.name_of(table.id, &first);
+    assert_eq!(name, format!("index `a` of table `test.t` ({})", table.id.0), "in the log");
     // Whoever renames it, or writes meanwhile, is in nobody's way.
     catalog.rename_index(table.id, "a", "b", false).unwrap();
     insert(&table, 2.0);

@@ -13,9 +13,9 @@ use super::*;
 use crate::auth::{ADMIN, Password};
 use crate::reql::Context;
 use crate::session::{Service, testing};
-use crate::storage::Engine as _;
 use crate::storage::disk::{Call, FaultyDisk};
 use crate::storage::store::{SlabEngine, SlabOptions};
+use crate::storage::{Durability, Engine as _, WriteBatch};
 
 struct Site {
     address: SocketAddr,
@@ -93,6 +93,29 @@ async fn it_is_not_ready_once_the_engine_stopped_writing() {
     let stopped = "the storage engine stopped writing\n".to_owned();
     assert_eq!(site.get("/health/ready").await, (503, stopped));
     assert_eq!(site.get("/health/live").await.0, 200);
+}
+
+#[tokio::test]
+async fn it_is_ready_for_reads_alone_while_the_disk_is_full() {
+    let disk = FaultyDisk::new(1);
+    let options = SlabOptions {
+        flush_interval: None,
+        reserve_bytes: 1 << 20,
+        ..SlabOptions::new([7; 16], 1 << 20)
+    };
+    let engine = Arc::new(SlabEngine::open(Arc::new(disk.clone()), options).unwrap());
+    let context = Context::open(engine.clone(), "test_server").unwrap();
+    let site = site_of(testing::service_on(context), "").await;
+    assert_eq!(site.get("/health/ready").await, (200, "ready\n".to_owned()));
+    disk.set_capacity(disk.used());
+    let mut batch = WriteBatch::new(Durability::Hard);
+    let tree = engine.new_tree_id().unwrap();
+    batch.create_tree(tree);
+    batch.put(tree, "key", vec![7; 4 << 20]);
+    // There is not even room for it in the reserve.
+    engine.wait_durable(engine.apply(batch).unwrap().sequence).unwrap_err();
+    let told = "ready for reads; writes are refused: the disk is full\n".to_owned();
+    assert_eq!(site.get("/health/ready").await, (200, told));
 }
 
 #[tokio::test]

@@ -64,6 +64,21 @@ pub enum StorageError {
         /// What was being written.
         place: String,
     },
+    /// A job that can wait for room would take what is kept for commits. Nothing was done.
+    #[error(
+        "{place} needs {wanted} bytes more, and {available} bytes of the disk are free, of which {kept} are kept for \
+         commits and checkpoints"
+    )]
+    KeptRoom {
+        /// What was to be written.
+        place: String,
+        /// Bytes that were to be written.
+        wanted: u64,
+        /// Bytes that are free.
+        available: u64,
+        /// Bytes that must stay free.
+        kept: u64,
+    },
     /// A condition of the batch did not hold; nothing was applied. Read again and retry.
     #[error("a key that the batch depends on was changed by another commit")]
     Conflict,

@@ -10,6 +10,9 @@ use super::disk::{Disk, DiskFile, GuardedDisk, MemoryDisk};
 /// What the names of such files begin with. A file has its name only for the moment between making and removing it.
 pub(super) const SCRATCH: &str = "slab.sort.";
 
+/// What such a file is called in errors.
+const PLACE: &str = "a file for sorting";
+
 /// A file without a name. One value serves all threads.
 pub struct Scratch {
     file: Box<dyn DiskFile>,
@@ -20,7 +23,8 @@ pub struct Scratch {
 
 impl Scratch {
     pub(super) fn on(disk: &GuardedDisk, name: &str) -> Result<Self, StorageError> {
-        let file = disk.check_left(0).and_then(|()| disk.scratch(name)).map_err(failed)?;
+        disk.check_left(PLACE, 0)?;
+        let file = disk.scratch(name).map_err(failed)?;
         Ok(Self { file, disk: Some(disk.clone()), end: AtomicU64::new(0) })
     }
 
@@ -30,10 +34,10 @@ impl Scratch {
         Ok(Self { file, disk: None, end: AtomicU64::new(0) })
     }
 
-    /// Adds bytes and returns where they begin. [`StorageError::DiskFull`] when that would not leave enough room to commits.
+    /// Adds bytes and returns where they begin. [`StorageError::KeptRoom`] when that would not leave enough room to commits.
     pub fn append(&self, bytes: &[u8]) -> Result<u64, StorageError> {
         let length = bytes.len() as u64;
-        self.disk.iter().try_for_each(|disk| disk.check_left(length)).map_err(failed)?;
+        self.disk.iter().try_for_each(|disk| disk.check_left(PLACE, length))?;
         let at = self.end.fetch_add(length, Ordering::Relaxed);
         self.file.write_at(at, bytes).map_err(failed)?;
         Ok(at)
@@ -52,7 +56,7 @@ impl Scratch {
 }
 
 fn failed(error: std::io::Error) -> StorageError {
-    StorageError::io("a file for sorting", error)
+    StorageError::io(PLACE, error)
 }
 
 #[cfg(test)]
@@ -78,7 +82,10 @@ mod tests {
         assert_eq!(disk.list().unwrap(), Vec::<String>::new());
         // No disk has so much room.
         let full = Scratch::on(&guarded(u64::MAX), SCRATCH).map(drop).unwrap_err();
-        assert!(matches!(full, StorageError::DiskFull { .. }), "{full}");
+        assert!(matches!(full, StorageError::KeptRoom { .. }), "{full}");
+        let text = full.to_string();
+        assert!(text.starts_with("a file for sorting needs 0 bytes more, and "), "{text}");
+        assert!(text.contains(" are kept for commits and checkpoints"), "{text}");
     }
 
     #[test]

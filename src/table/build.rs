@@ -22,6 +22,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::index::Stage;
+use super::progress::Step;
 use super::secondary::EntryKey;
 use super::sort::{Merged, Sorter};
 use super::{Index, PrimaryKey, Table, TableError};
@@ -93,7 +94,7 @@ impl Table {
     fn sort_entries(&self, index: &Index) -> Result<Vec<Sorter<'_>>, Ended> {
         let snapshot = self.engine.snapshot()?;
         let total = snapshot.count(self.tree, &KeyRange::ALL, WAIT)?;
-        index.set_total(total);
+        index.begin_step(Step::Reading, total);
         let parts = self.parts(&*snapshot, total)?;
         drop(snapshot);
         let memory = self.engine.memory_bytes().map_or(INDEX_SORT_BYTES, |bytes| {
@@ -182,6 +183,7 @@ impl Table {
 
     /// Makes the tree of sorted entries.
     fn load_entries(&self, index: &Index, sorted: Vec<Sorter<'_>>) -> Result<(), Ended> {
+        index.begin_step(Step::Loading, sorted.iter().map(Sorter::len).sum());
         let bytes = sorted.iter().map(Sorter::held_bytes).sum::<Option<usize>>();
         let mut merged = Merged::new(sorted)?;
         if bytes.is_some_and(|bytes| bytes <= INDEX_BUILD_BATCH_BYTES) {
@@ -200,8 +202,11 @@ impl Table {
         while let Some(entry) = merged.next()? {
             load.push(entry, &[])?;
             pushed += 1;
-            if pushed.is_multiple_of(INDEX_BUILD_LOOK) && index.is_dropped() {
-                return Err(Ended::Told);
+            if pushed.is_multiple_of(INDEX_BUILD_LOOK) {
+                index.add_done(INDEX_BUILD_LOOK);
+                if index.is_dropped() {
+                    return Err(Ended::Told);
+                }
             }
         }
         load.finish(Durability::Soft)?;
@@ -210,6 +215,8 @@ impl Table {
 
     /// Does to the index what writers have noted.
     fn carry_over(&self, index: &Index, notes: TreeId) -> Result<(), Ended> {
+        let noted = self.engine.snapshot()?.count(notes, &KeyRange::ALL, WAIT)?;
+        index.begin_step(Step::CatchingUp, noted);
         let mut rest = KeyRange::ALL;
         loop {
             if index.is_dropped() {
@@ -218,7 +225,9 @@ impl Table {
             let entries = self.next_notes(notes, &rest)?;
             let Some(last) = entries.last() else { return Ok(()) };
             rest.start = Bound::Excluded(last.clone());
+            let carried = entries.len() as u64;
             self.carry_some(index, notes, entries)?;
+            index.add_done(carried);
         }
     }
 

@@ -8,7 +8,7 @@
 //! between the two.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::build::Note;
+use super::progress::{Progress, Step};
 use super::secondary::IndexValue;
 use super::{Document, PrimaryKey, Table};
 use crate::datum::Datum;
@@ -62,9 +63,8 @@ pub struct Index {
     stage: AtomicU8,
     is_ready: AtomicBool,
     is_dropped: AtomicBool,
-    /// Documents that the building has looked at, and those that there were when it began.
-    done: AtomicU64,
-    total: AtomicU64,
+    /// How far the building is.
+    progress: Progress,
     /// When the building began, of an index that this server has built.
     began: OnceLock<Instant>,
     /// Why it could not be built.
@@ -109,8 +109,7 @@ impl Index {
             stage: AtomicU8::new(Stage::Direct as u8),
             is_ready: AtomicBool::new(is_ready),
             is_dropped: AtomicBool::new(false),
-            done: AtomicU64::new(0),
-            total: AtomicU64::new(0),
+            progress: Progress::default(),
             began: OnceLock::new(),
             problem: Mutex::default(),
         }
@@ -176,25 +175,17 @@ impl Index {
         self.began.get_or_init(Instant::now);
     }
 
-    pub(super) fn set_total(&self, documents: u64) {
-        self.total.store(documents, Ordering::Relaxed);
-        self.done.store(0, Ordering::Relaxed);
+    pub(super) fn begin_step(&self, step: Step, total: u64) {
+        self.progress.begin(step, total);
     }
 
-    pub(super) fn add_done(&self, documents: u64) {
-        self.done.fetch_add(documents, Ordering::Relaxed);
+    pub(super) fn add_done(&self, done: u64) {
+        self.progress.add(done);
     }
 
-    /// How much of the building is done, from 0 to 1.
+    /// How much of the building is done, from 0 to 1, which it is once the index is ready.
     pub fn progress(&self) -> f64 {
-        let total = self.total.load(Ordering::Relaxed);
-        if self.is_ready() {
-            return 1.0;
-        }
-        if total == 0 {
-            return 0.0;
-        }
-        (self.done.load(Ordering::Relaxed) as f64 / total as f64).min(1.0)
+        if self.is_ready() { 1.0 } else { self.progress.part() }
     }
 
     /// Whether it is being built, or waits for its turn.

@@ -269,6 +269,8 @@ fn a_large_index_is_loaded_while_writers_go_on() {
         stop.store(true, Relaxed);
         assert!(built.unwrap());
     });
+    let progress = index.progress();
+    assert!(progress > 0.9 && progress < 1.0, "{progress}");
     index.set_ready();
     let all = expected(&table, ("v", false), &IndexRange::ALL);
     let reader = table.reader().unwrap();
@@ -319,7 +321,9 @@ fn a_build_for_which_there_is_no_room_says_so_and_can_be_tried_again() {
                 assert!(is_complete);
                 built += 1;
             }
-            Err(TableError::Storage(StorageError::DiskFull { .. })) => refused += 1,
+            Err(TableError::Storage(
+                StorageError::DiskFull { .. } | StorageError::KeptRoom { .. },
+            )) => refused += 1,
             Err(error) => panic!("{error}"),
         }
         // Everybody else goes on.

@@ -14,6 +14,7 @@ pub mod index;
 pub mod index_scan;
 pub mod key;
 mod locks;
+mod progress;
 pub mod scan;
 mod secondary;
 mod sort;

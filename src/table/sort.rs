@@ -18,6 +18,8 @@ pub(super) struct Sorter<'a> {
     /// Bytes of memory that they may take before they are written.
     most_bytes: usize,
     held: Held,
+    /// How many there are.
+    count: u64,
     /// Made when it is needed first.
     scratch: Option<Arc<Scratch>>,
     /// What was written: of each level less than so many runs that they become one of the next.
@@ -98,7 +100,7 @@ impl<'a> Sorter<'a> {
     /// Without keys. It takes about so many bytes of memory.
     pub(super) fn new(engine: &'a dyn Engine, most_bytes: usize) -> Self {
         let held = Held::default();
-        Self { engine, most_bytes, held, scratch: None, levels: Vec::new() }
+        Self { engine, most_bytes, held, count: 0, scratch: None, levels: Vec::new() }
     }
 
     /// Adds a key.
@@ -107,7 +109,13 @@ impl<'a> Sorter<'a> {
             self.spill()?;
         }
         self.held.push(key);
+        self.count += 1;
         Ok(())
+    }
+
+    /// How many keys there are.
+    pub(super) fn len(&self) -> u64 {
+        self.count
     }
 
     /// Bytes of the keys when all of them are in memory.

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::{Disk, DiskFile, DiskLock};
 use crate::limits::{DISK_LEFT_RESERVES, DISK_RESERVE_BYTES};
+use crate::storage::StorageError;
 use crate::storage::crossed::crossed;
 use crate::storage::health::Health;
 
@@ -96,11 +97,14 @@ impl GuardedDisk {
         Ok(file)
     }
 
-    /// `StorageFull` when so many more bytes would not leave enough room to commits: for jobs that can wait for room.
-    pub(crate) fn check_left(&self, bytes: u64) -> io::Result<()> {
-        let needed = bytes.saturating_add(self.0.reserve_bytes.saturating_mul(DISK_LEFT_RESERVES));
+    /// [`StorageError::KeptRoom`] when so many more bytes would not leave enough room to commits: for jobs that can wait
+    /// for room.
+    pub(crate) fn check_left(&self, place: &str, wanted: u64) -> Result<(), StorageError> {
+        let kept = self.0.reserve_bytes.saturating_mul(DISK_LEFT_RESERVES);
         match self.0.disk.free_bytes() {
-            Some(free) if free < needed => Err(io::ErrorKind::StorageFull.into()),
+            Some(available) if available < wanted.saturating_add(kept) => {
+                Err(StorageError::KeptRoom { place: place.to_owned(), wanted, available, kept })
+            }
             _ => Ok(()),
         }
     }

@@ -290,8 +290,7 @@ impl Shared {
 
     fn write_extent(&self, extent: u64, bytes: &[u8]) -> Result<(), StorageError> {
         self.log.check()?;
-        let left = self.disk.check_left(bytes.len() as u64);
-        left.map_err(|error| StorageError::io("the room for a load", error))?;
+        self.disk.check_left("the tree of an index", bytes.len() as u64)?;
         self.or_poison(self.pages.slab.write_extent(extent, bytes))
     }
 
