@@ -4,6 +4,7 @@ pub mod account;
 pub mod addresses;
 pub mod auth;
 pub mod bell;
+pub mod cancel;
 pub mod catalog;
 pub mod changefeed;
 pub mod cli;
@@ -29,4 +30,5 @@ pub mod storage;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod turns;
 pub mod unread;

@@ -453,22 +453,36 @@ pub const POOL_QUERIES_PER_CONNECTION: usize = 16;
 /// only while a quarter is. So a quarter of the pool, 64 threads, is kept for connections that have none there.
 pub const POOL_FEW_QUERIES: usize = 4;
 
+/// A user may have so many times the threads of the pool that are free. One that has all to itself stops at 224 of 256,
+/// two at 119 each, ten at 25: however many connections a user opens, there are threads for the next user, and the more
+/// users want some, the fewer each of them gets. Of the 64 above, 32 are so kept for connections of the same user.
+pub const POOL_USER_TIMES_FREE: usize = 7;
+
 /// Evaluations beside each other on the pool, of all connections. They may wait for pages, for indexes, for scripts and for
 /// other servers, or go on for minutes, and when none is left everybody else waits for them, down to who wants to look at
 /// `rethinkdb.jobs` and end one. So there are far more than processors. Each has a thread, which is made when it is needed.
 pub const POOL_THREADS: usize = 256;
 
-/// A job of the pool that goes on for so long gives way to others from then on.
-pub const POOL_PATIENCE: Duration = Duration::from_millis(20);
-
-/// Jobs of the pool that may be equal to the threads of the network. Of a hundred that come at once the others give way
-/// from their beginning: a hundred equal threads kept everybody waiting for half a second.
-pub const POOL_EQUALS: usize = 4;
-
-/// How much such a job gives way, as `nice` counts, and the building of an index and a script as well: a ninth of a turn on
-/// the processors for a whole one of another thread. What others wait beside a hundred endless queries is in
+/// Evaluations of the pool that run at a time, for each processor. More would share the processors no better, and take
+/// them away from the threads of the network: what others wait beside a hundred endless queries is in
 /// `docs/robustness.md`.
-pub const POOL_NICENESS: i32 = 10;
+pub const TURNS_PER_PROCESSOR: usize = 1;
+
+/// How long an evaluation runs until it hands over to one that waits for its turn. On two processors a new query waits half
+/// of that while a hundred others go on for long. A change of threads costs a thousandth of it.
+pub const TURN_QUANTUM: Duration = Duration::from_millis(10);
+
+/// Turns that go in a row to evaluations which are new or wait for other things most of the time, while others wait which
+/// are neither: these get a quarter of the turns at least.
+pub const TURNS_IN_A_ROW: usize = 3;
+
+/// An evaluation that has not looked for so long after others began to wait has lost its turn: it waits for something, on
+/// a way that does not tell of it. Far longer than any stretch of work between two looks.
+pub const TURN_LOST: Duration = Duration::from_millis(100);
+
+/// How much the building of an index and a script give way, as `nice` counts: a ninth of a turn on the processors for a
+/// whole one of another thread.
+pub const BACKGROUND_NICENESS: i32 = 10;
 
 /// Threads of the runtime beside those of the network: for those that take over what a thread serves which reads a long
 /// query, for name lookups and for passwords. They are made when needed.

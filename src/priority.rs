@@ -3,7 +3,7 @@
 
 use rustix::process::{Pid, getpid, getppid, getpriority_process, setpriority_process};
 
-use crate::limits::POOL_NICENESS;
+use crate::limits::BACKGROUND_NICENESS;
 
 /// The lowest priority, as `nice` counts.
 const NICENESS_MAX: i32 = 19;
@@ -22,7 +22,7 @@ pub fn give_way_to_parent() {
 /// Below the first thread of a process: others may have given way already, and have handed that down.
 fn give_way_to(process: Option<Pid>) {
     if let Ok(first) = getpriority_process(process) {
-        let _ = setpriority_process(None, (first + POOL_NICENESS).min(NICENESS_MAX));
+        let _ = setpriority_process(None, (first + BACKGROUND_NICENESS).min(NICENESS_MAX));
     }
 }
 
@@ -34,7 +34,7 @@ mod tests {
     fn a_thread_gives_way_once_and_so_do_those_that_it_starts() {
         let priority = || getpriority_process(None).unwrap();
         let expected =
-            (getpriority_process(Some(getpid())).unwrap() + POOL_NICENESS).min(NICENESS_MAX);
+            (getpriority_process(Some(getpid())).unwrap() + BACKGROUND_NICENESS).min(NICENESS_MAX);
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
                 give_way();

@@ -181,9 +181,11 @@ fn open(
     let unread = Arc::new(Unread::default());
     metrics.add(Box::new(MemoryMetrics::new()?))?;
     bound_what_waits(settings, &context, &unread, &metrics)?;
+    // The runtime has a thread for each processor that the server may use.
+    let running = workers.metrics().num_workers() * limits::TURNS_PER_PROCESSOR;
     let service = Arc::new(Service {
         context,
-        pool: Pool::new(workers.clone(), limits::POOL_THREADS),
+        pool: Pool::new(workers.clone(), limits::POOL_THREADS, running),
         metrics,
         unread,
         slow_query: settings.queries.slow,

@@ -19,6 +19,7 @@ pub use rights::{Permissions, Rights, Scope};
 use crate::bell::Bell;
 use crate::limits::WRITE_ATTEMPTS;
 use crate::storage::{Commit, Durability, Engine, StorageError, WriteBatch};
+use crate::turns;
 
 /// The user that every server has, who may do everything.
 pub const ADMIN: &str = "admin";
@@ -153,6 +154,7 @@ impl Users {
         name: &str,
         plan: impl Fn(Option<&User>) -> Result<Option<User>, E>,
     ) -> Result<Option<Commit>, E> {
+        let _pause = turns::pause();
         let _only_writer = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attempts = 0;
         loop {

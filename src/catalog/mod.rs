@@ -37,6 +37,7 @@ use crate::bell::Bell;
 use crate::limits::WRITE_ATTEMPTS;
 use crate::storage::{Commit, Engine, StorageError, TreeId, WriteBatch};
 use crate::table::{ChangeSink, Table, TableId};
+use crate::turns;
 
 /// The database that a new server starts with, and that queries use when they name none.
 pub const DEFAULT_DATABASE: &str = "test";
@@ -327,6 +328,7 @@ impl Catalog {
         plan: impl Fn(&CatalogState, &mut WriteBatch) -> Result<(CatalogState, T), CatalogError>,
         then: impl FnOnce(),
     ) -> Result<Changed<T>, CatalogError> {
+        let _pause = turns::pause();
         let _only_writer = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attempts = 0;
         loop {

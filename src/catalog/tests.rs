@@ -340,7 +340,7 @@ fn building_an_index_gives_way_to_queries() {
     catalog.create_index(table.id, "a", &by_field("priority")).unwrap();
     wait_until_built(&catalog, table.id, "a");
     let own = rustix::process::getpriority_process(Some(rustix::process::getpid())).unwrap();
-    let lower = (own + crate::limits::POOL_NICENESS).min(19);
+    let lower = (own + crate::limits::BACKGROUND_NICENESS).min(19);
     assert_eq!(*PRIORITIES.lock().unwrap(), [lower]);
 }
 

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use super::compile::Program;
@@ -17,53 +16,14 @@ use super::selection::TableRef;
 use super::trace::{Task, Trace};
 use super::value::Val;
 use super::walk_watch::{self, WalkWatch};
+use crate::cancel::CancelFlag;
 use crate::datum::{Datum, work};
-use crate::limits;
 use crate::storage::{
     Commit, CommitSequence, Damage, Durability, Lost, ReadMode, RenewalHandle, StorageError,
     allow_reads_at_once,
 };
 use crate::table::{TableError, TableReader};
-
-/// Told to a running query from outside: stop.
-#[derive(Clone, Debug, Default)]
-pub struct CancelFlag(Arc<AtomicU8>);
-
-/// Nobody wants the query to stop.
-const RUNNING: u8 = 0;
-/// The client, its going, or the server's end wants it.
-const CANCELLED: u8 = 1;
-/// Somebody deleted its row of the table of jobs.
-const TERMINATED: u8 = 2;
-
-impl CancelFlag {
-    /// Asks the query to stop; it does so at its next check.
-    pub fn cancel(&self) {
-        self.ask(CANCELLED);
-    }
-
-    /// As [`CancelFlag::cancel`], on behalf of the table of jobs.
-    pub fn terminate(&self) {
-        self.ask(TERMINATED);
-    }
-
-    /// The first word counts.
-    fn ask(&self, why: u8) {
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        // It fails when the query was asked already.
-        let _ = self.0.compare_exchange(RUNNING, why, set, fetch);
-    }
-
-    /// Whether it was asked to stop.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != RUNNING
-    }
-
-    /// Whether it was the table of jobs that asked.
-    pub fn is_terminated(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == TERMINATED
-    }
-}
+use crate::{limits, turns};
 
 /// A flag that is set until this is dropped, be it because an evaluation unwinds: a query goes on after some of those.
 #[derive(Debug)]
@@ -320,6 +280,7 @@ impl Env {
 
     /// Runs a script, or calls its function, and waits for it.
     pub fn run_script(&self, job: Job) -> std::result::Result<Outcome, ScriptError> {
+        let _pause = turns::pause();
         self.scripts.run(&self.context.scripts, &self.cancel, job)
     }
 
@@ -431,8 +392,9 @@ impl Env {
     }
 }
 
-/// Fails when a query was asked to stop, or its time is over.
+/// Fails when a query was asked to stop, or its time is over. Where others want to go on, it waits for its turn first.
 pub(super) fn interrupted(cancel: &CancelFlag, deadline: Option<Deadline>) -> Result<()> {
+    turns::look(cancel, deadline.map(|deadline| deadline.at()));
     if cancel.is_cancelled() {
         return Err(Error::new(
             ErrorKind::Cancelled,

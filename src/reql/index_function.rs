@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use photondb_protocol::numbers::TermType;
 use photondb_protocol::raw_term::RawTerm;
 
+use crate::cancel::CancelFlag;
 use crate::catalog::{CompiledIndex, IndexDefinition, IndexFunctions};
 use crate::datum::{Datum, GEOMETRY};
 use crate::geo::{self, Effort};
@@ -17,7 +18,7 @@ use crate::table::{Document, IndexFunction, IndexKind, IndexValue, Ordered};
 use super::compile::Program;
 use super::context::Context;
 use super::damage::caught;
-use super::env::{CancelFlag, Env};
+use super::env::Env;
 use super::eval::Op;
 use super::function::{Func, FuncNode};
 use super::stored_function::StoredFunction;

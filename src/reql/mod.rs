@@ -49,9 +49,9 @@ mod walk_tests;
 mod walk_watch;
 mod wire;
 
+pub use crate::cancel::CancelFlag;
 pub use compile::{CompileError, Program};
 pub use context::{Context, OpenError};
-pub use env::CancelFlag;
 pub use error::{Error, ErrorKind};
 pub use index_function::ReqlFunctions;
 pub use memory::MemoryBounds;

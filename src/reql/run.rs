@@ -7,6 +7,7 @@ use photondb_protocol::numbers::{ErrorType, ResponseNote};
 use photondb_protocol::raw_term::Frame;
 use tokio::sync::Notify;
 
+use crate::cancel::CancelFlag;
 use crate::datum::{Datum, number_to_text};
 use crate::limits;
 use crate::storage::CommitSequence;
@@ -15,7 +16,7 @@ use super::compile::Program;
 use super::context::Context;
 use super::damage;
 use super::deadline::Deadline;
-use super::env::{CancelFlag, Env};
+use super::env::Env;
 use super::error::{Error, ErrorKind, Result};
 use super::scope::Scope;
 use super::selection::Selection;

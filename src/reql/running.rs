@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::compile::Program;
-use super::env::CancelFlag;
+use crate::cancel::CancelFlag;
 
 /// Who asks queries over a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::deadline::Deadline;
-use super::env::{CancelFlag, interrupted};
+use super::env::interrupted;
 use super::error::{Error, Result};
 use super::memory::MemoryMeter;
+use crate::cancel::CancelFlag;
 use crate::datum::work;
 use crate::limits::INLINE_WALK_LOOKS;
 

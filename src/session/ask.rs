@@ -15,7 +15,7 @@ use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
 };
 use crate::storage::{CommitSequence, StorageError};
-use crate::{limits, metrics};
+use crate::{limits, metrics, turns};
 
 use super::clock::Clock;
 use super::service::Service;
@@ -123,12 +123,13 @@ async fn evaluate(
     let is_administrative = program.is_administrative();
     let job = Box::new(move || {
         // Nobody waits for the answer when the client is gone.
+        turns::look(&flag, Some(bounds.deadline));
         drop(sender.send(run(&there, &program, &flag, true, bounds)));
     });
     if is_administrative {
         service.pool.run_in_lane(job);
     } else {
-        service.pool.run(job);
+        service.pool.run(&client.user, job);
     }
     let answer = tokio::select! {
         answer = receiver => answer.unwrap_or(Err(AskError::Broken)),

@@ -25,7 +25,7 @@ pub(crate) fn service_on(context: Context) -> Arc<Service> {
 pub(crate) fn service_with(context: Context, threads: usize) -> Arc<Service> {
     Arc::new(Service {
         context: Arc::new(context),
-        pool: Pool::new(Handle::current(), threads),
+        pool: Pool::new(Handle::current(), threads, 2),
         metrics: Arc::new(Metrics::new().unwrap()),
         unread: Arc::default(),
         slow_query: None,

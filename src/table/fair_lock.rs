@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::limits::LOCK_WAIT_LOOK;
+use crate::turns;
 
 /// The lock. Takes sixteen bytes while nobody waits for it.
 #[derive(Default)]
@@ -56,6 +57,7 @@ impl FairLock {
         let turn = Arc::new(Turn::default());
         state.line.get_or_insert_default().0.push_back(turn.clone());
         drop(state);
+        let _pause = turns::pause();
         // From here on the lock may be this thread's at any time: should it unwind, the place has to be given up.
         let mut place = Place { lock: self, turn, is_taken: false };
         while !place.turn.wait() {
@@ -140,6 +142,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::cancel::CancelFlag;
+    use crate::turns::Turns;
 
     fn waiting(lock: &FairLock) -> usize {
         lock.0.lock().line.as_ref().map_or(0, |line| line.0.len())
@@ -196,6 +200,30 @@ mod tests {
             last.join().unwrap();
         });
         assert!(lock.0.lock().line.is_none() && lock.try_lock().is_some());
+    }
+
+    #[test]
+    fn who_waits_for_the_lock_has_no_turn_and_who_has_it_asks_for_one() {
+        let (lock, turns) = (FairLock::default(), Turns::new(1));
+        let (user, cancel) = (Arc::from("bob"), CancelFlag::default());
+        let first = lock.lock(|| {});
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                turns.seat(&user, || {
+                    turns::look(&cancel, None);
+                    assert_eq!(turns.running(), 1);
+                    let _guard = lock.lock(|| turns::look(&cancel, None));
+                    assert_eq!(turns.running(), 0);
+                    turns::look(&cancel, None);
+                    assert_eq!(turns.running(), 1);
+                });
+            });
+            until_waiting(&lock, 1);
+            thread::sleep(LOCK_WAIT_LOOK * 2);
+            assert_eq!(turns.running(), 0);
+            drop(first);
+            waiting.join().unwrap();
+        });
     }
 
     #[test]

@@ -4,7 +4,11 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
+<<<<<<< HEAD
 const MAY_IMPORT: [(&str, &[&str]); 29] = [
+=======
+const MAY_IMPORT: [(&str, &[&str]); 28] = [
+>>>>>>> 45b9c33 (Let evaluations run in turns, and users share the pool)
     ("main", &["cli"]),
     ("account", &[]),
     ("addresses", &[]),
@@ -51,8 +55,13 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ),
     ("net", &["addresses", "session", "auth", "metrics", "config", "shutdown", "limits", "unread"]),
     // storage only to wait until a commit is on disk
+<<<<<<< HEAD
     ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "unread"]),
     ("auth", &["storage", "limits", "bell"]),
+=======
+    ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "turns"]),
+    ("auth", &["storage", "limits", "bell", "turns"]),
+>>>>>>> 45b9c33 (Let evaluations run in turns, and users share the pool)
     (
         "reql",
         &[
@@ -63,11 +72,13 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
             "datum",
             "geo",
             "auth",
+            "cancel",
             "limits",
             "log_lines",
             "memory",
             "meter",
             "bell",
+<<<<<<< HEAD
             "priority",
         ],
     ),
@@ -79,10 +90,25 @@ const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ("shutdown", &["limits"]),
     ("storage", &["limits"]),
     ("fuzzing", &["storage", "table", "datum", "reql", "http"]),
+=======
+            "turns",
+        ],
+    ),
+    ("table", &["changefeed", "catalog", "storage", "datum", "limits", "meter", "turns"]),
+    ("changefeed", &["table", "catalog", "storage", "datum", "limits"]),
+    ("catalog", &["table", "changefeed", "storage", "datum", "limits", "bell", "turns"]),
+    ("config", &["limits"]),
+    ("metrics", &["limits", "meter"]),
+    ("shutdown", &["limits"]),
+    ("storage", &["limits", "turns"]),
+    ("fuzzing", &["storage", "table", "datum"]),
+>>>>>>> 45b9c33 (Let evaluations run in turns, and users share the pool)
     ("geo", &["datum"]),
     ("datum", &["limits"]),
     ("log_lines", &["limits", "bell"]),
     ("memory", &[]),
+    ("cancel", &[]),
+    ("turns", &["cancel", "limits"]),
     ("meter", &[]),
     ("panics", &[]),
     ("priority", &["limits"]),

@@ -17,9 +17,9 @@ use super::exchange::{Received, exchange};
 use super::failure::{Failure, NoAddress, Refused};
 use super::policy::{Policy, is_of_this_machine};
 use super::request::Request;
+use crate::cancel::CancelFlag;
 use crate::datum::Datum;
 use crate::limits;
-use crate::reql::env::CancelFlag;
 
 /// What a server needs to ask others. Nothing runs before the first request.
 #[derive(Debug, Default)]

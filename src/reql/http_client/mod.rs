@@ -19,8 +19,9 @@ mod url;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::env::CancelFlag;
+use crate::cancel::CancelFlag;
 use crate::datum::Datum;
+use crate::turns;
 
 pub use cookies::Cookies;
 pub use host::HttpHost;
@@ -70,7 +71,10 @@ pub fn perform(
     deadline: Option<Instant>,
     json: ReadJson<'_>,
 ) -> Result<Response, HttpError> {
-    let received = host.exchange(request, cookies, cancel, deadline)?;
+    let received = {
+        let _pause = turns::pause();
+        host.exchange(request, cookies, cancel, deadline)?
+    };
     let failed =
         |text: String, header: Datum, body: Datum| HttpError::Failed { text, header, body };
     let header = headers::to_datum(&received.headers)

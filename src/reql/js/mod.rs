@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Instant;
 
-use super::env::CancelFlag;
+use crate::cancel::CancelFlag;
 use crate::datum::Datum;
 use crate::limits;
 

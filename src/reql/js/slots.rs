@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::ScriptError;
 use super::helper::Helper;
+use crate::cancel::CancelFlag;
 use crate::limits;
-use crate::reql::env::CancelFlag;
 
 /// The script helpers of a server.
 #[derive(Debug, Default)]

@@ -336,5 +336,5 @@ fn a_helper_gives_way_to_the_server() {
     let threads =
         threads.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
     let lowest = threads.map(|thread| getpriority_process(Pid::from_raw(thread)).unwrap()).max();
-    assert_eq!(lowest, Some((own + limits::POOL_NICENESS).min(19)));
+    assert_eq!(lowest, Some((own + limits::BACKGROUND_NICENESS).min(19)));
 }

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use crate::datum::Datum;
-use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
+use crate::{limits, turns};
 
 use super::{BatchSpec, Stream};
 
@@ -43,6 +43,7 @@ fn wait(env: &Env, mut ready: std::pin::Pin<&mut impl Future<Output = ()>>) -> R
     if !env.may_wait() {
         return Err(Error::new(ErrorKind::NotResident, "The changefeed has no rows yet."));
     }
+    let _pause = turns::pause();
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {

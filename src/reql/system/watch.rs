@@ -14,6 +14,7 @@ use crate::reql::context::Context;
 use crate::reql::error::{Error, Result};
 use crate::storage::CommitSequence;
 use crate::table::{ChangeSink, CommittedChanges, Document, DocumentChange, PrimaryKey, TableId};
+use crate::turns;
 
 use super::{Look, News, SystemTable, id_of};
 
@@ -59,6 +60,7 @@ impl Watches {
         table: &'static SystemTable,
         by_id: bool,
     ) -> Result<Arc<Watch>> {
+        let _pause = turns::pause();
         let mut watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let id = id_of(table.name, by_id);
         if let Some(watch) = watches.get(&id).and_then(Weak::upgrade) {
@@ -83,6 +85,7 @@ impl Watch {
     /// Looks at the table: what changed before is handed to the hub before this returns, and comes in the sequence given
     /// or before it.
     pub fn moment(&self, context: &Context) -> Result<Moment> {
+        let _pause = turns::pause();
         let seen = self.look(context)?;
         Ok(Moment { sequence: CommitSequence(seen.sequence), rows: seen.rows.clone() })
     }

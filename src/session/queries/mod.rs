@@ -325,11 +325,11 @@ impl Session {
         }
         while self.on_pool < limits::POOL_QUERIES_PER_CONNECTION
             && !self.waiting.is_empty()
-            && self.service.pool.admits(self.on_pool, &self.inbox)
+            && self.service.pool.admits(&self.client.user, self.on_pool, &self.inbox)
             && let Some(job) = self.waiting.pop_front()
         {
             self.on_pool += 1;
-            self.service.pool.run(Box::new(move || job.run()));
+            self.service.pool.run(&self.client.user, Box::new(move || job.run()));
         }
     }
 }

@@ -39,6 +39,7 @@ use super::disk::{Disk, DiskFile, is_full};
 use super::encoding::{BLOCK, checksum};
 use super::{StorageError, allowance};
 use crate::limits::{CHECKPOINT_SYNC_BYTES, PUNCHED_RANGES, READ_AHEAD_GAP_BYTES};
+use crate::turns;
 
 const FILE: &str = "slab.data";
 const NEW_FILE: &str = "slab.data.new";
@@ -128,6 +129,15 @@ impl Slab {
 
     /// The image that is referred to, when it is what it must be.
     pub(crate) fn read(&self, reference: Reference) -> Result<Bytes, StorageError> {
+        let is_wanted = turns::is_wanted();
+        if is_wanted {
+            match self.read_from_memory(reference) {
+                Err(StorageError::NotResident) => {}
+                read => return read,
+            }
+        }
+        // While a device is waited for, others have the processor.
+        let _pause = is_wanted.then(turns::pause);
         self.read_with(reference, |offset, length| {
             let mut image = Vec::with_capacity(length);
             self.file.append_to(offset, length, &mut image)?;
@@ -141,6 +151,10 @@ impl Slab {
         if !allowance::take(reference.length as usize) {
             return Err(StorageError::NotResident);
         }
+        self.read_from_memory(reference)
+    }
+
+    fn read_from_memory(&self, reference: Reference) -> Result<Bytes, StorageError> {
         self.read_with(reference, |offset, length| {
             let mut image = vec![0; length];
             self.file.read_at_once(offset, &mut image)?;

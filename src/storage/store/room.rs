@@ -11,6 +11,7 @@ use crate::storage::StorageError;
 use crate::storage::crossed::crossed;
 #[cfg(doc)]
 use crate::storage::health::Health;
+use crate::turns;
 
 /// Parts of the memory of a store: a checkpoint begins when changes take one of these, and a writer waits when they
 /// take three, those of the checkpoint that is being written included. Pages have what is left.
@@ -71,6 +72,7 @@ impl Shared {
         if !self.has_threads() {
             return self.checkpoint_if_idle();
         }
+        let _pause = turns::pause();
         let mut wanted = self.wanted();
         let turn = wanted.enter(&self.waiting);
         let outcome = loop {

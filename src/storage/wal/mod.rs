@@ -51,6 +51,7 @@ use super::encoding::Identity;
 use super::health::Health;
 use super::{CommitSequence, DurableCallback, StorageError};
 use crate::limits::{LOG_GROUP_BYTES, LOG_QUEUE_BYTES};
+use crate::turns;
 
 /// Where a log ends that has been read to its end, and what it consists of.
 #[derive(Debug)]
@@ -229,6 +230,7 @@ impl Log {
     /// Waits until the queue has room for another commit. To be called with no lock held.
     pub fn wait_for_room(&self) -> Result<(), StorageError> {
         let mut queue = self.shared.queue();
+        let _pause = (queue.bytes > LOG_QUEUE_BYTES).then(turns::pause);
         while queue.bytes > LOG_QUEUE_BYTES {
             crossed("LOG_QUEUE_BYTES");
             queue.state.check()?;

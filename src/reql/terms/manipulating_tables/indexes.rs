@@ -17,6 +17,7 @@ use crate::reql::selection::TableRef;
 use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
+use crate::turns;
 
 pub static INDEX_CREATE: TermSpec = TermSpec {
     options: &["multi", "geo"],
@@ -190,6 +191,7 @@ fn index_wait(args: &Args<'_>) -> Result<Val> {
             return Err(Error::new(ErrorKind::NotResident, message));
         }
         args.env.check_interrupt_now()?;
+        let _pause = turns::pause();
         std::thread::sleep(INDEX_WAIT_POLL);
         let state = args.env.context.catalog.state();
         let entry = state.table_by_id(table.table.id()).ok_or_else(|| table.gone())?;
