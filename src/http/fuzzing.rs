@@ -43,7 +43,7 @@ impl Site {
         let users = context.users.clone();
         let service = Service {
             context,
-            pool: Pool::new(Handle::current(), THREADS),
+            pool: Pool::new(Handle::current(), THREADS, THREADS),
             metrics: Arc::new(Metrics::new().map_err(|error| error.to_string())?),
             unread: Arc::default(),
             slow_query: None,

@@ -17,6 +17,8 @@ const LARGE: u32 = 130 << 20;
 const AT_ONCE: u64 = 2_000;
 /// Connections with a query that does not end.
 const ENDLESS: usize = 100;
+/// The same of one user: more than the pool has threads.
+const ONE_USER: usize = 300;
 /// Queries of the client that never reads; each answer is about 600 kB, so all of them are 600 MB.
 const UNREAD: u64 = 1_000;
 /// `r.range(90000).coerceTo('array')`
@@ -136,16 +138,31 @@ pub(super) fn many_streams(ground: &Ground) -> Result<String, AttackError> {
 
 /// Queries that compute for hours, a connection each. Whoever comes after them must be able to look at the table of jobs.
 pub(super) fn endless_queries(ground: &Ground) -> Result<String, AttackError> {
-    let open = || Connection::open(ground.address, "admin", "");
+    endless_of(ground, "admin", ENDLESS)
+}
+
+/// More of them than the server has threads, of a user who may do nothing else.
+pub(super) fn one_user(ground: &Ground) -> Result<String, AttackError> {
+    let mut admin = Connection::open(ground.address, "admin", "")?;
+    let user = r#"{"id":"crowd","password":false}"#;
+    let insert = format!(
+        r#"[1,[56,[[15,[[14,["rethinkdb"]],"users"]],{user}],{{"conflict":"replace"}}],{{}}]"#
+    );
+    admin.send(1, insert.as_bytes())?;
+    admin.answer_to(1)?;
+    endless_of(ground, "crowd", ONE_USER)
+}
+
+fn endless_of(ground: &Ground, user: &str, count: usize) -> Result<String, AttackError> {
     let mut busy = Vec::new();
-    for _ in 0..ENDLESS {
-        let mut connection = open()?;
+    for _ in 0..count {
+        let mut connection = Connection::open(ground.address, user, "")?;
         connection
             .send(1, br"[1,[145,[[38,[[173,[1e14]],[69,[[2,[1]],[24,[[10,[1]],1]]]]]]]],{}]")?;
         busy.push(connection);
     }
     let began = Instant::now();
-    let mut stranger = open()?;
+    let mut stranger = Connection::open(ground.address, "admin", "")?;
     stranger.send(1, br#"[1,[43,[[15,[[14,["rethinkdb"]],"jobs"]]]],{}]"#)?;
     let answer = stranger.answer_to(1)?;
     if kind(&answer).is_none_or(|kind| kind >= FIRST_ERROR) {

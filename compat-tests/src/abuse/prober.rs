@@ -48,16 +48,13 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// What has failed, if anything has.
-    pub fn failed(&self) -> Option<String> {
-        self.failure.as_ref().map(|failure| format!("{} failed: {failure}", self.kind))
-    }
-
     /// What is wrong with it, if anything is.
     pub fn complaint(&self) -> Option<String> {
         let Self { kind, p99, bound, .. } = self;
-        let late = || (p99 > bound).then(|| format!("p99 of {kind} is {p99:?}, not {bound:?}"));
-        self.failed().or_else(late)
+        if let Some(failure) = &self.failure {
+            return Some(format!("{kind} failed: {failure}"));
+        }
+        (p99 > bound).then(|| format!("p99 of {kind} is {p99:?}, not {bound:?}"))
     }
 }
 

@@ -4,11 +4,7 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
-<<<<<<< HEAD
-const MAY_IMPORT: [(&str, &[&str]); 29] = [
-=======
-const MAY_IMPORT: [(&str, &[&str]); 28] = [
->>>>>>> 45b9c33 (Let evaluations run in turns, and users share the pool)
+const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("main", &["cli"]),
     ("account", &[]),
     ("addresses", &[]),
@@ -55,13 +51,11 @@ const MAY_IMPORT: [(&str, &[&str]); 28] = [
     ),
     ("net", &["addresses", "session", "auth", "metrics", "config", "shutdown", "limits", "unread"]),
     // storage only to wait until a commit is on disk
-<<<<<<< HEAD
-    ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "unread"]),
-    ("auth", &["storage", "limits", "bell"]),
-=======
-    ("session", &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "turns"]),
+    (
+        "session",
+        &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "turns", "unread"],
+    ),
     ("auth", &["storage", "limits", "bell", "turns"]),
->>>>>>> 45b9c33 (Let evaluations run in turns, and users share the pool)
     (
         "reql",
         &[
@@ -78,31 +72,21 @@ const MAY_IMPORT: [(&str, &[&str]); 28] = [
             "memory",
             "meter",
             "bell",
-<<<<<<< HEAD
             "priority",
-        ],
-    ),
-    ("table", &["changefeed", "catalog", "storage", "datum", "limits", "meter"]),
-    ("changefeed", &["account", "table", "catalog", "storage", "datum", "limits"]),
-    ("catalog", &["table", "changefeed", "storage", "datum", "limits", "bell", "priority"]),
-    ("config", &["limits"]),
-    ("metrics", &["limits", "meter"]),
-    ("shutdown", &["limits"]),
-    ("storage", &["limits"]),
-    ("fuzzing", &["storage", "table", "datum", "reql", "http"]),
-=======
             "turns",
         ],
     ),
     ("table", &["changefeed", "catalog", "storage", "datum", "limits", "meter", "turns"]),
-    ("changefeed", &["table", "catalog", "storage", "datum", "limits"]),
-    ("catalog", &["table", "changefeed", "storage", "datum", "limits", "bell", "turns"]),
+    ("changefeed", &["account", "table", "catalog", "storage", "datum", "limits"]),
+    (
+        "catalog",
+        &["table", "changefeed", "storage", "datum", "limits", "bell", "priority", "turns"],
+    ),
     ("config", &["limits"]),
     ("metrics", &["limits", "meter"]),
     ("shutdown", &["limits"]),
     ("storage", &["limits", "turns"]),
-    ("fuzzing", &["storage", "table", "datum"]),
->>>>>>> 45b9c33 (Let evaluations run in turns, and users share the pool)
+    ("fuzzing", &["storage", "table", "datum", "reql", "http"]),
     ("geo", &["datum"]),
     ("datum", &["limits"]),
     ("log_lines", &["limits", "bell"]),

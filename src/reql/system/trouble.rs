@@ -154,8 +154,8 @@ fn damaged(context: &Context, damage: &Damage) -> Option<Trouble> {
 /// Whether the document of a damage can be read by now.
 fn is_mended(table: &TableEntry, damage: &Damage) -> bool {
     let Lost::Entry(key) = &damage.lost else { return false };
-    let Ok(reader) = table.table.reader(ReadMode::MayBlock) else { return false };
-    match reader.get(&PrimaryKey::from_stored(key)) {
+    let Ok(reader) = table.table.reader() else { return false };
+    match reader.get(&PrimaryKey::from_stored(key), ReadMode::MayBlock) {
         Ok(document) => document.is_none_or(|document| document.check().is_ok()),
         Err(_) => false,
     }

@@ -7,7 +7,7 @@ use crate::datum::{Datum, StoredObject};
 use crate::reql::terms::testing::{Outcome, Server};
 use crate::storage::disk::{CrashMode, FaultyDisk};
 use crate::storage::store::{SlabEngine, SlabOptions};
-use crate::storage::{Durability, Engine, Lost, WriteBatch};
+use crate::storage::{Durability, Lost, WriteBatch};
 use crate::table::PrimaryKey;
 
 const TABLE: &str = r#"[15,[[14,["test"]],"t"]]"#;

@@ -130,6 +130,7 @@ impl Pool {
     fn work(self: &Arc<Self>) {
         let mut state = self.state();
         state.starting -= 1;
+        let (mut has_told, mut has_lingered) = (false, false);
         loop {
             if let Some((user, job)) = state.begin() {
                 // Perhaps there is another one that may be done by now.
@@ -137,25 +138,28 @@ impl Pool {
                 self.turns.seat(&user, || do_job(job));
                 state = self.state();
                 state.end(&user);
+                (has_told, has_lingered) = (false, false);
                 continue;
             }
-            let held_back = std::mem::take(&mut state.held_back);
-            state.idle += 1;
-            if !held_back.is_empty() {
+            if has_lingered {
+                state.threads -= 1;
+                return;
+            }
+            if !has_told && !state.held_back.is_empty() {
+                let held_back = std::mem::take(&mut state.held_back);
                 drop(state);
                 held_back.iter().for_each(|inbox| inbox.nudge());
                 state = self.state();
+                has_told = true;
+                continue;
             }
-            let waited = self.has_job.wait_timeout_while(state, LINGERS, |state| !state.has_job());
+            state.idle += 1;
+            let waited = self.has_job.wait_timeout(state, LINGERS);
             let (woken, time) = waited.unwrap_or_else(PoisonError::into_inner);
             state = woken;
+            // Another thread may have taken the job that this one was called for.
             state.wake();
-            if time.timed_out() {
-                state.threads -= 1;
-                let held_back = std::mem::take(&mut state.held_back);
-                drop(state);
-                return held_back.iter().for_each(|inbox| inbox.nudge());
-            }
+            (has_told, has_lingered) = (false, time.timed_out());
         }
     }
 

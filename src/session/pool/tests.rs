@@ -42,6 +42,19 @@ async fn no_more_threads_than_allowed_and_every_job_runs() {
     assert!(most.load(Ordering::SeqCst) <= 3);
 }
 
+#[tokio::test]
+async fn a_thread_that_is_called_in_vain_is_called_again() {
+    let pool = pool(3);
+    let (sender, receiver) = mpsc::channel();
+    for i in 0..5_000 {
+        let sender = sender.clone();
+        pool.run(&user(["bob", "alice"][i % 2]), Box::new(move || sender.send(()).unwrap()));
+        if i % 3 > 0 {
+            receiver.recv_timeout(LINGERS / 2).unwrap();
+        }
+    }
+}
+
 /// Puts jobs that end when the lock is let go on the pool, for so many connections of a user as many as it admits of each.
 fn occupy(pool: &Arc<Pool>, name: &str, connections: usize, lock: &Arc<Mutex<()>>) {
     for _ in 0..connections {
