@@ -472,8 +472,12 @@ pub const TURNS_PER_PROCESSOR: usize = 1;
 /// of that while a hundred others go on for long. A change of threads costs a thousandth of it.
 pub const TURN_QUANTUM: Duration = Duration::from_millis(10);
 
-/// Turns that go in a row to evaluations which are new or wait for other things most of the time, while others wait which
-/// are neither: these get a quarter of the turns at least.
+/// How long it runs at first: most queries are over by then. When a hundred come at once that are not, those that are new
+/// after them wait for their first turns only.
+pub const TURN_FIRST: Duration = Duration::from_millis(2);
+
+/// Turns that go in a row to the evaluations that have run least, while others wait: these get a quarter of the turns at
+/// least.
 pub const TURNS_IN_A_ROW: usize = 3;
 
 /// An evaluation that has not looked for so long after others began to wait has lost its turn: it waits for something, on

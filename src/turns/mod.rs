@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cancel::CancelFlag;
-use crate::limits::{TURN_LOST, TURN_QUANTUM};
-use state::{Number, Place, State};
+use crate::limits::TURN_LOST;
+use state::{Level, Number, Place, State};
 
 /// The turns of one pool.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ struct Seat {
     since: Instant,
     /// What it used of its time before that.
     used: Duration,
+    /// How much it has run before this time.
+    level: Level,
     /// While there are any, it takes no turn.
     pauses: u32,
 }
@@ -72,7 +74,15 @@ impl Turns {
     /// Does something on this thread that takes turns whenever it looks. It begins without one.
     pub fn seat<T>(self: &Arc<Self>, user: &Arc<str>, work: impl FnOnce() -> T) -> T {
         let (turns, user, since) = (self.clone(), user.clone(), Instant::now());
-        let seat = Seat { turns, user, turn: None, since, used: Duration::ZERO, pauses: 0 };
+        let seat = Seat {
+            turns,
+            user,
+            turn: None,
+            since,
+            used: Duration::ZERO,
+            level: Level::New,
+            pauses: 0,
+        };
         SEAT.set(Some(seat));
         let _seated = Seated;
         work()
@@ -138,20 +148,22 @@ impl Seat {
             return true;
         }
         self.turns.wanted.load(Ordering::Relaxed) > 0
-            && self.used + self.since.elapsed() >= TURN_QUANTUM
+            && self.used + self.since.elapsed() >= self.level.quantum()
     }
 
     /// Gives up the turn, if it has one, and waits for another.
     fn take(&mut self, cancel: &CancelFlag, deadline: Option<Instant>) {
         let ended = self.turn.take();
-        let has_time = ended.is_none() && self.used < TURN_QUANTUM;
-        if !has_time {
-            self.used = Duration::ZERO;
-        }
+        let line = if ended.is_none() && self.used < self.level.quantum() {
+            self.level.with_time_left()
+        } else {
+            (self.used, self.level) = (Duration::ZERO, self.level.next());
+            self.level
+        };
         let user = &self.user;
         let place = self.turns.change(|state, now| {
             state.end(ended);
-            state.begin_or_wait(self.turns.most, now, has_time, user)
+            state.begin_or_wait(self.turns.most, now, line, user)
         });
         self.turn = match place {
             Ok(turn) => Some(turn),

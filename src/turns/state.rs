@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::line::FairLine;
-use crate::limits::{TURN_LOST, TURNS_IN_A_ROW};
+use crate::limits::{TURN_FIRST, TURN_LOST, TURN_QUANTUM, TURNS_IN_A_ROW};
 
 /// Which turn; they are counted from 1.
 pub(super) type Number = u64;
@@ -15,12 +15,12 @@ pub(super) type Number = u64;
 pub(super) struct State {
     last: Number,
     running: Vec<Running>,
-    /// Those that have time left: they are new, or waited for something else before their time was over.
-    brief: FairLine<Arc<str>, Arc<Place>>,
-    /// Those that have had their time.
-    long: FairLine<Arc<str>, Arc<Place>>,
-    /// Turns that went to the former while the latter waited.
+    /// Those who wait, by their levels.
+    lines: [FairLine<Arc<str>, Arc<Place>>; 3],
+    /// Turns that went to the first of the lines while somebody waited in another.
     in_a_row: usize,
+    /// The line that had a turn last although there was somebody before it.
+    last_behind: usize,
     /// Since when somebody has always been waiting.
     crowded_since: Option<Instant>,
 }
@@ -29,6 +29,42 @@ pub(super) struct State {
 struct Running {
     number: Number,
     since: Instant,
+}
+
+/// How much an evaluation has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// It has not had its first turn, or not all of it.
+    New,
+    /// It has, and not much more; or it waits for other things before its turns are over.
+    Brief,
+    Long,
+}
+
+impl Level {
+    /// How long its turns are.
+    pub(super) fn quantum(self) -> Duration {
+        match self {
+            Level::New => TURN_FIRST,
+            Level::Brief | Level::Long => TURN_QUANTUM,
+        }
+    }
+
+    /// That of an evaluation whose turn is over.
+    pub(super) fn next(self) -> Level {
+        match self {
+            Level::New => Level::Brief,
+            Level::Brief | Level::Long => Level::Long,
+        }
+    }
+
+    /// That of the line where an evaluation waits whose turn was not over.
+    pub(super) fn with_time_left(self) -> Level {
+        match self {
+            Level::New => Level::New,
+            Level::Brief | Level::Long => Level::Brief,
+        }
+    }
 }
 
 /// A thread that waits for its turn.
@@ -49,7 +85,7 @@ impl Place {
 impl State {
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
-        self.brief.len() + self.long.len()
+        self.lines.iter().map(FairLine::len).sum()
     }
 
     /// How many run.
@@ -58,12 +94,27 @@ impl State {
         self.running.len()
     }
 
+    /// How many wait in one of the lines.
+    #[cfg(test)]
+    pub(super) fn waiting_at(&mut self, level: Level) -> usize {
+        self.line(level).len()
+    }
+
+    fn line(&mut self, level: Level) -> &mut FairLine<Arc<str>, Arc<Place>> {
+        let [new, brief, long] = &mut self.lines;
+        match level {
+            Level::New => new,
+            Level::Brief => brief,
+            Level::Long => long,
+        }
+    }
+
     /// A turn that begins at once, or a place in line.
     pub(super) fn begin_or_wait(
         &mut self,
         most: usize,
         now: Instant,
-        has_time: bool,
+        level: Level,
         user: &Arc<str>,
     ) -> Result<Number, Arc<Place>> {
         if self.waiting() == 0 && self.running.len() < most {
@@ -71,8 +122,7 @@ impl State {
         }
         let thread = std::thread::current();
         let place = Arc::new(Place { thread, turn: AtomicU64::new(0) });
-        let line = if has_time { &mut self.brief } else { &mut self.long };
-        line.push(user, place.clone());
+        self.line(level).push(user, place.clone());
         self.crowded_since.get_or_insert(now);
         Err(place)
     }
@@ -91,9 +141,7 @@ impl State {
     /// Somebody no longer waits.
     pub(super) fn leave(&mut self, user: &Arc<str>, place: &Arc<Place>) {
         let is_it = |other: &Arc<Place>| Arc::ptr_eq(other, place);
-        if self.brief.remove(user, is_it).is_none() {
-            self.long.remove(user, is_it);
-        }
+        self.lines.iter_mut().find_map(|line| line.remove(user, is_it));
     }
 
     /// Takes turns away from those who have not looked for long although others waited.
@@ -119,19 +167,20 @@ impl State {
         }
     }
 
-    /// New ones come first, but those that go on for long come too.
+    /// Those that have run least come first, but the others come too, in turn.
     fn next(&mut self) -> Option<Arc<Place>> {
-        if self.long.is_empty() {
-            self.in_a_row = 0;
+        let first = self.lines.iter().position(|line| !line.is_empty())?;
+        let mut at = first;
+        let behind = |line: &usize| *line > first && !self.lines[*line].is_empty();
+        match [self.last_behind + 1, 1, 2].into_iter().filter(|at| *at < 3).find(behind) {
+            None => self.in_a_row = 0,
+            Some(_) if self.in_a_row < TURNS_IN_A_ROW => self.in_a_row += 1,
+            Some(behind) => {
+                (self.in_a_row, self.last_behind) = (0, behind);
+                at = behind;
+            }
         }
-        if self.in_a_row < TURNS_IN_A_ROW
-            && let Some((_, place)) = self.brief.pop(|_| true)
-        {
-            self.in_a_row += usize::from(!self.long.is_empty());
-            return Some(place);
-        }
-        self.in_a_row = 0;
-        let next = self.long.pop(|_| true).or_else(|| self.brief.pop(|_| true));
+        let next = self.lines.get_mut(at)?.pop(|_| true);
         next.map(|(_, place)| place)
     }
 }

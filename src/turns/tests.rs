@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
+use crate::limits::TURN_QUANTUM;
 
 /// Longer than anything takes that does not wait for ever.
 const LONG: Duration = Duration::from_secs(20);
@@ -265,4 +266,59 @@ fn threads_without_a_seat_take_no_turns() {
     look(&CancelFlag::default(), None);
     drop(pause());
     assert!(!is_wanted() && !has_turn());
+}
+
+#[test]
+fn those_that_have_run_least_come_first_and_none_is_forgotten() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let mut waiting = Vec::new();
+    for level in [Level::Long, Level::Brief, Level::New] {
+        for _ in 0..20 {
+            let place = state.begin_or_wait(0, now, level, &user("bob")).unwrap_err();
+            waiting.push((level, place));
+        }
+    }
+    let mut order = Vec::new();
+    while !waiting.is_empty() {
+        state.hand_over(1, now);
+        let came = waiting.iter().position(|(_, place)| place.turn().is_some()).unwrap();
+        let (level, place) = waiting.remove(came);
+        state.end(place.turn());
+        order.push(level);
+    }
+    let [new, brief, long] = [Level::New, Level::Brief, Level::Long];
+    assert_eq!(order[..8], [new, new, new, brief, new, new, new, long]);
+    let last_but = |level| order.iter().rposition(|other| *other == level).unwrap();
+    assert!(last_but(new) < last_but(brief) && last_but(brief) < last_but(long));
+    assert_eq!(state.waiting(), 0);
+}
+
+#[test]
+fn who_waits_for_other_things_before_its_turn_is_over_comes_before_those_that_go_on() {
+    let turns = Turns::new(1);
+    let waits_at = |used: Duration| {
+        let cancel = CancelFlag::default();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                turns.seat(&user("bob"), || {
+                    SEAT.with_borrow_mut(|seat| {
+                        let seat = seat.as_mut().unwrap();
+                        (seat.level, seat.used) = (Level::Long, used);
+                    });
+                    look(&cancel, None);
+                });
+            });
+            until_waiting(&turns, 1);
+            let levels = [Level::New, Level::Brief, Level::Long];
+            let at = levels.into_iter().find(|level| turns.state().waiting_at(*level) == 1);
+            cancel.cancel();
+            waiting.join().unwrap();
+            at
+        })
+    };
+    turns.seat(&user("bob"), || {
+        look(&CancelFlag::default(), None);
+        assert_eq!(waits_at(TURN_QUANTUM / 2), Some(Level::Brief));
+        assert_eq!(waits_at(TURN_QUANTUM), Some(Level::Long));
+    });
 }
