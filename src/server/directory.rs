@@ -29,7 +29,9 @@ pub enum DirectoryError {
     #[error("the directory {0} is in use by another server")]
     InUse(PathBuf),
     /// The identity is not as this server writes it.
-    #[error("{path} is damaged: {problem}")]
+    #[error(
+        "{path} is damaged: {problem}. Take it from a copy; without this file the server starts with the same data and a new identity"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -35,6 +35,18 @@ impl FileDisk {
         Ok(self.opened.get_or_init(|| opened))
     }
 
+    /// Opens a file to be written, or to be read where nobody can write it: whoever only reads may look at such a copy.
+    fn open_to_write(&self, name: &str, options: &OpenOptions) -> io::Result<File> {
+        let path = self.path(name);
+        match options.open(&path) {
+            Err(error) if is_read_only(&error) => match File::open(&path) {
+                Err(missing) if missing.kind() == io::ErrorKind::NotFound => Err(error),
+                opened => opened,
+            },
+            opened => opened,
+        }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -42,7 +54,7 @@ impl FileDisk {
 
 impl Disk for FileDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+        let file = self.open_to_write(name, OpenOptions::new().read(true).write(true))?;
         Ok(Box::new(RealFile(file)))
     }
 
@@ -90,13 +102,17 @@ impl Disk for FileDisk {
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.directory()?;
         let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).write(true).open(self.path(name))?;
+        let file = self.open_to_write(name, options.create(true).truncate(false).write(true))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(FileLock { _file: file }))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 struct RealFile(File);

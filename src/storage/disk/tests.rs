@@ -77,6 +77,26 @@ fn a_directory_has_one_holder() {
     });
 }
 
+/// Root may write everywhere, so this is a test of errors alone where it runs as root.
+#[test]
+fn a_directory_that_cannot_be_written_can_be_read_and_locked() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FileDisk::new(folder.path());
+    disk.create("file").unwrap().write_at(0, b"text").unwrap();
+    drop(disk.lock("lock").unwrap().unwrap());
+    for name in ["file", "lock"] {
+        let permissions = std::fs::Permissions::from_mode(0o444);
+        std::fs::set_permissions(folder.path().join(name), permissions).unwrap();
+    }
+    let mut found = [0; 4];
+    disk.open("file").unwrap().read_at(0, &mut found).unwrap();
+    assert_eq!(&found, b"text");
+    let held = disk.lock("lock").unwrap().unwrap();
+    assert!(disk.lock("lock").unwrap().is_none());
+    drop(held);
+}
+
 #[test]
 fn a_crash_takes_what_was_not_synced() {
     let disk = FaultyDisk::new(1);
