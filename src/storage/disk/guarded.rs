@@ -3,7 +3,8 @@
 //!
 //! Every alteration of any file of a store goes through here, so that nobody can forget to ask.
 //!
-//! 1. After a failed sync, of a file or of the directory, every later alteration is refused. So it is after a write,
+//! 1. After a failed sync, of a file or of the directory, every alteration that begins later is refused; one that is under
+//!    way beside it goes to its end. So it is after a write,
 //!    a creation or a renaming that failed for another reason than want of room. The refusal is in force before the
 //!    failed call returns: no lock that its caller holds is free before that.
 //! 2. What is not needed for what was promised may fail without any consequence: removing, cutting, punching.

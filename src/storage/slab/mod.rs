@@ -451,7 +451,6 @@ impl Slab {
     }
 }
 
-/// Rules 1 and 2 of the format.
 /// Where images are in the file; those that lie close together are one piece.
 fn pieces(mut images: Vec<Reference>) -> Vec<Range<u64>> {
     images.sort_unstable_by_key(|image| image.grain);
@@ -467,6 +466,7 @@ fn pieces(mut images: Vec<Reference>) -> Vec<Range<u64>> {
     pieces
 }
 
+/// Rules 1 and 2 of the format.
 fn newest_superblock(file: &dyn DiskFile) -> Result<Superblock, StorageError> {
     let io = |error| StorageError::io(FILE, error);
     let length = file.length().map_err(io)?;
