@@ -148,6 +148,9 @@ pub const LOG_ROTATE_BYTES: u64 = 1024 * 1024;
 /// Bytes after which a bulk load makes what it has written safe, so that not everything waits for the disk at its end.
 pub const LOAD_SYNC_BYTES: usize = 32 * 1024 * 1024;
 
+/// What the check of a directory lists of what is wrong in it; the rest is counted. More than anybody mends one by one.
+pub const VERIFY_FINDINGS: usize = 100;
+
 /// What the check of a directory may keep of it in memory, in bytes, besides the changes that its log makes.
 pub const VERIFY_CACHE_BYTES: usize = 64 * 1024 * 1024;
 

@@ -7,6 +7,8 @@ mod machine;
 mod memory_metrics;
 mod numbers;
 mod open_files;
+#[cfg(test)]
+mod operations_tests;
 mod pid_file;
 #[cfg(test)]
 mod restart_tests;
@@ -52,7 +54,7 @@ use numbers::Counted;
 use open_files::ConnectionBounds;
 use pid_file::PidFile;
 use signals::Signals;
-pub use verify::{Verified, VerifyError, verify};
+pub use verify::{Findings, Verified, VerifyError, verify};
 
 use store::StoreError;
 use users::FirstPasswordError;
@@ -175,11 +177,9 @@ fn open(
     // Sockets belong to the threads that serve them.
     let _entered = workers.enter();
     let shutdown = Shutdown::new(workers.clone());
-    let metrics = Arc::new(Metrics::new()?);
-    metrics.add(Box::new(panics::counter()?))?;
+    let metrics = Arc::new(process_metrics()?);
     let context = Arc::new(open_data(settings, directory, &metrics)?);
     let unread = Arc::new(Unread::default());
-    metrics.add(Box::new(MemoryMetrics::new()?))?;
     bound_what_waits(settings, &context, &unread, &metrics)?;
     // The runtime has a thread for each processor that the server may use.
     let running = workers.metrics().num_workers() * limits::TURNS_PER_PROCESSOR;
@@ -233,6 +233,14 @@ fn bound_what_waits(
         metrics.add(Box::new(AccountMetric::new(name, help, account.clone())?))?;
     }
     Ok(())
+}
+
+/// The numbers of a server but for those of its engine, which adds its own.
+fn process_metrics() -> Result<Metrics, prometheus::Error> {
+    let metrics = Metrics::new()?;
+    metrics.add(Box::new(panics::counter()?))?;
+    metrics.add(Box::new(MemoryMetrics::new()?))?;
+    Ok(metrics)
 }
 
 /// Tells what queries may not do: run scripts, or make requests, to some networks and to the server itself.
@@ -298,8 +306,14 @@ fn open_data(
 fn open_directory(settings: &Settings) -> Result<Directory, ServerError> {
     let wanted = settings.server_name.as_deref();
     let directory = Directory::open(&settings.directory, wanted)?;
-    let doing = if directory.is_new() { "Initializing" } else { "Using" };
-    info!("{doing} directory {}", directory.path().display());
+    let path = directory.path().display();
+    match (directory.is_new(), store::has_data(directory.path())) {
+        (false, _) => info!("Using directory {path}"),
+        (true, false) => info!("Initializing directory {path}"),
+        (true, true) => warn!(
+            "Using directory {path}, which has data and no server.json: the data stays as it is, and the server has a new id"
+        ),
+    }
     Ok(directory)
 }
 

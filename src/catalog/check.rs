@@ -28,7 +28,7 @@ pub struct DataReport {
     pub entries: u64,
 }
 
-/// The first thing that is wrong.
+/// Something that is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The catalog cannot be read.
@@ -74,6 +74,7 @@ pub fn check(
     snapshot: &Arc<dyn Snapshot>,
     functions: &dyn IndexFunctions,
     others: &[TreeId],
+    broken: &mut dyn FnMut(DataError) -> Result<(), DataError>,
 ) -> Result<DataReport, DataError> {
     let mut report = DataReport::default();
     let mut owned: BTreeSet<TreeId> = others.iter().copied().collect();
@@ -90,11 +91,27 @@ pub fn check(
             }
         }
         for ((_, record), name) in stored.tables.iter().zip(names) {
-            look_at(snapshot, functions, record, name, &mut report)?;
+            look_at(snapshot, functions, (record, name), &mut report, broken)?;
         }
     }
-    let orphan = snapshot.trees(WAIT)?.into_iter().find(|tree| !owned.contains(tree));
-    orphan.map_or(Ok(report), |tree| Err(DataError::Orphan(tree)))
+    let orphans = snapshot.trees(WAIT)?.into_iter().filter(|tree| !owned.contains(tree));
+    orphans.map(DataError::Orphan).try_for_each(broken)?;
+    Ok(report)
+}
+
+/// What the trees belong to that the catalog lists, as people call it: nothing of what cannot be read.
+pub fn tree_names(snapshot: &dyn Snapshot) -> BTreeMap<TreeId, String> {
+    let mut found = BTreeMap::new();
+    let Ok(Some(stored)) = record::read(snapshot) else { return found };
+    let Ok(names) = names(&stored.databases, &stored.tables) else { return found };
+    for ((_, record), name) in stored.tables.iter().zip(names) {
+        for index in &record.indexes {
+            let name = format!("index `{}` of table `{name}`", index.name);
+            found.insert(TreeId(index.tree), name);
+        }
+        found.insert(TreeId(record.primary_tree), format!("table `{name}`"));
+    }
+    found
 }
 
 /// The database and name of each table; no two are the same.
@@ -148,9 +165,9 @@ fn own(
 fn look_at(
     snapshot: &Arc<dyn Snapshot>,
     functions: &dyn IndexFunctions,
-    record: &TableRecord,
-    name: String,
+    (record, name): (&TableRecord, String),
     report: &mut DataReport,
+    broken: &mut dyn FnMut(DataError) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let mut indexes = Vec::new();
     for index in &record.indexes {
@@ -158,8 +175,24 @@ fn look_at(
     }
     let tree = TreeId(record.primary_tree);
     let reader = TableReader::new(tree, Arc::clone(snapshot));
-    let checked = check_table(&reader, &record.config.primary_key, &indexes)
-        .map_err(|error| DataError::Table { table: name, error: Box::new(error) })?;
+    let of_table =
+        |error: CheckError| DataError::Table { table: name.clone(), error: Box::new(error) };
+    let mut enough = None;
+    let mut told = |error: CheckError| {
+        broken(of_table(error)).map_err(|error| {
+            enough = Some(error);
+            // Who ends the check says why.
+            CheckError::Ended
+        })
+    };
+    let checked = check_table(&reader, &record.config.primary_key, &indexes, &mut told);
+    if let Some(error) = enough {
+        return Err(error);
+    }
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(error) => return broken(of_table(error)),
+    };
     report.tables += 1;
     report.documents += checked.documents;
     report.indexes += indexes.len() as u64;

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use uuid::Uuid;
 
-pub use check::{DataError, DataReport, check};
+pub use check::{DataError, DataReport, check, tree_names};
 pub use error::{CatalogError, NameKind, SpecialAction};
 pub use indexes::{CompiledIndex, IndexFunctions, NoFunctions};
 pub use state::{

@@ -458,12 +458,12 @@ fn an_index_that_was_being_built_begins_anew_whatever_its_trees_have() {
     batch.put(notes, "an entry", "x");
     batch.put(built.tree(), "an entry that is not any more", "");
     engine.apply(batch).unwrap();
-    check(&engine.snapshot().unwrap(), &Fields, &[]).unwrap();
+    check(&engine.snapshot().unwrap(), &Fields, &[], &mut Err).unwrap();
     drop((first, changed));
     let second = open(engine.clone());
     let index = wait_until_built(&second, table.id, "a");
     assert_eq!(found(&second, table.id, &index), 2);
-    check(&engine.snapshot().unwrap(), &Fields, &[]).unwrap();
+    check(&engine.snapshot().unwrap(), &Fields, &[], &mut Err).unwrap();
     let trees = engine.snapshot().unwrap().trees(WAIT).unwrap();
     assert_eq!(trees, [record::TREE, table.table.tree(), index.tree()]);
 }
@@ -491,7 +491,7 @@ fn check_once_built(catalog: &Catalog, table: TableId) {
     expected.sort_unstable();
     let snapshot = catalog.engine().snapshot().unwrap();
     // Compares all entries of all indexes with what the documents say.
-    check(&snapshot, &Fields, &[]).unwrap();
+    check(&snapshot, &Fields, &[], &mut Err).unwrap();
     assert_eq!(snapshot.trees(WAIT).unwrap(), expected);
 }
 
@@ -605,7 +605,7 @@ fn checked(spoil: impl FnOnce(&TableEntry, &mut WriteBatch)) -> Result<DataRepor
         catalog.engine().apply(batch).unwrap();
     }
     let snapshot = catalog.engine().snapshot().unwrap();
-    check(&snapshot, &Fields, &[]).map_err(|error| error.to_string())
+    check(&snapshot, &Fields, &[], &mut Err).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -613,7 +613,7 @@ fn a_catalog_whose_trees_and_indexes_agree_is_counted() {
     let report = checked(|_, _| {}).unwrap();
     assert_eq!(report, DataReport { tables: 2, documents: 2, indexes: 1, entries: 2 });
     let nothing: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
-    let report = check(&nothing.snapshot().unwrap(), &Fields, &[]).unwrap();
+    let report = check(&nothing.snapshot().unwrap(), &Fields, &[], &mut Err).unwrap();
     assert_eq!(report, DataReport::default());
 }
 

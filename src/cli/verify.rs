@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use tracing::error;
 
 use crate::config::{RawOptions, directory};
-use crate::server::{self, Verified};
+use crate::server::{self, Findings, Verified, VerifyError};
 
-/// Prints what was found. Fails with the first broken rule and its place, and when there is nothing to look at.
+/// Prints what was found. Fails with what is wrong, each with its place, and when there is nothing to look at.
 pub fn run(mut raw: RawOptions) -> ExitCode {
     let directory = match raw.environment(|name| std::env::var(name).ok()) {
         Ok(()) => directory(&raw),
@@ -20,6 +20,13 @@ pub fn run(mut raw: RawOptions) -> ExitCode {
     };
     let Verified { storage: report, data } = match server::verify(&directory) {
         Ok(verified) => verified,
+        Err(VerifyError::Broken(Findings { listed, others })) => {
+            listed.iter().for_each(|finding| error!("{}: {finding}", directory.display()));
+            if others > 0 {
+                error!("{}: {others} others are not listed", directory.display());
+            }
+            return ExitCode::FAILURE;
+        }
         Err(error) => {
             error!("{}: {error}", directory.display());
             return ExitCode::FAILURE;

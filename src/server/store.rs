@@ -61,6 +61,13 @@ pub fn open(
     }
 }
 
+/// Whether a store was made in the folder before.
+pub fn has_data(directory: &Path) -> bool {
+    let disk = FileDisk::new(directory);
+    // Who cannot look says nothing here; the engine will, when it opens the store.
+    crate::storage::store::exists(&disk).unwrap_or(false)
+}
+
 fn open_slab(
     settings: &SlabSettings,
     memory: Option<u64>,
@@ -202,6 +209,14 @@ mod tests {
         let place = format!("cannot open the data in {}", folder.path().display());
         assert!(text.starts_with(&place) && text.contains("slab.data"), "{text}");
         assert_eq!(fs::read(&file).unwrap(), foreign);
+    }
+
+    #[test]
+    fn a_folder_has_data_once_an_engine_was_opened_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!has_data(folder.path()) && !has_data(&folder.path().join("none")));
+        opened(folder.path()).unwrap().close().unwrap();
+        assert!(has_data(folder.path()));
     }
 
     #[test]

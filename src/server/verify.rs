@@ -1,13 +1,16 @@
 //! Looking through all data of a server that does not run: first the files, and then what is kept in them.
 //! Knows who checks which part; nothing is changed.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use crate::auth;
 use crate::catalog::{self, DataError, DataReport};
+use crate::limits::VERIFY_FINDINGS;
 use crate::reql::ReqlFunctions;
 use crate::storage::disk::FileDisk;
-use crate::storage::{StorageError, VerifyReport, verify_and_look};
+use crate::storage::{StorageError, TreeId, VerifyReport, verify_and_look};
 
 /// What a directory holds in which everything is sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,21 +21,87 @@ pub struct Verified {
     pub data: DataReport,
 }
 
-/// The first thing that is wrong.
+/// Why a directory is not sound.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The files break a rule of the format, or are somebody's.
+    /// It cannot be looked through: the files are somebody's, or nothing can be read without what is damaged.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The files are sound, but what they hold does not go together.
+    /// The catalog cannot be looked through.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// What is wrong, each with its place.
+    #[error("{}", .0.to_string())]
+    Broken(Findings),
 }
 
-/// Walks through all data of a server that does not run, and changes nothing. The error is the first broken rule.
+/// What is wrong, as far as it is listed.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Each with its place, up to `limits::VERIFY_FINDINGS`.
+    pub listed: Vec<String>,
+    /// How many there are beside those.
+    pub others: u64,
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.listed.join("; "))?;
+        match self.others {
+            0 => Ok(()),
+            others => write!(formatter, "; and {others} others"),
+        }
+    }
+}
+
+/// Keeps some findings and counts the others.
+struct Kept<T> {
+    kept: Vec<T>,
+    others: u64,
+}
+
+impl<T> Kept<T> {
+    fn new() -> Self {
+        Self { kept: Vec::new(), others: 0 }
+    }
+
+    fn add<E>(&mut self, finding: T) -> Result<(), E> {
+        if self.kept.len() < VERIFY_FINDINGS {
+            self.kept.push(finding);
+        } else {
+            self.others += 1;
+        }
+        Ok(())
+    }
+
+    fn listed(self, text: impl FnMut(T) -> String) -> Result<(), VerifyError> {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let listed = self.kept.into_iter().map(text).collect();
+        Err(VerifyError::Broken(Findings { listed, others: self.others }))
+    }
+}
+
+/// Walks through all data of a server that does not run, and changes nothing. The files come first; what is kept in them
+/// is looked at when they are sound.
 pub fn verify(directory: &Path) -> Result<Verified, VerifyError> {
-    let (storage, snapshot) = verify_and_look(&FileDisk::new(directory))?;
-    let data = catalog::check(&snapshot, &ReqlFunctions, &[auth::TREE])?;
+    let mut broken = Kept::new();
+    let walked =
+        verify_and_look(&FileDisk::new(directory), &mut |tree, error| broken.add((tree, error)));
+    let names = match &walked {
+        Ok((_, snapshot)) => catalog::tree_names(&**snapshot),
+        Err(_) => BTreeMap::new(),
+    };
+    broken.listed(|(tree, error): (TreeId, StorageError)| match names.get(&tree) {
+        Some(name) => format!("{name}: {error}"),
+        None => format!("{tree}: {error}"),
+    })?;
+    let (storage, snapshot) = walked?;
+    let mut broken = Kept::new();
+    let data =
+        catalog::check(&snapshot, &ReqlFunctions, &[auth::TREE], &mut |error| broken.add(error))?;
+    broken.listed(|error: DataError| error.to_string())?;
     Ok(Verified { storage, data })
 }
 
@@ -45,7 +114,7 @@ mod tests {
     use crate::catalog::{IndexDefinition, TableConfig};
     use crate::reql::Context;
     use crate::storage::store::{SlabEngine, SlabOptions};
-    use crate::storage::{Durability, Engine, TreeId, WriteBatch};
+    use crate::storage::{Durability, Engine, WriteBatch};
 
     fn engine(directory: &Path) -> Arc<SlabEngine> {
         let options = SlabOptions::new([7; 16], 64 << 20);
@@ -95,7 +164,7 @@ mod tests {
         *bytes.get_mut(262_144 + 20).unwrap() ^= 1;
         fs::write(&data, bytes).unwrap();
         let error = verify(path).unwrap_err();
-        assert!(matches!(error, VerifyError::Storage(StorageError::Corrupt { .. })), "{error}");
+        assert!(error.to_string().contains("slab.data at "), "{error}");
     }
 
     /// What the log alone has is looked at as well.
@@ -110,5 +179,43 @@ mod tests {
         drop(engine);
         let error = verify(folder.path()).unwrap_err();
         assert_eq!(error.to_string(), "tree 77 belongs to no table and no index");
+    }
+
+    #[test]
+    fn all_damaged_places_are_listed_with_the_names_of_their_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(folder.path());
+        let context = Context::open(engine.clone(), "a").unwrap();
+        let mut trees = Vec::new();
+        for name in ["one", "two"] {
+            let table = context.catalog.create_table("test", name, &TableConfig::default());
+            let tree = table.unwrap().value.table.tree();
+            let mut batch = WriteBatch::new(Durability::Hard);
+            for key in 0..1_000_u32 {
+                batch.put(tree, key.to_be_bytes().to_vec(), vec![7; 900]);
+            }
+            engine.apply(batch).unwrap();
+            trees.push(tree);
+        }
+        engine.close().unwrap();
+        drop((context, engine));
+        let data = folder.path().join("slab.data");
+        let sound = fs::read(&data).unwrap();
+        // Every so many bytes one is wrong: images of both tables are among them.
+        let mut bytes = sound.clone();
+        let is_value = |bytes: &[u8], at: usize| bytes.get(at - 8..at + 8) == Some(&[7; 16]);
+        let places: Vec<_> =
+            (270_000..bytes.len() - 8).step_by(50_021).filter(|at| is_value(&sound, *at)).collect();
+        places.iter().for_each(|at| bytes[*at] ^= 1);
+        fs::write(&data, bytes).unwrap();
+        let Err(VerifyError::Broken(findings)) = verify(folder.path()) else {
+            panic!("it is found sound");
+        };
+        assert!(findings.listed.len() > 10, "{findings:?}");
+        assert!(findings.listed.len() <= places.len());
+        for name in ["table `test.one`: ", "table `test.two`: "] {
+            assert!(findings.listed.iter().any(|text| text.starts_with(name)), "{findings:?}");
+        }
+        assert!(findings.listed.iter().all(|text| text.contains("slab.data at ")), "{findings:?}");
     }
 }

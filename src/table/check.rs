@@ -27,7 +27,7 @@ pub struct Checked {
     pub entries: u64,
 }
 
-/// The first thing that is wrong.
+/// Something that is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// Something cannot be read.
@@ -80,6 +80,9 @@ pub enum CheckError {
         /// The key.
         key: Vec<u8>,
     },
+    /// Whoever was told of what is wrong has heard enough.
+    #[error("the check was ended")]
+    Ended,
     /// The counts kept in a tree are not the number of its entries.
     #[error("{place}: {counted} are counted, and {read} read")]
     Count {
@@ -98,20 +101,39 @@ impl From<StorageError> for CheckError {
     }
 }
 
-/// Reads every document to its end, and compares the indexes of the table, each with its name, with the documents.
+/// Reads every document to its end, and compares the indexes of the table, each with its name, with the documents. What
+/// is wrong is told to `broken`, and as long as that goes on, so does the check: with the next document, and of indexes
+/// with the next one, which are compared when all documents are sound.
 pub fn check_table(
     reader: &TableReader,
     primary_key: &str,
     indexes: &[(String, Index)],
+    broken: &mut dyn FnMut(CheckError) -> Result<(), CheckError>,
 ) -> Result<Checked, CheckError> {
     let state = [RandomState::new(), RandomState::new()];
     let mut given: Vec<Sum> = indexes.iter().map(|_| Sum::default()).collect();
     let mut documents = 0;
     let mut scan = all_documents(reader)?;
-    while let Some((key, document)) = scan.next_with_key()? {
-        document.check().map_err(|error| TableError::Document { key: key.clone(), error })?;
-        check_place(primary_key, &key, &document)?;
+    let mut is_sound = true;
+    loop {
+        let checked = match scan.next_with_key() {
+            Ok(None) => break,
+            Ok(Some((key, document))) => {
+                let checked = check_document(primary_key, &key, &document);
+                checked.map(|()| (key, document))
+            }
+            Err(error @ TableError::Document { .. }) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
         documents += 1;
+        let (key, document) = match checked {
+            Ok(checked) => checked,
+            Err(error) => {
+                is_sound = false;
+                broken(error)?;
+                continue;
+            }
+        };
         for ((_, index), sum) in indexes.iter().zip(&mut given) {
             for entry in index.entries(&key, Some(&document)) {
                 sum.add(&state, &entry);
@@ -121,24 +143,46 @@ pub fn check_table(
     compare_count("documents", reader.count(&KeyRange::ALL, WAIT)?, documents)?;
     let mut entries = 0;
     for ((name, index), given) in indexes.iter().zip(given) {
-        if !index.is_ready() {
-            // What it has says nothing: its building begins anew.
+        // What one has that is not ready says nothing: its building begins anew.
+        if !index.is_ready() || !is_sound {
             continue;
         }
-        let mut found = Sum::default();
-        let mut scanner = all_entries(reader, index)?;
-        while let Some((entry, value)) = scanner.next()? {
-            // A value is nothing that a document gives, so that the two cannot agree then.
-            found.add(&state, if value.is_empty() { entry } else { value });
+        match check_index(reader, (name, index), &given, &state) {
+            Ok(found) => entries += found,
+            Err(error) => broken(error)?,
         }
-        if given != found {
-            find_difference(reader, name, index)?;
-        }
-        let counted = reader.snapshot.count(index.tree(), &KeyRange::ALL, WAIT)?;
-        compare_count(&format!("index `{name}`"), counted, found.count)?;
-        entries += found.count;
     }
     Ok(Checked { documents, entries })
+}
+
+/// Compares an index with what the documents give, and counts its entries.
+fn check_index(
+    reader: &TableReader,
+    (name, index): (&str, &Index),
+    given: &Sum,
+    state: &[RandomState; 2],
+) -> Result<u64, CheckError> {
+    let mut found = Sum::default();
+    let mut scanner = all_entries(reader, index)?;
+    while let Some((entry, value)) = scanner.next()? {
+        // A value is nothing that a document gives, so that the two cannot agree then.
+        found.add(state, if value.is_empty() { entry } else { value });
+    }
+    if *given != found {
+        find_difference(reader, name, index)?;
+    }
+    let counted = reader.snapshot.count(index.tree(), &KeyRange::ALL, WAIT)?;
+    compare_count(&format!("index `{name}`"), counted, found.count)?;
+    Ok(found.count)
+}
+
+fn check_document(
+    primary_key: &str,
+    key: &PrimaryKey,
+    document: &Document,
+) -> Result<(), CheckError> {
+    document.check().map_err(|error| TableError::Document { key: key.clone(), error })?;
+    check_place(primary_key, key, document)
 }
 
 /// How many keys there were, and a sum of them that says nothing of their order.
@@ -282,7 +326,7 @@ mod tests {
         let index =
             Index::new(Uuid::nil(), ENTRIES, true, Box::new(Ordered), Arc::new(V), is_built);
         let indexes = [("by_v".to_owned(), index)];
-        check_table(&table.reader().unwrap(), "id", &indexes)
+        check_table(&table.reader().unwrap(), "id", &indexes, &mut Err)
     }
 
     fn wrong(spoil: impl FnOnce(&mut WriteBatch)) -> String {

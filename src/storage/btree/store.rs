@@ -70,16 +70,18 @@ impl Tree {
         (Self { name: self.name, root, count: self.count }, stop.key())
     }
 
-    /// Walks through the whole tree, hands out what it refers to, and checks rules 4 to 6.
+    /// Walks through the whole tree, hands out what it refers to, and checks rules 4 to 6. Each rule that is broken is
+    /// told to `broken`; as long as that goes on, so does the walk, with what does not depend on it.
     pub(crate) fn verify(
         &self,
         source: &dyn Source,
-        found: &mut dyn FnMut(Part<'_>) -> Result<(), StorageError>,
+        found: Found<'_>,
+        broken: Broken<'_>,
     ) -> Result<(), StorageError> {
-        let Some(root) = &self.root else { return self.expect_count(0) };
+        let Some(root) = &self.root else { return self.expect_count(0).or_else(broken) };
         let reading = Reading { tree: self.name, source, mode: ReadMode::MayBlock };
-        let count = verify(&reading, root, None, (None, None), found)?;
-        self.expect_count(count)
+        let verified = verify(&reading, root, None, (None, None), (&mut *found, &mut *broken));
+        verified.and_then(|count| self.expect_count(count)).or_else(broken)
     }
 
     fn expect_count(&self, count: u64) -> Result<(), StorageError> {
@@ -90,6 +92,12 @@ impl Tree {
         Err(StorageError::corrupt(format!("tree {}", self.name), problem))
     }
 }
+
+/// Is given what a tree refers to.
+pub(crate) type Found<'a> = &'a mut dyn FnMut(Part<'_>) -> Result<(), StorageError>;
+
+/// Is told what is wrong, and ends the walk with an error when that is enough.
+pub(crate) type Broken<'a> = &'a mut dyn FnMut(StorageError) -> Result<(), StorageError>;
 
 /// Where a walk through a part of a tree has ended early.
 enum Stop {
@@ -223,7 +231,7 @@ fn verify(
     link: &Link,
     level: Option<u8>,
     (from, to): Bounds<'_>,
-    found: &mut dyn FnMut(Part<'_>) -> Result<(), StorageError>,
+    (found, broken): (Found<'_>, Broken<'_>),
 ) -> Result<u64, StorageError> {
     if let Link::Stored(place) = link {
         found(Part::Node(place.reference()))?;
@@ -233,7 +241,7 @@ fn verify(
             Link::Stored(place) => format!("slab.data, grain {}", place.reference().grain),
             Link::Memory(_) => "memory".to_owned(),
         };
-        Err(StorageError::corrupt(format!("tree {}, {place}", reading.tree), problem))
+        Err::<u64, _>(StorageError::corrupt(format!("tree {}, {place}", reading.tree), problem))
     };
     reading.with(link, level, |node| {
         let Body::Inner(inner) = &node.body else {
@@ -252,7 +260,7 @@ fn verify(
                     return wrong("a key lies outside of its leaf (rule 5)");
                 }
                 if let Value::Long(long) = &entry.value {
-                    found(Part::Long(long))?;
+                    found(Part::Long(long)).or_else(&mut *broken)?;
                 }
             }
             return Ok(leaf.entries.len() as u64);
@@ -261,10 +269,12 @@ fn verify(
         for (at, link) in inner.links().enumerate() {
             let low = if at == 0 { from } else { Some(inner.low(at)) };
             let high = if at + 1 < inner.len() { Some(inner.low(at + 1)) } else { to };
-            let count = verify(reading, link, below, (low, high), found)?;
-            if count != inner.child_count(at) {
-                return wrong("the count of a child is wrong (rule 6)");
-            }
+            let verified = verify(reading, link, below, (low, high), (&mut *found, &mut *broken));
+            let checked = verified.and_then(|count| match count == inner.child_count(at) {
+                true => Ok(()),
+                false => wrong("the count of a child is wrong (rule 6)").map(drop),
+            });
+            checked.or_else(&mut *broken)?;
         }
         Ok(node.count())
     })

@@ -108,16 +108,20 @@ fn compare(store: &Store, tree: &Tree, model: &BTreeMap<Vec<u8>, Bytes>) {
 /// The slots that the data file should say are live.
 fn slots(store: &Store, tree: &Tree) -> BTreeSet<(u64, u64)> {
     let mut slots = BTreeSet::new();
-    tree.verify(store, &mut |part| {
-        let parts = match part {
-            Part::Node(reference) => vec![reference],
-            Part::Long(long) => long.parts(&store.0)?,
-        };
-        for part in parts {
-            assert!(slots.insert((7, part.grain)), "a slot is used twice");
-        }
-        Ok(())
-    })
+    tree.verify(
+        store,
+        &mut |part| {
+            let parts = match part {
+                Part::Node(reference) => vec![reference],
+                Part::Long(long) => long.parts(&store.0)?,
+            };
+            for part in parts {
+                assert!(slots.insert((7, part.grain)), "a slot is used twice");
+            }
+            Ok(())
+        },
+        &mut Err,
+    )
     .unwrap();
     slots
 }
@@ -252,7 +256,7 @@ fn put_what_breaks_the_prefix(store: &Store, tree: &mut Tree, key: &[u8]) {
     tree.put(&mut edit, Bytes::copy_from_slice(key), Bytes::from_static(b"v")).unwrap();
     tree.store(store).expect("every node has an image");
     *tree = tree.settle();
-    tree.verify(store, &mut |_| Ok(())).unwrap();
+    tree.verify(store, &mut |_| Ok(()), &mut Err).unwrap();
 }
 
 fn long_key(number: u64) -> Bytes {
@@ -402,12 +406,16 @@ fn a_damaged_image_is_never_a_node() {
     let root = tree.store(&store).unwrap().unwrap();
     let mut images = Vec::new();
     tree.settle()
-        .verify(&store, &mut |part| {
-            if let Part::Node(reference) = part {
-                images.push(store.0.read(reference)?);
-            }
-            Ok(())
-        })
+        .verify(
+            &store,
+            &mut |part| {
+                if let Part::Node(reference) = part {
+                    images.push(store.0.read(reference)?);
+                }
+                Ok(())
+            },
+            &mut Err,
+        )
         .unwrap();
     let is_other =
         |image: &Bytes| decode(image, 8, None).is_err() && decode(image, 7, Some(9)).is_err();

@@ -33,7 +33,8 @@ mod tests;
 mod verify;
 mod watch;
 
-pub use self::verify::{VerifyReport, verify_and_look, verify_directory};
+pub use self::open::exists;
+pub use self::verify::{FoundBroken, VerifyReport, verify_and_look, verify_directory};
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

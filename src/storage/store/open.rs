@@ -22,7 +22,7 @@ use crate::storage::health::Health;
 use crate::storage::ledger::Account;
 use crate::storage::memory::tree::CountedTree;
 use crate::storage::scratch::SCRATCH;
-use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists};
+use crate::storage::slab::{Epoch, META, Slab, Superblock, create, exists as has_slab};
 use crate::storage::wal::{Log, LogEnd, LogOptions, has_segments, replay};
 use crate::storage::{CommitSequence, ReadMode, StorageError, TreeId};
 
@@ -44,7 +44,7 @@ impl SlabEngine {
         let guarded = GuardedDisk::new(disk, Arc::clone(&health), options.reserve_bytes);
         let disk: Arc<dyn Disk> = Arc::new(guarded.clone());
         let lock = lock(&*disk)?;
-        if !exists(&*disk)? {
+        if !has_slab(&*disk)? {
             if has_segments(&*disk)? {
                 let problem = "there is a log, but no data file";
                 return Err(StorageError::corrupt("slab.data", problem));
@@ -100,6 +100,11 @@ impl SlabEngine {
         shared.tidy_later();
         Ok(Self { shared, thread: Mutex::new(thread), recovered })
     }
+}
+
+/// Whether there is a store on the disk.
+pub fn exists(disk: &dyn Disk) -> Result<bool, StorageError> {
+    has_slab(disk)
 }
 
 /// Removes files for sorting that a process had no time to remove itself.
@@ -185,10 +190,11 @@ fn first_state(superblock: &Superblock, checkpoints: &Checkpoints) -> State {
 /// Walks the meta tree: which trees there are, and which slots are in use.
 fn read_meta(pages: &Pages, superblock: &Superblock) -> Result<Checkpoints, StorageError> {
     let meta = Tree::stored(META, superblock.meta_root, superblock.meta_entries);
-    meta.verify(pages, &mut |part| match part {
+    let mut found = |part: Part<'_>| match part {
         Part::Node(reference) => pages.slab.restore_meta(reference),
         Part::Long(_) => Err(wrong_entry()),
-    })?;
+    };
+    meta.verify(pages, &mut found, &mut Err)?;
     let mut trees = BTreeMap::new();
     let mut outcome = Ok(());
     meta.visit_up(pages, 0, ReadMode::MayBlock, &mut |key, value| {

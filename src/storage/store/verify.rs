@@ -1,6 +1,7 @@
 //! The walk through everything that a checkpoint refers to, of a store that is open and of one that is not.
 //! Must not know how to repair; nothing here writes.
 
+use std::cell::Cell;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use crate::storage::btree::{
 use crate::storage::disk::{Disk, DiskLock};
 use crate::storage::slab::{Audit, EXTENT, GRAIN, META, Reference, Slab, exists};
 use crate::storage::wal::has_segments;
-use crate::storage::{ReadMode, Snapshot, StorageError};
+use crate::storage::{ReadMode, Snapshot, StorageError, TreeId};
 
 /// What a store holds that keeps all rules of its format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,11 +63,18 @@ pub struct VerifyReport {
 /// directory open, [`StorageError::Foreign`] when there is no store, [`StorageError::OtherVersion`] when there is one
 /// that only another version of the program can read.
 pub fn verify_directory(disk: &dyn Disk) -> Result<VerifyReport, StorageError> {
-    verify_and_look(disk).map(|(report, _)| report)
+    verify_and_look(disk, &mut |_, error| Err(error)).map(|(report, _)| report)
 }
 
+/// Is told in which tree something is wrong, and what; ends the walk with an error when that is enough.
+pub type FoundBroken<'a> = &'a mut dyn FnMut(TreeId, StorageError) -> Result<(), StorageError>;
+
 /// As [`verify_directory`], and gives a view of what is in the store. The directory is locked as long as that is there.
-pub fn verify_and_look(disk: &dyn Disk) -> Result<(VerifyReport, Arc<dyn Snapshot>), StorageError> {
+/// What is damaged in the trees is told to `broken`, and the walk goes on as long as that does.
+pub fn verify_and_look(
+    disk: &dyn Disk,
+    broken: FoundBroken<'_>,
+) -> Result<(VerifyReport, Arc<dyn Snapshot>), StorageError> {
     if !exists(disk)? {
         if has_segments(disk)? {
             return Err(StorageError::corrupt("slab.data", "there is a log, but no data file"));
@@ -76,14 +84,22 @@ pub fn verify_and_look(disk: &dyn Disk) -> Result<(VerifyReport, Arc<dyn Snapsho
     }
     let lock = lock(disk)?;
     let mut loaded = Loaded::read(disk, VERIFY_CACHE_BYTES)?;
-    let mut report = walk(&loaded.pages.slab, &loaded.checkpoints)?;
+    let is_sound = Cell::new(true);
+    let mut broken = |tree: TreeId, error| {
+        is_sound.set(false);
+        broken(tree, error)
+    };
+    let mut report = walk(&loaded.pages.slab, &loaded.checkpoints, &mut broken)?;
     let end = loaded.replay(disk)?;
     for event in &loaded.state.events.list {
         if let Event::Adopted(adoption) = event {
             let slab = &loaded.pages.slab;
             let mut audit = Audit::of_records(&adoption.extents);
-            walk_tree(slab, adoption.tree.0, &adoption.loaded(), &mut audit, &mut report)?;
-            audit.finish()?;
+            let tree = adoption.loaded();
+            walk_tree(slab, adoption.tree.0, &tree, (&mut audit, &mut report), &mut broken)?;
+            if is_sound.get() {
+                audit.finish()?;
+            }
         }
     }
     report.last_sequence = end.last.0;
@@ -113,7 +129,7 @@ impl Shared {
         self.checkpoint()?;
         // Held, so that no other checkpoint begins and what this one refers to stays.
         let last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        let report = walk(&self.pages.slab, &last)?;
+        let report = walk(&self.pages.slab, &last, &mut |_, error| Err(error))?;
         if report.lost_slots > 0 && !self.counters.has_leaks() {
             let problem = format!("{} slots are in use for nothing (rule 12)", report.lost_slots);
             return Err(StorageError::corrupt("slab.data", problem));
@@ -123,7 +139,11 @@ impl Shared {
 }
 
 /// Checks everything that a checkpoint refers to.
-fn walk(slab: &Slab, checkpoint: &Checkpoints) -> Result<VerifyReport, StorageError> {
+fn walk(
+    slab: &Slab,
+    checkpoint: &Checkpoints,
+    broken: FoundBroken<'_>,
+) -> Result<VerifyReport, StorageError> {
     let mut report = VerifyReport {
         checkpoint: checkpoint.number,
         checkpoint_sequence: checkpoint.sequence,
@@ -131,10 +151,10 @@ fn walk(slab: &Slab, checkpoint: &Checkpoints) -> Result<VerifyReport, StorageEr
         ..VerifyReport::default()
     };
     let mut audit = slab.audit();
-    walk_tree(slab, META, &checkpoint.meta, &mut audit, &mut report)?;
+    walk_tree(slab, META, &checkpoint.meta, (&mut audit, &mut report), broken)?;
     for (name, record) in &checkpoint.trees {
         let tree = Tree::stored(*name, record.root, record.count);
-        walk_tree(slab, *name, &tree, &mut audit, &mut report)?;
+        walk_tree(slab, *name, &tree, (&mut audit, &mut report), broken)?;
         report.trees += 1;
         report.entries += record.count;
     }
@@ -151,10 +171,10 @@ fn walk_tree(
     slab: &Slab,
     name: u64,
     tree: &Tree,
-    audit: &mut Audit,
-    report: &mut VerifyReport,
+    (audit, report): (&mut Audit, &mut VerifyReport),
+    broken: FoundBroken<'_>,
 ) -> Result<(), StorageError> {
-    tree.verify(&Uncached(slab), &mut |part| match part {
+    let mut found = |part: Part<'_>| match part {
         Part::Node(reference) => {
             report.nodes += 1;
             audit.note(name, reference)
@@ -163,7 +183,8 @@ fn walk_tree(
             report.long_values += 1;
             walk_long_value(slab, name, long, audit)
         }
-    })
+    };
+    tree.verify(&Uncached(slab), &mut found, &mut |error| broken(TreeId(name), error))
 }
 
 fn walk_long_value(
@@ -226,7 +247,7 @@ mod tests {
     use super::*;
     use crate::storage::disk::{CrashMode, FaultyDisk};
     use crate::storage::store::{SlabEngine, SlabOptions};
-    use crate::storage::{Durability, Engine, TreeId, WriteBatch};
+    use crate::storage::{Durability, Engine, WriteBatch};
     use crate::testing::Random;
 
     fn engine(disk: &FaultyDisk) -> SlabEngine {
