@@ -404,6 +404,11 @@ pub(super) fn interrupted(cancel: &CancelFlag, deadline: Option<Deadline>) -> Re
     deadline.map_or(Ok(()), |deadline| deadline.check())
 }
 
+/// What is wrong with a table of which nothing can be read just now.
+fn unavailable(table: &TableRef, why: &dyn std::fmt::Display) -> Error {
+    Error::op_failed(format!("Table `{}.{}` is not available: {why}", table.db, table.name()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -421,9 +426,4 @@ mod tests {
         assert!(unwound.is_err());
         assert!(!flag.get());
     }
-}
-
-/// What is wrong with a table of which nothing can be read just now.
-fn unavailable(table: &TableRef, why: &dyn std::fmt::Display) -> Error {
-    Error::op_failed(format!("Table `{}.{}` is not available: {why}", table.db, table.name()))
 }
