@@ -80,3 +80,48 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+    use crate::log_lines::{Keep, LogLines};
+    use crate::storage::disk::FaultyDisk;
+    use crate::storage::store::{SlabEngine, SlabOptions};
+    use crate::storage::{Damage, Lost, TreeId};
+
+    #[test]
+    fn the_log_has_a_line_for_each_trouble_as_it_comes() {
+        let disk = FaultyDisk::new(1);
+        let options = SlabOptions { flush_interval: None, ..SlabOptions::new([7; 16], 8 << 20) };
+        let engine = Arc::new(SlabEngine::open(Arc::new(disk.clone()), options).unwrap());
+        let context = Context::open(engine, "test").unwrap();
+        let lines = Arc::new(LogLines::default());
+        let subscriber = tracing_subscriber::registry().with(Keep(lines.clone()));
+        let mut watch = Watch::default();
+        tracing::subscriber::with_default(subscriber, || {
+            watch.look(&context);
+            disk.tell_room();
+            let mut has_room = |bytes: usize| {
+                disk.set_capacity(disk.used() + bytes);
+                watch.look(&context);
+                watch.look(&context);
+            };
+            // About the limit it is told once.
+            [1 << 20, (1 << 30) + 1, 1 << 20, 2 << 30, 1 << 20].into_iter().for_each(&mut has_room);
+            context.catalog.engine().note_damage(Damage {
+                tree: TreeId(1),
+                place: "slab.data at 7".to_owned(),
+                problem: "a test".to_owned(),
+                lost: Lost::Unknown,
+            });
+            has_room(1 << 20);
+        });
+        let told: Vec<String> = lines.all().iter().map(|line| line.message.clone()).collect();
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told[0].contains("has 1 MB left") && told[2].contains("has 1 MB left"), "{told:?}");
+        assert!(told[1].contains("has enough room again"), "{told:?}");
+        assert!(told[3].starts_with("Damaged data in ") && told[3].contains("slab.data at 7"));
+    }
+}

@@ -82,6 +82,7 @@ fn count(server: &Server) -> serde_json::Value {
 fn a_disk_that_is_nearly_full_is_an_issue_that_is_not_critical() {
     let disk = FaultyDisk::new(1);
     let server = Server::on(engine(&disk));
+    disk.tell_room();
     disk.set_capacity(disk.used() + (100 << 20));
     let found = troubles(server.context());
     assert_eq!(found.len(), 1);

@@ -129,7 +129,7 @@ const MUST_BE_MET: [&str; 24] = [
 ];
 
 /// Those that a store without threads and clocks does not meet, or not with a disk in memory.
-const MET_ELSEWHERE: [(&str, &str); 17] = [
+const MET_ELSEWHERE: [(&str, &str); 22] = [
     ("STORAGE_NUMBER_MAX", "nothing but a damaged file has one: the tests of the decoders"),
     ("STORAGE_OPERATION_BYTES", "a part of the bytes of a batch: the tests of batches"),
     ("CACHE_BYTES_MIN", "the settings are checked, not the engine"),
@@ -138,6 +138,10 @@ const MET_ELSEWHERE: [(&str, &str); 17] = [
     ("MEMORY_BYTES_MIN", "the settings are checked, not the engine"),
     ("FREEING_WAIT_SECONDS", "time: the tests of full disks"),
     ("DISK_LEFT_RESERVES", "files for sorting: the tests of those"),
+    ("DISK_NEARLY_FULL_BYTES", "nothing but a number that is told: the tests of `current_issues`"),
+    ("DISK_ENOUGH_PART", "nothing but a line of the log depends on it"),
+    ("WATCH_TICK", "time: nothing but a line of the log depends on it"),
+    ("DAMAGED_PLACES", "damage that is told: the tests of `damage`"),
     ("READ_AHEAD_ENTRIES", "a hint, which changes no answer: the tests of trees"),
     ("READ_AHEAD_LEAVES", "a hint, which changes no answer: the tests of trees"),
     ("READ_AHEAD_GAP_BYTES", "a hint, which changes no answer: the tests of slabs"),
@@ -146,6 +150,7 @@ const MET_ELSEWHERE: [(&str, &str); 17] = [
     ("FLUSH_INTERVAL_MAX", "the settings are checked, not the engine"),
     ("CHECKPOINT_SECONDS", "time: the tests of promises"),
     ("TIDY_SECONDS", "time: the tests of promises"),
+    ("VERIFY_FINDINGS", "the check of a directory as a whole, of which each is a test here"),
     ("VERIFY_CACHE_BYTES", "the stores past a gigabyte, with `PHOTONDB_LARGE`"),
 ];
 

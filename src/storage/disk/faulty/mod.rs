@@ -53,6 +53,8 @@ struct State {
     late_writes: u64,
     alterations: u64,
     capacity: usize,
+    /// Whether it says how much room there is.
+    tells_room: bool,
     phase: &'static str,
     tally: Tally,
 }
@@ -166,6 +168,7 @@ impl FaultyDisk {
             late_writes: 0,
             alterations: 0,
             capacity: usize::MAX,
+            tells_room: false,
             phase: "",
             tally: Tally::default(),
         })))
@@ -263,6 +266,11 @@ impl FaultyDisk {
     /// All files together may take so many bytes; holes take none.
     pub(crate) fn set_capacity(&self, bytes: usize) {
         self.state().capacity = bytes;
+    }
+
+    /// Says from now on how much room there is; before that nobody knows.
+    pub(crate) fn tell_room(&self) {
+        self.state().tells_room = true;
     }
 
     /// The room that all files take together.
@@ -530,7 +538,7 @@ impl Disk for FaultyDisk {
 
     fn free_bytes(&self) -> Option<u64> {
         let state = self.state();
-        (state.capacity < usize::MAX).then(|| state.capacity.saturating_sub(state.used()) as u64)
+        state.tells_room.then(|| state.capacity.saturating_sub(state.used()) as u64)
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
