@@ -100,7 +100,9 @@ mod tests {
         let told: Vec<String> = lines.all().iter().map(|line| line.message.clone()).collect();
         let batch = |line: &String| line.split(',').next().unwrap_or_default().to_owned();
         let told: Vec<String> = told.iter().map(batch).collect();
-        let expected = [2, 4, 6].map(|batch| format!("slow query in batch {batch}"));
-        assert_eq!(told, expected);
+        // On a machine that does other things as well, others may take long, too.
+        for batch in [2, 4, 6] {
+            assert!(told.contains(&format!("slow query in batch {batch}")), "{told:?}");
+        }
     }
 }
