@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::wire::{Connection, WireError};
 
 /// Connections that ask side by side.
-const CONNECTIONS: u64 = 4;
+const CONNECTIONS: u64 = 8;
 /// A query that runs longer is stopped.
 const PATIENCE: Duration = Duration::from_millis(40);
 /// How soon 99 of 100 queries that are stopped must be over.

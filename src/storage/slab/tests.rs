@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{EXTENT, Epoch, FILE, GRAIN, META, Reference, Slab, Superblock, create, pieces};
+use crate::cancel::CancelFlag;
 use crate::limits::READ_AHEAD_GAP_BYTES;
 use crate::storage::StorageError;
-use crate::storage::disk::{CrashMode, Disk, FaultyDisk};
+use crate::storage::disk::{CrashMode, Disk, FaultyDisk, MemoryDisk};
 use crate::testing::Random;
+use crate::turns::{self, Turns};
 
 const FIRST: Superblock = Superblock {
     identity: [5; 16],
@@ -261,4 +263,31 @@ fn images_that_lie_close_together_are_read_ahead_in_one_piece() {
     check(&[9, 7, 8], &[(7, 10)]);
     check(&[7, 6 + far], &[(7, 7 + far)]);
     check(&[7, 7 + far], &[(7, 8), (7 + far, 8 + far)]);
+}
+
+/// Whether a thread still has its turn, for which another waits, after it has read an image from this disk.
+fn keeps_its_turn(disk: &dyn Disk) -> bool {
+    create(disk, &FIRST).unwrap();
+    let slab = Slab::open(disk).unwrap().0;
+    let reference = slab.store(1, &[7; 100]).unwrap();
+    let (turns, user, cancel) = (Turns::new(1), Arc::from("bob"), CancelFlag::default());
+    std::thread::scope(|scope| {
+        turns.seat(&user, || {
+            turns::look(&cancel, None);
+            slab.read(reference).unwrap();
+            assert_eq!(turns.running(), 1, "nobody else wants to run");
+            scope.spawn(|| turns.seat(&user, || turns::look(&cancel, None)));
+            while !turns::is_wanted() {
+                std::thread::yield_now();
+            }
+            slab.read(reference).unwrap();
+            turns::is_wanted()
+        })
+    })
+}
+
+#[test]
+fn others_run_while_a_device_is_waited_for() {
+    assert!(!keeps_its_turn(&FaultyDisk::new(1)), "it reads nothing at once");
+    assert!(keeps_its_turn(&MemoryDisk::new()));
 }
