@@ -15,7 +15,7 @@ use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
 };
 use crate::storage::{CommitSequence, StorageError};
-use crate::{limits, metrics, turns};
+use crate::{limits, metrics};
 
 use super::clock::Clock;
 use super::service::Service;
@@ -123,7 +123,6 @@ async fn evaluate(
     let is_administrative = program.is_administrative();
     let job = Box::new(move || {
         // Nobody waits for the answer when the client is gone.
-        turns::look(&flag, Some(bounds.deadline));
         drop(sender.send(run(&there, &program, &flag, true, bounds)));
     });
     if is_administrative {

@@ -13,7 +13,7 @@ use tokio::sync::futures::OwnedNotified;
 use crate::datum::{Datum, write_json};
 use crate::reql::{self, Answer, Batch, CancelFlag, Context, Cursor, ErrorKind, Failure, Program};
 use crate::storage::{CommitSequence, Engine, StorageError};
-use crate::{limits, metrics, turns};
+use crate::{limits, metrics};
 
 use super::inbox::Inbox;
 
@@ -114,7 +114,6 @@ impl Outcome {
 impl Job {
     /// Evaluates and hands over the answer.
     pub fn run(self) {
-        turns::look(&self.cancel, None);
         let Job { number, token, work, ticket, inbox, context, .. } = self;
         if !ticket.take() {
             return inbox.push(Finished { number, token, outcome: Outcome::GivenUp });

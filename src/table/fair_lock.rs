@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_the_lock_has_no_turn_and_who_has_it_asks_for_one() {
-        let (lock, turns) = (FairLock::default(), Turns::new(1));
+        let (lock, turns) = (FairLock::default(), Turns::strict(1));
         let (user, cancel) = (Arc::from("bob"), CancelFlag::default());
         let first = lock.lock(|| {});
         thread::scope(|scope| {

@@ -2,7 +2,7 @@
 //! are processors; the others wait on their threads. Knows users, threads and time; not what is evaluated.
 //!
 //! An evaluation [`look`]s for its turn where it looks whether it was stopped, and nowhere else: it waits there when it
-//! has none, and gives it up there when it has had its time and others wait. Before it waits for anything else it
+//! has none and goes on for more than a moment, and gives it up there when it has had its time and others wait. Before it waits for anything else it
 //! [`pause`]s: the turn goes to another, and is asked for again at the next look after the wait.
 //!
 //! A turn is a matter of manners, not a lock. Whoever holds one and does not look, because it waits for something that
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cancel::CancelFlag;
-use crate::limits::TURN_LOST;
+use crate::limits::{TURN_FREE_LOOKS, TURN_LOST};
 use state::{Level, Number, Place, State};
 
 /// The turns of one pool.
@@ -31,6 +31,8 @@ use state::{Level, Number, Place, State};
 pub struct Turns {
     /// Evaluations that may run at a time.
     most: usize,
+    /// Looks of an evaluation before it needs a turn.
+    free_looks: u32,
     /// How many wait: what a look reads of all this while nobody does.
     wanted: AtomicUsize,
     state: Mutex<State>,
@@ -55,6 +57,8 @@ struct Seat {
     level: Level,
     /// While there are any, it takes no turn.
     pauses: u32,
+    /// Looks before it needs its first turn.
+    free_looks: u32,
 }
 
 /// Until it is dropped, this thread takes no turn.
@@ -68,10 +72,23 @@ struct Seated;
 impl Turns {
     /// Turns of which so many run at a time.
     pub fn new(most: usize) -> Arc<Turns> {
-        Arc::new(Turns { most: most.max(1), wanted: AtomicUsize::new(0), state: Mutex::default() })
+        Turns::after(TURN_FREE_LOOKS, most)
     }
 
-    /// Does something on this thread that takes turns whenever it looks. It begins without one.
+    /// Turns that are needed after so many looks.
+    fn after(free_looks: u32, most: usize) -> Arc<Turns> {
+        let (wanted, state) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Turns { most: most.max(1), free_looks, wanted, state })
+    }
+
+    /// Turns that are needed from the first look on.
+    #[cfg(test)]
+    pub fn strict(most: usize) -> Arc<Turns> {
+        Turns::after(0, most)
+    }
+
+    /// Does something on this thread that takes turns when it looks. It begins without one, and is over without one when it
+    /// does not take long: most evaluations are, and would only wait for each other.
     pub fn seat<T>(self: &Arc<Self>, user: &Arc<str>, work: impl FnOnce() -> T) -> T {
         let (turns, user, since) = (self.clone(), user.clone(), Instant::now());
         let seat = Seat {
@@ -82,6 +99,7 @@ impl Turns {
             used: Duration::ZERO,
             level: Level::New,
             pauses: 0,
+            free_looks: self.free_looks,
         };
         SEAT.set(Some(seat));
         let _seated = Seated;
@@ -140,12 +158,14 @@ impl Turns {
 
 impl Seat {
     /// Whether it has to do something about its turn.
-    fn is_due(&self) -> bool {
+    fn is_due(&mut self) -> bool {
         if self.pauses > 0 {
             return false;
         }
         if self.turn.is_none() {
-            return true;
+            let is_free = self.free_looks > 0;
+            self.free_looks = self.free_looks.saturating_sub(1);
+            return !is_free;
         }
         self.turns.wanted.load(Ordering::Relaxed) > 0
             && self.used + self.since.elapsed() >= self.level.quantum()
@@ -186,7 +206,8 @@ impl Seat {
 /// it holds no lock but those of documents.
 pub fn look(cancel: &CancelFlag, deadline: Option<Instant>) {
     SEAT.with_borrow_mut(|seat| {
-        if let Some(seat) = seat.as_mut().filter(|seat| seat.is_due())
+        if let Some(seat) = seat
+            && seat.is_due()
             && !cancel.is_cancelled()
         {
             seat.take(cancel, deadline);

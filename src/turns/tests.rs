@@ -70,7 +70,7 @@ fn among<T>(turns: &Arc<Turns>, name: &str, count: usize, work: impl FnOnce() ->
 
 #[test]
 fn an_evaluation_hands_over_when_its_time_is_up_and_others_wait() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     let over = AtomicBool::new(false);
     let had = [const { AtomicUsize::new(0) }; 3];
     thread::scope(|scope| {
@@ -86,7 +86,7 @@ fn an_evaluation_hands_over_when_its_time_is_up_and_others_wait() {
 
 #[test]
 fn alone_it_keeps_its_turn() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     turns.seat(&user("bob"), || {
         let cancel = CancelFlag::default();
         look(&cancel, None);
@@ -100,7 +100,7 @@ fn alone_it_keeps_its_turn() {
 
 #[test]
 fn new_ones_come_before_those_that_go_on_for_long() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     among(&turns, "bob", 20, || {
         // All of them have had their time before.
         thread::sleep(TURN_QUANTUM * 25);
@@ -114,7 +114,7 @@ fn new_ones_come_before_those_that_go_on_for_long() {
 
 #[test]
 fn who_goes_on_for_long_is_not_kept_waiting_by_new_ones() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     let (over, had) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         scope.spawn(|| endless(&turns, "bob", &over, &had));
@@ -136,7 +136,7 @@ fn who_goes_on_for_long_is_not_kept_waiting_by_new_ones() {
 
 #[test]
 fn a_user_with_many_evaluations_has_no_more_turns_than_one_with_few() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     let (over, many, one) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..10 {
@@ -154,7 +154,7 @@ fn a_user_with_many_evaluations_has_no_more_turns_than_one_with_few() {
 
 #[test]
 fn who_is_stopped_while_it_waits_for_its_turn_goes_on_at_once() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     let holder = CancelFlag::default();
     turns.seat(&user("bob"), || {
         look(&holder, None);
@@ -181,7 +181,7 @@ fn who_is_stopped_while_it_waits_for_its_turn_goes_on_at_once() {
 
 #[test]
 fn nobody_waits_for_its_turn_beyond_its_deadline() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     turns.seat(&user("bob"), || {
         look(&CancelFlag::default(), None);
         check_takes(TURN_LOST / 2, || {
@@ -200,7 +200,7 @@ fn nobody_waits_for_its_turn_beyond_its_deadline() {
 
 #[test]
 fn a_pause_lets_another_run_and_the_turn_is_asked_for_after_it() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     turns.seat(&user("bob"), || {
         let cancel = CancelFlag::default();
         look(&cancel, None);
@@ -221,7 +221,7 @@ fn a_pause_lets_another_run_and_the_turn_is_asked_for_after_it() {
 
 #[test]
 fn a_panic_gives_the_turn_back() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         turns.seat(&user("bob"), || {
             look(&CancelFlag::default(), None);
@@ -236,7 +236,7 @@ fn a_panic_gives_the_turn_back() {
 /// A lock that an evaluation holds while it waits for its turn, and for which one waits that has a turn and does not tell.
 #[test]
 fn a_turn_is_lost_to_those_who_have_what_its_holder_waits_for() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     let lock = Mutex::new(());
     let (sender, locked) = mpsc::channel();
     turns.seat(&user("bob"), || {
@@ -295,7 +295,7 @@ fn those_that_have_run_least_come_first_and_none_is_forgotten() {
 
 #[test]
 fn who_waits_for_other_things_before_its_turn_is_over_comes_before_those_that_go_on() {
-    let turns = Turns::new(1);
+    let turns = Turns::strict(1);
     let waits_at = |used: Duration| {
         let cancel = CancelFlag::default();
         thread::scope(|scope| {
@@ -320,5 +320,22 @@ fn who_waits_for_other_things_before_its_turn_is_over_comes_before_those_that_go
         look(&CancelFlag::default(), None);
         assert_eq!(waits_at(TURN_QUANTUM / 2), Some(Level::Brief));
         assert_eq!(waits_at(TURN_QUANTUM), Some(Level::Long));
+    });
+}
+
+#[test]
+fn what_is_over_soon_needs_no_turn() {
+    let turns = Turns::new(1);
+    turns.seat(&user("bob"), || {
+        let cancel = CancelFlag::default();
+        for _ in 0..TURN_FREE_LOOKS {
+            look(&cancel, None);
+            assert!(!has_turn());
+        }
+        look(&cancel, None);
+        assert!(has_turn());
+        drop(pause());
+        look(&cancel, None);
+        assert!(has_turn(), "it is no longer new");
     });
 }

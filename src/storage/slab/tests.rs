@@ -270,7 +270,7 @@ fn keeps_its_turn(disk: &dyn Disk) -> bool {
     create(disk, &FIRST).unwrap();
     let slab = Slab::open(disk).unwrap().0;
     let reference = slab.store(1, &[7; 100]).unwrap();
-    let (turns, user, cancel) = (Turns::new(1), Arc::from("bob"), CancelFlag::default());
+    let (turns, user, cancel) = (Turns::strict(1), Arc::from("bob"), CancelFlag::default());
     std::thread::scope(|scope| {
         turns.seat(&user, || {
             turns::look(&cancel, None);
