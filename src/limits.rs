@@ -477,7 +477,7 @@ pub const TURN_QUANTUM: Duration = Duration::from_millis(10);
 
 /// Looks at whether it may go on that an evaluation does before it needs a turn: with [`WALK_STEPS`] a millisecond, with
 /// [`DEADLINE_CHECK_INTERVAL`] less. Those that are over by then never wait for each other. A hundred that are not, and come
-/// at once, take ten to twenty milliseconds of two processors until all of them wait.
+/// at once, take some tens of milliseconds of two processors until all of them wait.
 pub const TURN_FREE_LOOKS: u32 = 4;
 
 /// How long it runs at first: most queries are over by then. When a hundred come at once that are not, those that are new
