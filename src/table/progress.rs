@@ -17,9 +17,9 @@ pub(super) enum Step {
 #[cfg(test)]
 const STEPS: [Step; 3] = [Step::Reading, Step::Loading, Step::CatchingUp];
 
-/// The part of the whole that a step is. Reading a document and computing its entries took three quarters of the time with
-/// a million small documents, and merging and storing the entries the rest; notes are few beside the documents. What is
-/// left until 1 is the commit by which the index becomes ready.
+/// The part of the whole that a step is. With 40,000 documents of 270 bytes and a field of random text, in a build without
+/// optimisation, reading took 73 % of the time and merging and storing the entries 25 %; notes are few beside the
+/// documents. What is left until 1 is the commit by which the index becomes ready.
 const PARTS: [f64; 3] = [0.75, 0.22, 0.02];
 
 /// Where the building is.
