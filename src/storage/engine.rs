@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Damage, Direction, EntryBatch, FillLimit, KeyRange, Scratch, StorageError, WriteBatch,
+    Damage, Direction, EntryBatch, FillLimit, KeyRange, Readers, Scratch, StorageError, WriteBatch,
 };
 use crate::limits::{DISK_ENOUGH_PART, DISK_NEARLY_FULL_BYTES};
 
@@ -93,6 +93,11 @@ pub trait Engine: Send + Sync {
     /// A view of every tree at the last commit point. Blocks no writer however long it is kept; it keeps alive what
     /// it can see, so drop it soon.
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError>;
+
+    /// Where renewable snapshots are listed, if the engine lets go of them when they keep too much.
+    fn readers(&self) -> Option<&Arc<Readers>> {
+        None
+    }
 
     /// Applies a batch: when this returns, every later snapshot sees all of it. Does not wait for the disk to have it.
     /// On any error nothing was applied. Errors: lengths, `NoSuchTree`, `TreeExists`, `Conflict`, `Poisoned`, `Closed`.

@@ -67,6 +67,6 @@ pub use engine::{ReadMode, Snapshot, TreeId};
 pub use entries::{EntryBatch, FillLimit, Scanner};
 pub use error::StorageError;
 pub use range::{Direction, KeyRange};
-pub use renewable::{RenewableSnapshot, RenewalHandle};
+pub use renewable::{Readers, RenewableSnapshot, RenewalHandle};
 pub use scratch::Scratch;
 pub use store::{VerifyReport, verify_and_look, verify_directory};

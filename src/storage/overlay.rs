@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Snapshot, StorageError, TreeId,
-    WriteBatch,
+    BulkLoad, Commit, CommitSequence, DurableCallback, Engine, Readers, Snapshot, StorageError,
+    TreeId, WriteBatch,
 };
 
 /// What is different; the rest is the engine within.
@@ -47,6 +47,10 @@ impl<O: Overlay> Engine for O {
 
     fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {
         Overlay::apply(self, batch)
+    }
+
+    fn readers(&self) -> Option<&Arc<Readers>> {
+        self.inner().readers()
     }
 
     fn has_room(&self) -> bool {

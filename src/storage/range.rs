@@ -66,6 +66,15 @@ impl KeyRange {
         };
         after_start && before_end
     }
+
+    /// The part of the range behind a key, in that direction.
+    pub fn behind(&self, key: &Bytes, direction: Direction) -> Self {
+        let (start, end) = (self.start.clone(), self.end.clone());
+        match direction {
+            Direction::Forward => Self { start: Bound::Excluded(key.clone()), end },
+            Direction::Backward => Self { start, end: Bound::Excluded(key.clone()) },
+        }
+    }
 }
 
 /// The smallest key greater than every key with this prefix; none when the prefix is empty or all 0xff.
