@@ -109,6 +109,17 @@ pub const SPARE_PART: u64 = 4;
 /// Room that is kept in any case, in bytes.
 pub const SPARE_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
+/// Room of the data file that snapshots may keep from being used again, as a part of what is in use: beyond it the oldest
+/// that can be taken anew are let go of. A checkpoint of everything needs as much room as there is in any case.
+pub const PINNED_PART: u64 = 4;
+
+/// Room that they may keep in any case, in bytes.
+pub const PINNED_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// The same for memory of changes that are written and that only snapshots keep, as a part of the engine's memory: what a
+/// checkpoint begins with. Writers have three such parts, and pages what is left.
+pub const RETAINED_PART: usize = 8;
+
 /// Ranges that are given back at a time, while no checkpoint can begin: some ten milliseconds.
 pub const PUNCHED_RANGES: usize = 4_096;
 

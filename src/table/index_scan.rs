@@ -126,7 +126,7 @@ impl IndexScan {
                 continue;
             }
             // The entry stays in place until its document was found, should that not be in memory.
-            let found = self.load(entry)?;
+            let found = self.load(&entry.primary, entry.tag, || entry.key())?;
             self.next = None;
             if found.is_some() {
                 return Ok(found);
@@ -191,15 +191,35 @@ impl IndexScan {
     }
 
     /// The document of an entry; none when it has gone since the entry was read.
-    fn load(&self, entry: &Entry) -> Result<Option<IndexedDocument>, TableError> {
-        let Some(document) = self.reader.get(&entry.primary, self.mode)? else {
-            if self.renewals != self.reader.snapshot.renewals() {
-                return Ok(None);
+    fn load(
+        &self,
+        primary: &PrimaryKey,
+        tag: u32,
+        key: impl Fn() -> Bytes,
+    ) -> Result<Option<IndexedDocument>, TableError> {
+        let mut renewals = self.renewals;
+        let mut is_there = true;
+        loop {
+            let found = if is_there { self.reader.get(primary, self.mode)? } else { None };
+            let snapshot = &self.reader.snapshot;
+            if renewals == snapshot.renewals() {
+                return match found {
+                    None if is_there => {
+                        let (tree, problem) = (self.index.tree(), "an entry without document");
+                        Err(TableError::DamagedIndex { tree, problem })
+                    }
+                    found => Ok(found.map(|document| IndexedDocument {
+                        document,
+                        key: primary.clone(),
+                        tag,
+                    })),
+                };
             }
-            let tree = self.index.tree();
-            return Err(TableError::DamagedIndex { tree, problem: "an entry without document" });
-        };
-        Ok(Some(IndexedDocument { document, key: entry.primary.clone(), tag: entry.tag }))
+            // The snapshot was let go of in between: the document may have other values by now. Both are looked for in the
+            // next one, which is held at least until there is a checkpoint.
+            renewals = snapshot.renewals();
+            is_there = snapshot.get(self.index.tree(), &key(), self.mode)?.is_some();
+        }
     }
 
     /// Entries that begin like this one and come before it in the scan's direction.
@@ -240,8 +260,8 @@ impl IndexScan {
             }
             let Some(split) = EntryKey::split(key) else { continue };
             let primary = PrimaryKey::from_stored(split.primary);
-            let entry = Entry { value: Vec::new(), is_cut: true, primary, tag: split.tag };
-            let Some(loaded) = self.load(&entry)? else { continue };
+            let copy = || Bytes::copy_from_slice(key);
+            let Some(loaded) = self.load(&primary, split.tag, copy)? else { continue };
             if let Some(value) = self.index.value_of(&loaded.document, loaded.tag)
                 && self.range.contains(&value)
             {

@@ -441,6 +441,54 @@ fn a_scan_of_cut_values_whose_snapshot_is_let_go_gives_each_once() {
     }
 }
 
+/// An entry is of one commit point and its document of the next, when the snapshot is let go of just in between.
+#[test]
+fn a_scan_whose_snapshot_is_let_go_by_another_thread_gives_documents_that_have_the_value() {
+    let mut random = Random::from_environment();
+    let table = new_table();
+    let index = new_index(&table, "v", false);
+    table.set_indexes(vec![index.clone()]);
+    let put = |id: u64, value: u64| {
+        let fields = [("id", Datum::Number(id as f64)), ("v", Datum::Number(value as f64))];
+        let document = Document::encode(&Datum::object(fields)).unwrap();
+        let decide = |_: Option<&Document>| Ok::<_, Infallible>(Decision::Put(document.clone()));
+        table.write_one(&key(id), SOFT, WAIT, decide).unwrap();
+    };
+    (0..100).for_each(|id| put(id, id % 2));
+    let one = IndexRange::value(&Datum::Number(1.0)).unwrap();
+    let (reader, handle) = table.renewable_reader(WAIT).unwrap();
+    let stops = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| while handle.release() && !stops.load(Relaxed) {});
+        let (stops, put) = (&stops, &put);
+        let mut other = Random::seeded(random.next());
+        let table = &table;
+        scope.spawn(move || {
+            while !stops.load(Relaxed) {
+                let id = other.below(100);
+                match other.below(4) {
+                    0 => {
+                        let delete = |_: Option<&Document>| Ok::<_, Infallible>(Decision::Delete);
+                        drop(table.write_one(&key(id), SOFT, WAIT, delete).unwrap());
+                    }
+                    _ => put(id, other.below(2)),
+                }
+            }
+        });
+        let scan_all = || -> Result<u64, TableError> {
+            let mut scan = reader.scan_index(&index, &one, Direction::Forward)?;
+            let mut wrong = 0;
+            while let Some(found) = scan.next()? {
+                wrong += u64::from(found.document.field("v").unwrap() != Some(Datum::Number(1.0)));
+            }
+            Ok(wrong)
+        };
+        let outcomes: Result<u64, _> = (0..200).map(|_| scan_all()).sum();
+        stops.store(true, Relaxed);
+        assert_eq!(outcomes.unwrap(), 0);
+    });
+}
+
 #[test]
 fn a_write_goes_on_when_an_index_is_dropped_and_its_building_ends() {
     let mut random = Random::from_environment();

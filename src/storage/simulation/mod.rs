@@ -129,7 +129,7 @@ const MUST_BE_MET: [&str; 24] = [
 ];
 
 /// Those that a store without threads and clocks does not meet, or not with a disk in memory.
-const MET_ELSEWHERE: [(&str, &str); 22] = [
+const MET_ELSEWHERE: [(&str, &str); 25] = [
     ("STORAGE_NUMBER_MAX", "nothing but a damaged file has one: the tests of the decoders"),
     ("STORAGE_OPERATION_BYTES", "a part of the bytes of a batch: the tests of batches"),
     ("CACHE_BYTES_MIN", "the settings are checked, not the engine"),
@@ -145,6 +145,9 @@ const MET_ELSEWHERE: [(&str, &str); 22] = [
     ("READ_AHEAD_ENTRIES", "a hint, which changes no answer: the tests of trees"),
     ("READ_AHEAD_LEAVES", "a hint, which changes no answer: the tests of trees"),
     ("READ_AHEAD_GAP_BYTES", "a hint, which changes no answer: the tests of slabs"),
+    ("PINNED_PART", "what snapshots keep that are taken anew: the tests of pressure"),
+    ("PINNED_BYTES_MIN", "what snapshots keep that are taken anew: the tests of pressure"),
+    ("RETAINED_PART", "what snapshots keep that are taken anew: the tests of pressure"),
     ("FLUSH_INTERVAL", "time: the tests of the log"),
     ("FLUSH_INTERVAL_MIN", "the settings are checked, not the engine"),
     ("FLUSH_INTERVAL_MAX", "the settings are checked, not the engine"),

@@ -38,6 +38,11 @@ impl Class {
         CLASSES.get(usize::from(self.0)).map_or(EXTENT_GRAINS, |grains| u64::from(*grains))
     }
 
+    /// Bytes of a slot.
+    pub(super) fn bytes(self) -> u64 {
+        self.grains() * GRAIN
+    }
+
     /// The first grain of a slot of an extent.
     pub(super) fn first_grain(self, extent: u64, slot: u16) -> u64 {
         extent * EXTENT_GRAINS + u64::from(slot) * self.grains()

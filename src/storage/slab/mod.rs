@@ -330,6 +330,11 @@ impl Slab {
         grains
     }
 
+    /// Whether what snapshots keep of slots that are not in use any more is much, beside those that are.
+    pub(crate) fn is_much_pinned(&self) -> bool {
+        self.space().is_much_pinned()
+    }
+
     /// Gives back to the file system the room of what is free, until there is nothing left or `goes_on` is false: a file
     /// system may take milliseconds for each range. Must not run beside the writing of a checkpoint, which takes slots.
     /// What the file system refuses to take stays as it is, and can be used again.

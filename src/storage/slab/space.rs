@@ -14,7 +14,7 @@ use super::class::{Blocks, Class, EXTENT, EXTENT_GRAINS, GRAIN, SPARE_BLOCK, Slo
 use super::map::{Extent, Extents};
 use super::reference::Reference;
 use super::set::NumberSet;
-use crate::limits::{PUNCHED_RANGES, SPARE_BYTES_MIN, SPARE_PART};
+use crate::limits::{PINNED_BYTES_MIN, PINNED_PART, PUNCHED_RANGES, SPARE_BYTES_MIN, SPARE_PART};
 use crate::storage::crossed::crossed;
 
 /// Whoever holds it may still read what was released since. Every snapshot holds that of its time.
@@ -41,8 +41,9 @@ pub(super) struct Space {
     open: HashMap<(u64, Class), NumberSet>,
     /// Extents whose live slots are not those of the last checkpoint.
     changed: NumberSet,
-    /// What the checkpoint that is being written does without, as the first grains of slots.
+    /// What the checkpoint that is being written does without, as the first grains of slots, and the bytes of these.
     released: Vec<u64>,
+    released_bytes: u64,
     /// What earlier checkpoints do without, from the oldest on.
     waiting: VecDeque<Freed>,
     /// Whether [`Space::surplus`] has left something for the next time.
@@ -58,6 +59,8 @@ struct Freed {
     grains: Vec<u64>,
     /// When the checkpoint that does without them was done.
     since: Instant,
+    /// Bytes of the slots.
+    bytes: u64,
 }
 
 /// What the meta tree says of an extent.
@@ -178,6 +181,7 @@ impl Space {
         }
         self.changed.insert(number);
         self.released.push(reference.grain);
+        self.released_bytes += Class::of(u64::from(reference.length)).map_or(0, Class::bytes);
         true
     }
 
@@ -194,7 +198,12 @@ impl Space {
 
     /// A checkpoint was given up. Those who hold its epoch keep what later ones release, since they may read it.
     pub(super) fn give_up(&mut self, epoch: Weak<Epoch>) {
-        self.waiting.push_back(Freed { epoch, grains: Vec::new(), since: Instant::now() });
+        self.waiting.push_back(Freed {
+            epoch,
+            grains: Vec::new(),
+            since: Instant::now(),
+            bytes: 0,
+        });
     }
 
     /// The checkpoint being written does without this tree.
@@ -206,6 +215,7 @@ impl Space {
             let mut from = 0;
             while let Some(slot) = extent.live.first_from(from) {
                 self.released.push(extent.class.first_grain(number, slot));
+                self.released_bytes += extent.class.bytes();
                 from = slot + 1;
             }
             self.extents.change(number, |extent| extent.live = Slots::default());
@@ -234,7 +244,8 @@ impl Space {
     /// The checkpoint is durable. What it does without is free once nobody holds the epoch, or an earlier one.
     pub(super) fn seal(&mut self, epoch: Weak<Epoch>) {
         let grains = std::mem::take(&mut self.released);
-        self.waiting.push_back(Freed { epoch, grains, since: Instant::now() });
+        let bytes = std::mem::take(&mut self.released_bytes);
+        self.waiting.push_back(Freed { epoch, grains, since: Instant::now(), bytes });
     }
 
     /// An extent that nobody has, to be filled as a whole.
@@ -317,8 +328,8 @@ impl Space {
     /// Makes free what may be overwritten by now, and returns the first grains of the slots.
     pub(super) fn reclaim(&mut self) -> Vec<u64> {
         let mut grains = Vec::new();
-        while let Some(next) = self.waiting.front()
-            && next.epoch.strong_count() == 0
+        while let Some(first) = self.waiting.front()
+            && first.epoch.strong_count() == 0
             && let Some(freed) = self.waiting.pop_front()
         {
             freed.grains.iter().for_each(|grain| self.make_free(*grain));
@@ -338,6 +349,17 @@ impl Space {
         self.extents.count() + self.lent.len() as u64
     }
 
+    /// Whether what snapshots keep of slots that are not in use any more is much, beside those that are.
+    pub(super) fn is_much_pinned(&self) -> bool {
+        let pinned = self.waiting.iter().map(|freed| freed.bytes).sum::<u64>();
+        if pinned <= PINNED_BYTES_MIN {
+            return false;
+        }
+        let used =
+            |(_, extent): (u64, Extent)| u64::from(extent.live.count()) * extent.class.bytes();
+        pinned > self.extents.iter().map(used).sum::<u64>() / PINNED_PART
+    }
+
     /// Whether slots wait for somebody who may read them, or there may be something to give back.
     pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty() || !self.roomy.is_empty() || self.has_surplus
@@ -349,7 +371,7 @@ impl Space {
     pub(super) fn surplus(&mut self) -> Vec<(u64, u64)> {
         let (mut used, mut spare) = (0, 0);
         for (_, extent) in self.extents.iter() {
-            used += u64::from(extent.busy.count()) * extent.class.grains() * GRAIN;
+            used += u64::from(extent.busy.count()) * extent.class.bytes();
             spare += extent.spare().count() * SPARE_BLOCK;
         }
         self.has_surplus = false;

@@ -33,7 +33,7 @@ use crate::storage::encoding::Identity;
 use crate::storage::slab::{
     Epoch, ExtentRecord, REFERENCE_BYTES, Reference, Superblock, decode_reference, encode_reference,
 };
-use crate::storage::{StorageError, TreeId};
+use crate::storage::{CommitSequence, StorageError, TreeId};
 
 const TREE_KEY: u8 = 1;
 const EXTENT_KEY: u8 = 2;
@@ -251,10 +251,11 @@ impl Shared {
     /// long as nothing else is to be done.
     fn tidy(&self) -> Result<(), StorageError> {
         {
-            let _last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
             self.log.check()?;
             let is_idle = || !self.stops.load(Ordering::Acquire) && !self.wanted().checkpoint;
             self.pages.reclaim();
+            self.let_go_for_disk(CommitSequence(last.sequence));
             self.pages.slab.give_back(&is_idle);
         }
         if self.health.is_full() {
@@ -332,8 +333,10 @@ impl Shared {
         // Nobody but snapshots holds the state any more.
         frozen.view = self.read_state().view.clone();
         self.write_state().frozen.clear();
+        self.let_go_for_memory(sequence);
         self.relieve();
         self.pages.reclaim();
+        self.let_go_for_disk(sequence);
         if !self.has_threads() {
             self.pages.slab.give_back(&|| true);
         }
@@ -443,7 +446,7 @@ impl Shared {
         Ok(tree.tree.reference())
     }
 
-    fn wait_for_log(&self, sequence: crate::storage::CommitSequence) -> Result<(), StorageError> {
+    fn wait_for_log(&self, sequence: CommitSequence) -> Result<(), StorageError> {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         self.log.when_durable(sequence, Box::new(move |outcome| drop(send.send(outcome))));
         receive.recv().unwrap_or(Err(StorageError::Closed))

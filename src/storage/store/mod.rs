@@ -25,6 +25,9 @@ mod load_tests;
 mod numbers;
 mod open;
 mod pages;
+mod pressure;
+#[cfg(test)]
+mod pressure_tests;
 mod replay;
 mod room;
 mod snapshot;
@@ -59,8 +62,8 @@ use super::scratch::SCRATCH;
 use super::slab::Epoch;
 use super::wal::Log;
 use super::{
-    BulkLoad, Commit, CommitSequence, Damage, DiskRoom, DurableCallback, Engine, Scratch, Snapshot,
-    StorageError, TreeId, WriteBatch,
+    BulkLoad, Commit, CommitSequence, Damage, DiskRoom, DurableCallback, Engine, Readers, Scratch,
+    Snapshot, StorageError, TreeId, WriteBatch,
 };
 use crate::limits::{
     CHECKPOINT_PART_BYTES, CHECKPOINT_SECONDS, DISK_RESERVE_BYTES, LOG_SEGMENT_BYTES,
@@ -125,6 +128,8 @@ struct Shared {
     scratches: AtomicU64,
     checkpoints: Mutex<Checkpoints>,
     counters: Counters,
+    /// Who reads a snapshot that can be let go of.
+    readers: Arc<Readers>,
     /// A checkpoint is wanted, or the thread is to end.
     wanted: Mutex<Wanted>,
     /// How many wait for room. Changed under `wanted`.
@@ -321,6 +326,10 @@ impl Engine for SlabEngine {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StorageError> {
         let view = self.shared.read_state().view.clone();
         Ok(Arc::new(SlabSnapshot::new(view, Arc::clone(&self.shared))))
+    }
+
+    fn readers(&self) -> Option<&Arc<Readers>> {
+        Some(&self.shared.readers)
     }
 
     fn apply(&self, batch: WriteBatch) -> Result<Commit, StorageError> {

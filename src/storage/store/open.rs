@@ -83,6 +83,7 @@ impl SlabEngine {
             scratches: AtomicU64::new(0),
             checkpoints: Mutex::new(checkpoints),
             counters: Counters::default(),
+            readers: Arc::default(),
             wanted: Mutex::default(),
             waiting: AtomicUsize::new(0),
             unsaved_least: AtomicUsize::new(usize::MAX),

@@ -21,6 +21,8 @@ const WAIT_PARTS: usize = 3;
 
 /// Pages keep one part of the memory in so many, whatever else is there.
 const PAGE_PART_MIN: usize = 16;
+/// Changes do, too.
+const CHANGE_PART_MIN: usize = 16;
 /// The budget of pages is not changed for less than one part of the memory in so many.
 const RESIZE_PART: usize = 64;
 
@@ -30,8 +32,7 @@ const LOG_PART: usize = 8;
 /// What pages may take of the engine's memory, beside so much of changes and of maps.
 pub(super) fn page_bytes(cache_bytes: usize, changes: usize, maps: usize) -> usize {
     let changes = changes.max(cache_bytes / MEMORY_PARTS * WAIT_PARTS);
-    let log = LOG_GROUP_BYTES.min(cache_bytes / LOG_PART);
-    let rest = cache_bytes.saturating_sub(changes.saturating_add(maps) + log);
+    let rest = cache_bytes.saturating_sub(changes.saturating_add(maps) + log_bytes(cache_bytes));
     rest.max(cache_bytes / PAGE_PART_MIN)
 }
 
@@ -58,6 +59,19 @@ impl Wanted {
         self.waiting.remove(&turn);
         count.store(self.waiting.len(), Ordering::Relaxed);
     }
+}
+
+/// What changes may take before writers wait, beside so much that snapshots keep of earlier ones and of maps. However much
+/// that is, some changes can be made: whoever keeps a snapshot may be the one who writes.
+pub(super) fn change_bytes(cache_bytes: usize, retained: usize, maps: usize) -> usize {
+    let others = retained.saturating_add(maps) + log_bytes(cache_bytes);
+    let rest = cache_bytes.saturating_sub(others.saturating_add(cache_bytes / PAGE_PART_MIN));
+    let most = cache_bytes / MEMORY_PARTS * WAIT_PARTS;
+    rest.clamp(most.min(cache_bytes / CHANGE_PART_MIN), most)
+}
+
+fn log_bytes(cache_bytes: usize) -> usize {
+    LOG_GROUP_BYTES.min(cache_bytes / LOG_PART)
 }
 
 impl Shared {
@@ -104,6 +118,7 @@ impl Shared {
             return self.check_disk(growth);
         }
         let until = Instant::now() + Duration::from_secs(FREEING_WAIT_SECONDS);
+        let _pause = turns::pause();
         let mut wanted = self.wanted();
         loop {
             let checked = self.check_disk(growth);
@@ -177,8 +192,9 @@ impl Shared {
     }
 
     fn is_full(&self) -> bool {
-        let most = self.cache_bytes() / MEMORY_PARTS * WAIT_PARTS;
+        let (cache, maps) = (self.cache_bytes(), self.pages.map_bytes());
         let state = self.read_state();
+        let most = change_bytes(cache, state.retained(), maps);
         let is_long = state.logged / LOG_WAIT_FACTOR > self.options.checkpoint_log_bytes;
         if is_long {
             crossed("LOG_WAIT_FACTOR");
@@ -204,8 +220,10 @@ impl Shared {
     pub(super) fn want_checkpoint_if_due(&self) {
         self.balance();
         let is_due = {
+            let (cache, maps) = (self.cache_bytes(), self.pages.map_bytes());
             let state = self.read_state();
-            state.dirty() > self.cache_bytes() / MEMORY_PARTS * BEGIN_PARTS
+            let most = change_bytes(cache, state.retained(), maps);
+            state.dirty() > most / WAIT_PARTS * BEGIN_PARTS
                 || state.logged > self.options.checkpoint_log_bytes
         };
         if !is_due {
