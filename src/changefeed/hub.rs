@@ -187,6 +187,12 @@ impl Subscription {
         self.queue.drain(most, bytes)
     }
 
+    /// From now on no changes of these keys arrive: whoever listens will read them at a later commit point than all that
+    /// are delivered until this is taken back, which must come before it takes the snapshot to read from.
+    pub fn pass_over(&self, keys: Option<KeyRange>) {
+        self.queue.pass_over(keys);
+    }
+
     /// Notified when there is something to take.
     pub fn ready(&self) -> &Arc<Notify> {
         self.queue.ready()
@@ -261,6 +267,21 @@ mod tests {
         let drained = slow.drain(10, usize::MAX);
         assert_eq!(drained.skipped, 4);
         assert_eq!(sequences(&drained), [5]);
+    }
+
+    #[test]
+    fn changes_of_keys_that_are_passed_over_do_not_wait() {
+        let hub = Arc::new(Hub::default());
+        let feed = hub.subscribe(TABLE, Interest::Range(KeyRange::ALL), 2);
+        feed.pass_over(Some(KeyRange::new(
+            Bound::Excluded(key(1.0).as_bytes().clone()),
+            Bound::Unbounded,
+        )));
+        commit(&hub, 1, &[1.0, 2.0, 3.0, 4.0]);
+        feed.pass_over(None);
+        commit(&hub, 2, &[2.0]);
+        let drained = feed.drain(10);
+        assert_eq!((sequences(&drained), drained.skipped), (vec![1, 2], 0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::hub::Change;
 use crate::account::{Account, Charge};
+use crate::storage::KeyRange;
 
 /// Why no further change will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct State {
     waiting: Drained,
+    /// Changes of these keys are not taken.
+    passed_over: Option<KeyRange>,
     /// Bytes of the changes that wait, those that other queues share included.
     bytes: usize,
     /// The queue's own memory: a place for each change. What the changes take is charged with them, once for all queues.
@@ -57,7 +60,7 @@ const PLACE_BYTES: usize = size_of::<Arc<Change>>();
 impl Queue {
     pub(super) fn new(bounds: Bounds, account: &Arc<Account>) -> Self {
         let places = account.charge(size_of::<Queue>());
-        let state = State { waiting: Drained::default(), bytes: 0, places };
+        let state = State { waiting: Drained::default(), passed_over: None, bytes: 0, places };
         Queue { state: Mutex::new(state), bounds, ready: Arc::new(Notify::new()) }
     }
 
@@ -65,6 +68,10 @@ impl Queue {
     /// changes it lost and goes on with the newest.
     pub(super) fn push(&self, change: &Arc<Change>) {
         let mut state = self.lock();
+        let key = change.document.key.as_bytes();
+        if state.passed_over.as_ref().is_some_and(|keys| keys.contains(key)) {
+            return;
+        }
         let bytes = change.bytes();
         if state.waiting.changes.len() >= self.bounds.changes
             || state.bytes.saturating_add(bytes) > self.bounds.bytes
@@ -76,6 +83,11 @@ impl Queue {
         state.charge_places();
         drop(state);
         self.ready.notify_one();
+    }
+
+    /// From now on takes no changes of these keys, or those of all keys.
+    pub(super) fn pass_over(&self, keys: Option<KeyRange>) {
+        self.lock().passed_over = keys;
     }
 
     pub(super) fn end(&self, why: Ended) {

@@ -238,6 +238,7 @@ impl Cursor {
     pub fn next_batch(&mut self) -> std::result::Result<Batch, Failure> {
         if self.first && self.ready.is_some() {
             self.first = false;
+            self.let_go();
             let durable_at = self.env.hard_commit();
             return Ok(Batch { rows: Vec::new(), done: false, profile: None, durable_at });
         }
@@ -252,8 +253,7 @@ impl Cursor {
             Ok(rows) => {
                 self.first = false;
                 let done = self.stream.is_exhausted();
-                self.env.release_snapshots();
-                self.stream.let_go();
+                self.let_go();
                 let durable_at = self.env.hard_commit();
                 Ok(Batch { rows, done, profile: self.env.take_profile(), durable_at })
             }
@@ -263,6 +263,12 @@ impl Cursor {
                 Err(Failure::new(&error, &self.env.program))
             }
         }
+    }
+
+    /// Keeps nothing of the store until the next batch is asked for.
+    fn let_go(&mut self) {
+        self.env.release_snapshots();
+        self.stream.let_go();
     }
 }
 

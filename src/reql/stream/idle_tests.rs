@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::reql::Cursor;
 use crate::reql::terms::testing::Server;
+use crate::storage::Engine;
 use crate::storage::disk::{Disk, FileDisk, MemoryDisk};
 use crate::storage::store::{SlabEngine, SlabOptions};
 
@@ -80,6 +81,39 @@ fn idle_streams_keep_nothing_that_was_overwritten_on_the_disk() {
     }
     let with = site.file_bytes();
     assert!(with <= 2 * without, "{with} bytes with idle streams, {without} without");
+}
+
+/// Feeds that tell what there was had kept the commit point of their beginning until the client had all of it.
+#[test]
+fn feeds_whose_beginning_stands_still_keep_nothing_that_was_overwritten_on_the_disk() {
+    let site = site();
+    (0..8).for_each(|round| site.update(round));
+    let without = site.file_bytes();
+    let mut idle = Vec::new();
+    for round in 0..40 {
+        let options = r#"{"include_initial":true}"#;
+        let mut feed = site.server.open(&format!("[152,[{}],{options}]", QUERIES[round % 2]));
+        // The first answer of a feed is empty.
+        for _ in 0..=round % 2 {
+            feed.next_batch().unwrap();
+        }
+        idle.push(feed);
+        site.update(round);
+    }
+    let with = site.file_bytes();
+    assert!(with <= 2 * without, "{with} bytes with idle feeds, {without} without");
+    assert!(idle.iter_mut().all(|feed| !feed.next_batch().unwrap().rows.is_empty()));
+}
+
+/// A query that has a feed in it is answered at first without any rows, and had kept what its other streams had read.
+#[test]
+fn streams_beside_a_feed_keep_nothing_once_it_has_begun() {
+    let site = site();
+    let mut union =
+        site.server.open(&format!("[38,[[152,[{TABLE}]],{TABLE},[69,[[2,[1,2]],[10,[2]]]]]]"));
+    let before = site.engine.readers().unwrap().len();
+    union.next_batch().unwrap();
+    assert_eq!((before, site.engine.readers().unwrap().len()), (1, 0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A feed under way: what there was at its beginning, then what has changed, as rows.
 //!
-//! A feed first answers with no rows, then with what it has. With `include_initial` it reads a commit point of the table
-//! and goes on with the changes after it, so that nothing is missed and nothing comes twice. What a row is made of waits
+//! A feed first answers with no rows, then with what it has. With `include_initial` it reads the table and goes on with the
+//! changes that are not in what it has read, so that nothing is missed and nothing comes twice. What a row is made of waits
 //! until the row is made: a query that must start over elsewhere loses nothing.
 
 use std::collections::{HashMap, VecDeque};
@@ -16,10 +16,11 @@ use crate::reql::error::{Error, Result};
 use crate::reql::selection::TableRef;
 use crate::reql::stream::{BatchSpec, Budget, Feed, Origin, Stream, no_origin};
 use crate::reql::system::Watch;
-use crate::storage::CommitSequence;
-use crate::table::{Document, DocumentScan, PrimaryKey};
+use crate::storage::{CommitSequence, Direction, KeyRange, ReadMode, StorageError};
+use crate::table::{Document, PrimaryKey, TableError, TableReader};
 
 use super::changes::Options;
+use super::initial::{Contained, Initial};
 
 /// The feed.
 pub(super) struct ChangeStream {
@@ -29,8 +30,8 @@ pub(super) struct ChangeStream {
     note: ResponseNote,
     /// What is done to documents before they are told.
     origin: Option<Origin>,
-    /// Changes up to this commit are in what was read at the beginning.
-    after: CommitSequence,
+    /// Which changes are in what was read at the beginning.
+    contained: Contained,
     initial: Option<Initial>,
     /// What tells of the rows of a system table as long as it is held.
     watch: Option<Arc<Watch>>,
@@ -39,16 +40,6 @@ pub(super) struct ChangeStream {
     /// Rows that are ready to leave.
     rows: VecDeque<Datum>,
     ended: bool,
-}
-
-/// What is still to be read of the beginning.
-pub(super) enum Initial {
-    /// One document, there or not.
-    Point(Option<Document>),
-    /// The documents of a range.
-    Range(DocumentScan),
-    /// The rows of a system table.
-    Rows(VecDeque<Document>),
 }
 
 /// What becomes a row, or none.
@@ -90,7 +81,7 @@ impl ChangeStream {
             options,
             note,
             origin: None,
-            after: CommitSequence(0),
+            contained: Contained::up_to(CommitSequence(0)),
             initial: None,
             watch: None,
             pending,
@@ -108,7 +99,7 @@ impl ChangeStream {
     /// Holds the watch over a system table, which has told of changes up to this one before.
     pub(super) fn watch(&mut self, watch: Arc<Watch>, sequence: CommitSequence) {
         self.watch = Some(watch);
-        self.after = sequence;
+        self.contained = Contained::up_to(sequence);
     }
 
     /// Delivers what was there at a commit point first, if that is asked for. The point must be later than the beginning
@@ -117,7 +108,18 @@ impl ChangeStream {
         if !self.options.include_initial {
             return;
         }
-        self.after = sequence;
+        self.contained = Contained::up_to(sequence);
+        self.set_initial(initial);
+    }
+
+    /// Delivers the documents of a range first. Nothing of them is read before rows are asked for.
+    pub(super) fn begin_range(&mut self, range: KeyRange, direction: Direction) {
+        self.subscription.pass_over(Some(range.clone()));
+        self.contained = Contained::nothing(direction);
+        self.set_initial(Initial::Range(range, direction));
+    }
+
+    fn set_initial(&mut self, initial: Initial) {
         self.initial = Some(initial);
         if self.options.include_states {
             self.pending.push_back(Pending::State("initializing"));
@@ -126,39 +128,83 @@ impl ChangeStream {
 
     /// Reads documents of the beginning: up to `most`, and about so many bytes.
     fn read_initial(&mut self, env: &Env, most: usize, bytes: usize) -> Result<()> {
-        let Some(mut initial) = self.initial.take() else { return Ok(()) };
-        let done = match &mut initial {
-            Initial::Point(document) => {
-                self.pending.push_back(Pending::Initial(document.take()));
-                true
-            }
-            Initial::Rows(rows) => {
+        match self.initial.take() {
+            None => return Ok(()),
+            Some(Initial::Point(document)) => self.pending.push_back(Pending::Initial(document)),
+            Some(Initial::Rows(mut rows)) => {
                 let read = rows.drain(..rows.len().min(most));
                 self.pending.extend(read.map(|row| Pending::Initial(Some(row))));
-                rows.is_empty()
+                self.initial = (!rows.is_empty()).then_some(Initial::Rows(rows));
             }
-            Initial::Range(scan) => {
-                scan.set_mode(env.read_mode());
-                let (mut read, mut size) = (0, 0);
-                loop {
-                    if read >= most || size >= bytes {
-                        break false;
+            Some(Initial::Range(range, direction)) => {
+                match self.read_portion(env.read_mode(), (&range, direction), (most, bytes)) {
+                    Err(TableError::Storage(StorageError::NoSuchTree(_))) => {
+                        self.initial = None;
+                        self.ended = true;
+                        return Ok(());
                     }
-                    let document =
-                        scan.next().map_err(|error| env.table_error(&self.table, error))?;
-                    let Some(document) = document else { break true };
-                    size += document.as_bytes().len();
-                    self.pending.push_back(Pending::Initial(Some(document.detached())));
-                    read += 1;
+                    read => read.map_err(|error| env.table_error(&self.table, error))?,
                 }
             }
-        };
-        if !done {
-            self.initial = Some(initial);
-        } else if self.options.include_states {
+        }
+        if self.initial.is_none() && self.options.include_states {
             self.pending.push_back(Pending::State("ready"));
         }
         Ok(())
+    }
+
+    /// Reads documents of what is left of a range, up to `most` and about so many bytes, at a commit point that is held for
+    /// no longer. After an error what was read is noted, too.
+    fn read_portion(
+        &mut self,
+        mode: ReadMode,
+        (range, direction): (&KeyRange, Direction),
+        most: (usize, usize),
+    ) -> std::result::Result<(), TableError> {
+        // Of keys that are read now, later changes are to be told. Those so far of the others are read with them.
+        self.subscription.pass_over(None);
+        let mut last = None;
+        let read = self.table.table.reader().and_then(|reader| {
+            let is_done = self.read_documents((&reader, mode), (range, direction), most, &mut last);
+            if let Some(last) = &last {
+                self.contained.add(PrimaryKey::clone(last), reader.sequence());
+            }
+            if matches!(is_done, Ok(true)) {
+                self.contained.add_rest(reader.sequence());
+            }
+            is_done
+        });
+        let rest = match &last {
+            Some(last) => range.behind(last.as_bytes(), direction),
+            None => range.clone(),
+        };
+        if !matches!(read, Ok(true)) {
+            self.subscription.pass_over(Some(rest.clone()));
+            self.initial = Some(Initial::Range(rest, direction));
+        }
+        read.map(drop)
+    }
+
+    /// Reads documents, up to `most` and about so many bytes; gives the key of the last of them, and whether these were all.
+    fn read_documents(
+        &mut self,
+        (reader, mode): (&TableReader, ReadMode),
+        (range, direction): (&KeyRange, Direction),
+        (most, bytes): (usize, usize),
+        last: &mut Option<PrimaryKey>,
+    ) -> std::result::Result<bool, TableError> {
+        let mut scan = reader.scan(range, direction, mode)?;
+        let mut size = 0;
+        for _ in 0..most {
+            if size >= bytes {
+                break;
+            }
+            let Some((key, document)) = scan.next_with_key()? else { return Ok(true) };
+            size += document.as_bytes().len();
+            self.pending.push_back(Pending::Initial(Some(document.detached())));
+            *last = Some(key);
+        }
+        Ok(false)
     }
 
     /// Takes what has arrived.
@@ -167,7 +213,12 @@ impl ChangeStream {
         if skipped > 0 {
             self.pending.push_back(Pending::Skipped(skipped));
         }
-        let new = changes.into_iter().filter(|change| change.sequence > self.after);
+        let newest = changes.back().map(|change| change.sequence);
+        let has_told =
+            |change: &Arc<Change>| self.contained.has(&change.document.key, change.sequence);
+        let new: Vec<_> = changes.into_iter().filter(|change| !has_told(change)).collect();
+        self.contained.forget_before(newest);
+        let new = new.into_iter();
         if self.options.squash {
             self.pending.extend(squash(new).into_iter().map(Pending::Change));
         } else {
@@ -266,7 +317,7 @@ impl Stream for ChangeStream {
         false
     }
 
-    /// What was there at the beginning is read at one commit point, which is held until the client has asked for all of it.
+    /// Nothing is held between two reads, and what was read and not given is copied.
     fn let_go(&mut self) {}
 
     fn is_infinite(&self) -> bool {

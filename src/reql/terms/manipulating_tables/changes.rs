@@ -16,7 +16,8 @@ use crate::reql::system;
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;
 
-use super::change_stream::{ChangeStream, Initial};
+use super::change_stream::ChangeStream;
+use super::initial::Initial;
 
 pub static CHANGES: TermSpec = TermSpec {
     options: &[
@@ -103,6 +104,7 @@ fn point_feed(env: &Env, single: SingleSelection, options: Options) -> Result<Ch
         let found = reader
             .get(&single.key, env.read_mode())
             .map_err(|error| env.table_error(&single.table, error))?;
+        let found = found.map(|document| document.detached());
         feed.begin(reader.sequence(), Initial::Point(found));
     }
     Ok(feed)
@@ -127,11 +129,7 @@ fn range_feed(env: &Env, origin: Origin, options: Options) -> Result<ChangeStrea
     }
     let mut feed = ChangeStream::open(env, &table, interest, options).of(origin);
     if options.include_initial {
-        let reader = env.reader(&table)?;
-        let scan = reader
-            .scan(&range, direction, env.read_mode())
-            .map_err(|error| env.table_error(&table, error))?;
-        feed.begin(reader.sequence(), Initial::Range(scan));
+        feed.begin_range(range, direction);
     }
     Ok(feed)
 }

@@ -1,8 +1,11 @@
 //! Manipulating tables.
 
 mod change_stream;
+#[cfg(test)]
+mod change_stream_tests;
 mod changes;
 mod indexes;
+mod initial;
 mod placement;
 mod tables;
 
