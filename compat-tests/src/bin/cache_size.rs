@@ -1,12 +1,14 @@
 //! `cache-size`: what the server's allocator has given, beside what it had at the start, while a table of many times the
-//! cache is loaded, read by cursors that stand still, updated, indexed and emptied. Fails when it is more than
-//! `--cache-size` and a small part of it. The server's own counters are shown, and decide nothing.
+//! cache is loaded, read by cursors and feeds that stand still and by queries that never end, updated, indexed and emptied.
+//! Fails when it is more than `--cache-size` and a small part of it, or when the data file is many times what is in it.
+//! The server's own counters are shown, and decide nothing.
 #![expect(clippy::print_stdout, reason = "a command that reports to the person who runs it")]
 
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Scope};
@@ -20,6 +22,12 @@ use serde_json::{Value, json};
 
 /// What may be there beyond the cache, in hundredths of it.
 const BEYOND: u64 = 15;
+/// What the data file may have, in sizes of the table: what is there, what is being written, and what may be kept.
+const SIZES: u64 = 3;
+/// Bytes of a document.
+const DOCUMENT: u64 = 1_200;
+/// Rounds of updates beside queries that are begun one after the other.
+const ROUNDS: u64 = 6;
 /// Documents of one query that writes.
 const AT_ONCE: u64 = 500;
 /// How often to look.
@@ -65,25 +73,30 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     let mut client = Connection::open(server.address(), "admin", "")?;
     ask(&mut client, &json!([57, ["large"]]))?;
     ask(&mut client, &json!([60, [[14, ["large"]], "t"], { "durability": "soft" }]))?;
-    let watch = Watch::new(server.http_address())?;
-    let documents = arguments.caches * arguments.cache * 1_000_000 / 1_200;
+    let watch = Watch::new(server.http_address(), folder.path())?;
+    let documents = arguments.caches * arguments.cache * 1_000_000 / DOCUMENT;
     let limit = (arguments.cache << 20) / 100 * (100 + BEYOND);
+    let file_limit = documents * DOCUMENT * SIZES;
     let (mut passed, mut failed) = (0, 0);
     thread::scope(|scope| {
         watch.begin(scope);
         let outcome = workloads(arguments, server.address(), documents).into_iter().try_for_each(
             |(name, work)| {
                 watch.most.store(0, Ordering::Relaxed);
+                watch.most_file.store(0, Ordering::Relaxed);
                 let began = Instant::now();
                 work(&mut client)?;
                 let most = watch.most.load(Ordering::Relaxed);
-                let good = most <= limit;
+                let file = watch.most_file.load(Ordering::Relaxed);
+                let good = most <= limit && file <= file_limit;
                 *if good { &mut passed } else { &mut failed } += 1;
                 let (result, took) = (if good { "ok  " } else { "FAIL" }, began.elapsed());
                 println!(
-                    "{result} {name}: at most {} of {} KB, {took:.1?}",
+                    "{result} {name}: at most {} of {} KB, file {} of {} KB, {took:.1?}",
                     most >> 10,
-                    limit >> 10
+                    limit >> 10,
+                    file >> 10,
+                    file_limit >> 10
                 );
                 println!("     {}", watch.story()?);
                 Ok::<_, Box<dyn Error>>(())
@@ -117,6 +130,43 @@ fn workloads(arguments: &Arguments, server: SocketAddr, documents: u64) -> Vec<(
                         reader.start(&raw(&rows)?, &raw(&json!({}))?)?;
                     }
                     update(client, documents, round * part, (round + 1) * part)?;
+                }
+                Ok(())
+            }),
+        ),
+        (
+            "feeds that stand still amid their beginning".to_owned(),
+            Box::new(move |client| {
+                let mut reader = Connection::open(server, "admin", "")?;
+                let feed = raw(&json!([152, [table()], { "include_initial": true }]))?;
+                for round in 0..ROUNDS {
+                    // Some have begun, and some have told of documents.
+                    for number in 0..8 {
+                        let (token, _) = reader.start(&feed, &raw(&json!({}))?)?;
+                        for _ in 0..number % 2 {
+                            reader.more(token)?;
+                        }
+                    }
+                    update_all(client, documents, round)?;
+                }
+                Ok(())
+            }),
+        ),
+        (
+            "queries that go on for long under updates".to_owned(),
+            Box::new(move |client| {
+                let mut reader = Connection::open(server, "admin", "")?;
+                // A while for each document, and none is ever found.
+                let work = json!([145, [[173, [3_000]]]]);
+                let never = json!([17, [[24, [work, [170, [variable(), "id"]]]], -1]]);
+                let query = raw(&json!([1, [39, [table(), function(never)]], {}]))?;
+                for round in 0..ROUNDS {
+                    // Each begins amid updates.
+                    update(client, documents, round * AT_ONCE, (round + 1) * AT_ONCE)?;
+                    for number in 0..2 {
+                        reader.send(1 + 2 * round + number, query.get().as_bytes())?;
+                    }
+                    update_all(client, documents, round)?;
                 }
                 Ok(())
             }),
@@ -181,6 +231,22 @@ fn update(
     write(client, documents, from, to, |one| json!([53, [one, { "seen": variable() }]]))
 }
 
+/// Gives every document another field.
+fn update_all(client: &mut Connection, documents: u64, round: u64) -> Result<(), Box<dyn Error>> {
+    let part = AT_ONCE * 4;
+    for from in (0..documents).step_by(part as usize) {
+        let to = documents.min(from + part);
+        let soft = json!({ "durability": "soft" });
+        let rows = json!([182, [table(), from, to]]);
+        let summary = ask(client, &json!([53, [rows, { "round": round }], soft]))?;
+        let done = |what: &str| summary.get(what).and_then(Value::as_u64).unwrap_or(0);
+        if done("replaced") + done("unchanged") != to - from {
+            return Err(format!("updating the table: {summary}").into());
+        }
+    }
+    Ok(())
+}
+
 /// Does something with single documents that lie nowhere near each other.
 fn write(
     client: &mut Connection,
@@ -222,14 +288,18 @@ struct Watch {
     base: u64,
     /// The most that it had given beside that.
     most: AtomicU64,
+    /// The data file, and the most room that it has taken.
+    file: PathBuf,
+    most_file: AtomicU64,
     stops: AtomicBool,
 }
 
 impl Watch {
-    fn new(http: SocketAddr) -> Result<Self, Box<dyn Error>> {
+    fn new(http: SocketAddr, folder: &Path) -> Result<Self, Box<dyn Error>> {
         let base = number(&numbers(http)?, ALLOCATED).ok_or("the server does not tell")?;
-        let most = AtomicU64::new(0);
-        Ok(Self { http, base, most, stops: AtomicBool::new(false) })
+        let (most, most_file) = (AtomicU64::new(0), AtomicU64::new(0));
+        let file = folder.join("data").join("slab.data");
+        Ok(Self { http, base, most, file, most_file, stops: AtomicBool::new(false) })
     }
 
     fn begin<'s>(&'s self, scope: &'s Scope<'s, '_>) {
@@ -238,6 +308,8 @@ impl Watch {
                 let text = numbers(self.http).unwrap_or_default();
                 let beside = number(&text, ALLOCATED).unwrap_or(0).saturating_sub(self.base);
                 self.most.fetch_max(beside, Ordering::Relaxed);
+                let file = self.file.metadata().map_or(0, |file| file.blocks() * 512);
+                self.most_file.fetch_max(file, Ordering::Relaxed);
                 thread::sleep(LOOK);
             }
         });
