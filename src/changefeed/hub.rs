@@ -280,7 +280,7 @@ mod tests {
         commit(&hub, 1, &[1.0, 2.0, 3.0, 4.0]);
         feed.pass_over(None);
         commit(&hub, 2, &[2.0]);
-        let drained = feed.drain(10);
+        let drained = feed.drain(10, usize::MAX);
         assert_eq!((sequences(&drained), drained.skipped), (vec![1, 2], 0));
     }
 

@@ -456,7 +456,7 @@ fn a_scan_whose_snapshot_is_let_go_by_another_thread_gives_documents_that_have_t
     };
     (0..100).for_each(|id| put(id, id % 2));
     let one = IndexRange::value(&Datum::Number(1.0)).unwrap();
-    let (reader, handle) = table.renewable_reader(WAIT).unwrap();
+    let (reader, handle) = table.renewable_reader().unwrap();
     let stops = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| while handle.release() && !stops.load(Relaxed) {});
@@ -476,7 +476,7 @@ fn a_scan_whose_snapshot_is_let_go_by_another_thread_gives_documents_that_have_t
             }
         });
         let scan_all = || -> Result<u64, TableError> {
-            let mut scan = reader.scan_index(&index, &one, Direction::Forward)?;
+            let mut scan = reader.scan_index(&index, &one, Direction::Forward, WAIT)?;
             let mut wrong = 0;
             while let Some(found) = scan.next()? {
                 wrong += u64::from(found.document.field("v").unwrap() != Some(Datum::Number(1.0)));
