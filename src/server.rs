@@ -254,9 +254,11 @@ fn restrict_queries(
         context.scripts.switch_off();
     }
     let mut policy = Policy { allowed: !settings.no_requests, ..Policy::default() };
-    if let Some(denied) = &settings.denied {
-        policy.denied = denied.iter().filter_map(|text| Network::parse(text)).collect();
+    if !settings.denied.defaults_too {
+        policy.denied.clear();
     }
+    let networks = settings.denied.networks.iter();
+    policy.denied.extend(networks.filter_map(|text| Network::parse(text)));
     policy.own_ports = [Some(driver_port), http_port].into_iter().flatten().collect();
     context.http.set_policy(policy);
 }

@@ -95,8 +95,8 @@ pub const OPTIONS: &[OptionSpec] = &[
     many(
         "http-deny",
         "NETWORK|none",
-        "Network that r.http makes no requests to, as 10.0.0.0/8; repeatable [default: link-local \
-         addresses and those of clouds' metadata]",
+        "Network that r.http makes no requests to, as 10.0.0.0/8, beside link-local addresses and \
+         those of clouds' metadata; repeatable; with none these may be asked, too",
     ),
     one(
         "flush-interval",

@@ -20,8 +20,23 @@ pub struct QuerySettings {
     pub no_scripts: bool,
     /// Whether there are no requests to other servers (`r.http`).
     pub no_requests: bool,
-    /// Networks that requests do not go to, each `ADDRESS` or `ADDRESS/BITS`, if the operator has said which.
-    pub denied: Option<Vec<String>>,
+    /// Where requests do not go to.
+    pub denied: Denied,
+}
+
+/// Networks that requests do not go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Whether those that nobody has named are among them: link-local addresses and those of clouds' metadata.
+    pub defaults_too: bool,
+    /// Each `ADDRESS` or `ADDRESS/BITS`.
+    pub networks: Vec<String>,
+}
+
+impl Default for Denied {
+    fn default() -> Self {
+        Self { defaults_too: true, networks: Vec::new() }
+    }
 }
 
 impl QuerySettings {
@@ -41,9 +56,9 @@ impl QuerySettings {
     }
 }
 
-/// Networks, or `none` for no network at all.
-fn denied(raw: &RawOptions) -> Result<Option<Vec<String>>, ConfigError> {
-    let Some(given) = raw.many("http-deny") else { return Ok(None) };
+/// Networks beside those that are denied by default, and whether these are: not when `none` is among them.
+fn denied(raw: &RawOptions) -> Result<Denied, ConfigError> {
+    let Some(given) = raw.many("http-deny") else { return Ok(Denied::default()) };
     let wanted = given.values.iter().filter(|text| *text != "none");
     if let Some(wrong) = wanted.clone().find(|text| !is_network(text)) {
         return Err(ConfigError::Value {
@@ -52,7 +67,8 @@ fn denied(raw: &RawOptions) -> Result<Option<Vec<String>>, ConfigError> {
             expected: "`none`, an IP address, or one with a number of bits, as 10.0.0.0/8",
         });
     }
-    Ok(Some(wanted.cloned().collect()))
+    let defaults_too = wanted.clone().count() == given.values.len();
+    Ok(Denied { defaults_too, networks: wanted.cloned().collect() })
 }
 
 fn is_network(text: &str) -> bool {
@@ -105,9 +121,11 @@ mod tests {
     #[test]
     fn networks_are_named_or_none() {
         let denied = |value: &str| checked("http-deny", value).map(|settings| settings.denied);
-        assert_eq!(denied("none"), Ok(Some(Vec::new())));
+        let of = |defaults_too, networks| Ok(Denied { defaults_too, networks });
+        assert_eq!(denied("none"), of(false, Vec::new()));
+        assert_eq!(QuerySettings::check(&RawOptions::new()).unwrap().denied, Denied::default());
         for network in ["10.0.0.0/8", "192.0.2.1", "fd00::/8"] {
-            assert_eq!(denied(network), Ok(Some(vec![network.to_owned()])));
+            assert_eq!(denied(network), of(true, vec![network.to_owned()]));
         }
         for wrong in ["", "all", "10.0.0.0/33", "10.0.0/8"] {
             let text = format!(

@@ -110,6 +110,11 @@ impl Program {
         js_source::outline(&self.root, most)
     }
 
+    /// The same of a global option, if it was given.
+    pub fn outline_of_global(&self, name: &str, most: usize) -> Option<String> {
+        self.global(name).map(|node| js_source::outline(node, most))
+    }
+
     /// The path to a term, as the driver shows it.
     pub fn path(&self, at: NodeId) -> Vec<Frame> {
         path(&self.frames, at)

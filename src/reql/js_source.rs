@@ -31,6 +31,21 @@ pub(super) fn outline(node: &Node, most: usize) -> String {
     out.cut()
 }
 
+/// Options whose values are names and words of the language.
+const NAMING_OPTIONS: [&str; 8] = [
+    "conflict",
+    "durability",
+    "index",
+    "interleave",
+    "left_bound",
+    "read_mode",
+    "right_bound",
+    "unit",
+];
+
+/// More values in a row, and fields of an object, are counted in an outline.
+const OUTLINED: usize = 16;
+
 /// What is written, up to a bound.
 struct Text {
     text: String,
@@ -154,12 +169,26 @@ fn push_call(call: &Call, out: &mut Text) {
         if !rest.is_empty() {
             out.push_str(", ");
         }
-        push_fields(call.optargs.iter().map(|(name, node)| (*name, node)), out);
+        push_options(call, out);
     }
     out.push(')');
 }
 
+fn push_options(call: &Call, out: &mut Text) {
+    let shows_values = out.shows_values;
+    let options = call.optargs.iter().map(|(name, node)| {
+        let is_name = NAMING_OPTIONS.contains(name);
+        (*name, node, shows_values || is_name)
+    });
+    push_pairs(options, out);
+    out.shows_values = shows_values;
+}
+
 fn push_list(nodes: &[Node], out: &mut Text) {
+    let is_value = |node: &Node| matches!(node.op, Op::Datum(_));
+    if !out.shows_values && nodes.len() > OUTLINED && nodes.iter().all(is_value) {
+        return out.push_str(&format!(".. ({})", nodes.len()));
+    }
     for (i, node) in nodes.iter().enumerate() {
         if i > 0 {
             out.push_str(", ");
@@ -168,9 +197,20 @@ fn push_list(nodes: &[Node], out: &mut Text) {
     }
 }
 
-fn push_fields<'a>(fields: impl Iterator<Item = (&'a str, &'a Node)>, out: &mut Text) {
+fn push_fields<'a>(fields: impl ExactSizeIterator<Item = (&'a str, &'a Node)>, out: &mut Text) {
+    let shows_values = out.shows_values;
+    if !shows_values && fields.len() > OUTLINED {
+        // So many names are rather keys, which are values.
+        return out.push_str(&format!("{{.. ({})}}", fields.len()));
+    }
+    push_pairs(fields.map(|(name, node)| (name, node, shows_values)), out);
+}
+
+/// Names with what belongs to them, each with whether its values are shown.
+fn push_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a Node, bool)>, out: &mut Text) {
     out.push('{');
-    for (i, (name, node)) in fields.enumerate() {
+    for (i, (name, node, shows_values)) in pairs.enumerate() {
+        out.shows_values = shows_values;
         if i > 0 {
             out.push_str(", ");
         }
@@ -205,7 +245,22 @@ fn names(term: TermType, receiver: &Node) -> bool {
 
 /// Whether what a term is given in the query's own text, besides what it is called on, are names.
 fn takes_names(term: TermType) -> bool {
-    matches!(term, TermType::Bracket | TermType::Db | TermType::GetField | TermType::Table)
+    matches!(
+        term,
+        TermType::Asc
+            | TermType::Bracket
+            | TermType::Db
+            | TermType::Desc
+            | TermType::EqJoin
+            | TermType::GetField
+            | TermType::Group
+            | TermType::HasFields
+            | TermType::OrderBy
+            | TermType::Pluck
+            | TermType::Table
+            | TermType::WithFields
+            | TermType::Without
+    )
 }
 
 /// Terms that are called on `r`, whatever they are given.
@@ -264,6 +319,17 @@ mod tests {
         let text = r#"r.table("t").filter(function(var2) { return var2("name").eq(..); })"#;
         assert_eq!(outlined(made, 1_000), text);
         assert_eq!(outlined(secret, 12), r#"r.db("d").ta"#);
+        let keys = vec!["4711"; 90_000].join(",");
+        let of_index = format!(r#"[78,[[15,["t"]],{keys}],{{"index":"pin"}}]"#);
+        assert_eq!(
+            outlined(&of_index, 1_000),
+            r#"r.table("t").getAll(.. (90000), {"index": "pin"})"#
+        );
+        let sorted = r#"[41,[[15,["t"]],"age"]]"#;
+        assert_eq!(outlined(sorted, 1_000), r#"r.table("t").orderBy("age")"#);
+        let keys: Vec<_> = (0..100).map(|key| format!("\"user{key}@mail\":1")).collect();
+        let map = format!("[56,[[15,[\"t\"]],{{{}}}]]", keys.join(","));
+        assert_eq!(outlined(&map, 1_000), r#"r.table("t").insert({.. (100)})"#);
         let code = r#"[11,["let token = 'hunter2'"]]"#;
         assert_eq!(outlined(code, 1_000), "r.js(..)");
     }

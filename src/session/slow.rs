@@ -28,13 +28,20 @@ pub(super) fn tell_batch(
     let Some(bound) = service.slow_query.filter(|bound| took >= *bound) else { return };
     let what = if batch > 1 { format!("slow query in batch {batch}") } else { "slow query".into() };
     warn!(
-        "{what}, {} ms (the bound is {} ms), of user {:?} from {}: {}",
+        "{what}, {} ms (the bound is {} ms), of user {:?} from {}{}: {}",
         took.as_millis(),
         bound.as_millis(),
         short(&client.user),
         client.address,
+        database(program),
         program.outline(limits::SLOW_QUERY_BYTES),
     );
+}
+
+/// The database of tables that are named without one, when that is not `test`.
+fn database(program: &Program) -> String {
+    let outline = program.outline_of_global("db", limits::SLOW_QUERY_BYTES);
+    outline.map(|database| format!(" in {database}")).unwrap_or_default()
 }
 
 /// A name may be long.
@@ -61,14 +68,14 @@ mod tests {
         let mut service = Arc::into_inner(service()).unwrap();
         service.slow_query = Some(Duration::from_millis(20));
         let query = r#"[53,[[16,[[15,["accounts"]],"bob"]],{"password":"hunter2"}]]"#;
-        let program = compile(query, "{}").unwrap();
+        let program = compile(query, r#"{"db":[14,["shop"]]}"#).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             for took in [19, 20] {
                 tell(&service, &client(), &program, Duration::from_millis(took));
             }
         });
         let [line] = &lines.all()[..] else { panic!("{:?}", lines.all()) };
-        let text = "slow query, 20 ms (the bound is 20 ms), of user \"admin\" from 127.0.0.1:1: \
+        let text = "slow query, 20 ms (the bound is 20 ms), of user \"admin\" from 127.0.0.1:1 in r.db(\"shop\"): \
                     r.table(\"accounts\").get(..).update({\"password\": ..})";
         assert_eq!(line.message, text);
     }
