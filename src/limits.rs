@@ -522,6 +522,14 @@ pub const POOL_LANE_QUERIES_PER_CONNECTION: usize = 1;
 /// protocol's bound; only what is used costs memory.
 pub const THREAD_STACK_BYTES: usize = 64 * 1024 * 1024;
 
+/// How long a network thread serves one client that always has more to say before others have their turn: with dozens of
+/// such clients a thread comes round within some ten milliseconds.
+pub const CONNECTION_TURN: Duration = Duration::from_micros(500);
+
+/// Frames and rounds after each of which the clock is looked at: one query takes a microsecond at least, the clock a fortieth
+/// of that.
+pub const CONNECTION_TURN_STEPS: u32 = 4;
+
 /// Room made for input before each read: a screenful of small queries, and few reads for a large one.
 pub const READ_BYTES: usize = 16 * 1024;
 

@@ -156,6 +156,8 @@ pub(super) async fn converse<S>(
         let answer = hyper::service::Service::call(&routes, request);
         let (place, unread) = (place.clone(), unread.clone());
         async move {
+            // A client that sends one request after another gives the thread to others between them.
+            tokio::task::yield_now().await;
             let answer = answer.await?;
             let bytes = answer.body().size_hint().lower();
             place.answers(&unread, usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -2,7 +2,8 @@
 //!
 //! Everything that has arrived is evaluated in a row, and the answers leave in one write: on the way of a light query
 //! there is no other task, no channel and no allocation of the loop's own. While a client has unread answers beyond a
-//! bound, it is not read from either; when all clients together have too many, those that take nothing are closed. Knows frames and sessions, not what queries say.
+//! bound, it is not read from either; when all clients together have too many, those that take nothing are closed. A client
+//! that has always more to say gives the thread to others after a while. Knows frames and sessions, not what queries say.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use photondb_protocol::frame::{FrameCodec, Received, write_response};
@@ -92,6 +93,8 @@ where
         session: Session::new(doors.service.clone(), client.version, asker),
         shutdown: doors.shutdown.watch(),
         state: State::Serving,
+        turn: Turn::default(),
+        is_cut: false,
     };
     connection.serve().await?;
     if connection.state == State::Closing {
@@ -200,6 +203,29 @@ struct Connection<S> {
     session: Session,
     shutdown: Watch,
     state: State,
+    /// How long the thread has been busy with this client.
+    turn: Turn,
+    /// The turn ended with frames left.
+    is_cut: bool,
+}
+
+/// What was done for one client since it last waited for something. The clock is looked at now and then: a client that asks
+/// one query after another costs nothing.
+#[derive(Default)]
+struct Turn {
+    steps: u32,
+    since: Option<Instant>,
+}
+
+impl Turn {
+    /// Whether it is over, after another frame or round.
+    fn is_over(&mut self) -> bool {
+        self.steps += 1;
+        if !self.steps.is_multiple_of(limits::CONNECTION_TURN_STEPS) {
+            return false;
+        }
+        self.since.get_or_insert_with(Instant::now).elapsed() >= limits::CONNECTION_TURN
+    }
 }
 
 /// A share of what waits for all clients, and whether this client has to go for it.
@@ -234,16 +260,36 @@ where
     async fn serve(&mut self) -> io::Result<()> {
         loop {
             self.evaluate();
-            poll_fn(|context| self.poll_progress(context)).await?;
+            let is_cut = self.is_cut || self.turn.is_over();
+            poll_fn(|context| {
+                let progress = self.poll_progress(context);
+                if progress.is_pending() && is_cut {
+                    return Poll::Ready(Ok(()));
+                }
+                if progress.is_pending() {
+                    self.turn = Turn::default();
+                }
+                progress
+            })
+            .await?;
             if self.is_over() {
                 return Ok(());
+            }
+            if is_cut {
+                self.turn = Turn::default();
+                tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Evaluates the frames that have arrived, as long as the client reads its answers.
+    /// Evaluates the frames that have arrived, as long as the client reads its answers and has its turn.
     fn evaluate(&mut self) {
+        self.is_cut = false;
         while self.takes_frames() {
+            if self.turn.is_over() {
+                self.is_cut = true;
+                break;
+            }
             match self.codec.decode(&mut self.input) {
                 Ok(Some(Received::Query { token, body })) => {
                     self.session.receive(token, &body, &mut self.output);
@@ -362,7 +408,10 @@ where
     /// whether the client is still there.
     fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         let may_read = match self.state {
-            State::Serving => self.takes_frames() || self.input.len() < limits::HELD_INPUT_BYTES,
+            State::Serving => {
+                let takes_frames = self.takes_frames() && !self.is_cut;
+                takes_frames || self.input.len() < limits::HELD_INPUT_BYTES
+            }
             State::Stopping | State::Closing | State::Gone => false,
         };
         if !may_read {

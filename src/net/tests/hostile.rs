@@ -1,16 +1,22 @@
 //! Bytes that no driver sends, and clients that no server wants.
 
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use photondb_protocol::numbers::{Protocol, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::client::{frame, hello};
-use super::{on_server, on_server_with};
+use super::client::{Client, frame, hello};
+use super::{Site, on_server, on_server_with};
+use crate::addresses::Addresses;
 use crate::auth::{ADMIN, Password};
 use crate::limits;
+use crate::metrics::Transport;
+use crate::net::connection;
 use crate::testing::Random;
 
 /// The server closes, whatever it says before.
@@ -259,5 +265,42 @@ fn clients_that_read_nothing_are_closed_when_their_answers_are_too_much() {
         assert_eq!(answer.len(), (40 << 20) + r#"{"t":1,"r":[""]}"#.len());
         drop(silent);
         site.answers().await;
+    });
+}
+
+/// Seen to fail: a connection whose pipe was never empty kept its thread.
+#[test]
+fn a_client_that_always_has_more_to_say_lets_others_have_their_turn() {
+    const FRAMES: usize = 40_000;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let site = Site::open(limits::CONNECTIONS, Addresses::new(None), |_| ());
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let (near, far) = tokio::io::duplex(4 << 20);
+            let doors = site.doors.clone();
+            let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+            tokio::spawn(
+                async move { connection::run(far, &doors, Transport::Tcp, peer, || ()).await },
+            );
+            clients.push(Client::log_in(near).await);
+        }
+        let [mut other, mut busy] = <[_; 2]>::try_from(clients).ok().unwrap();
+        let mut frames = frame(1, br#"[1,[24,[1,1]],{"noreply":true}]"#).repeat(FRAMES);
+        frames.extend(frame(2, b"[1,[24,[2,2]],{}]"));
+        busy.stream.write_all(&frames).await.unwrap();
+        let answered = Cell::new(false);
+        tokio::join!(
+            async {
+                assert_eq!(busy.receive().await.0, 2);
+                answered.set(true);
+            },
+            async {
+                for _ in 0..5 {
+                    assert_eq!(other.ask("[1,[24,[1,1]],{}]").await, r#"{"t":1,"r":[2]}"#);
+                }
+                assert!(!answered.get(), "it waited until the other one had nothing left to say");
+            },
+        );
     });
 }
