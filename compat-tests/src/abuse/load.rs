@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Write};
+use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ const AT_ONCE: u64 = 2_000;
 const ENDLESS: usize = 100;
 /// The same of one user: more than the pool has threads.
 const ONE_USER: usize = 300;
+/// Connections that always have more to say.
+const HURRIED: u64 = 24;
 /// Queries of the client that never reads; each answer is about 600 kB, so all of them are 600 MB.
 const UNREAD: u64 = 1_000;
 /// `r.range(90000).coerceTo('array')`
@@ -129,6 +132,42 @@ pub(super) fn large_frame(ground: &Ground) -> Result<String, AttackError> {
 /// Quick queries, all sent before an answer is read.
 pub(super) fn many_queries(ground: &Ground) -> Result<String, AttackError> {
     all_answered(ground, b"[1,[24,[1,1]],{}]")
+}
+
+/// Connections that always have more to say: frames without a pause, whatever comes of them.
+pub(super) fn frames_without_pause(ground: &Ground) -> Result<String, AttackError> {
+    const BODIES: [&[u8]; 6] = [
+        br#"[1,[24,[1,1]],{"noreply":true}]"#,
+        br#"[1,[56,[[15,["hurried"]],{"a":1}],{"durability":"soft"}],{"noreply":true}]"#,
+        b"[2]",
+        b"[3]",
+        b"[4]",
+        b"no query",
+    ];
+    let mut admin = Connection::open(ground.address, "admin", "")?;
+    admin.send(1, br#"[1,[60,["hurried"]],{}]"#)?;
+    admin.answer_to(1)?;
+    let began = Instant::now();
+    let sent = super::side_by_side(HURRIED, |number| {
+        let connection = Connection::open(ground.address, "admin", "")?;
+        connection.socket().set_write_timeout(Some(HELD_BACK))?;
+        let mut reader = connection.socket().try_clone()?;
+        let kinds = BODIES.iter().cycle().skip(number as usize).take(2);
+        let frames: Vec<u8> =
+            kinds.cycle().take(500).zip(1..).flat_map(|(body, token)| frame(token, body)).collect();
+        let mut sent = 0_u64;
+        thread::scope(|scope| {
+            scope.spawn(move || io::copy(&mut reader, &mut io::sink()));
+            while began.elapsed() < STAYS && connection.socket().write_all(&frames).is_ok() {
+                sent += 500;
+            }
+            connection.socket().shutdown(Shutdown::Both)
+        })?;
+        Ok(sent)
+    })?;
+    admin.send(2, br#"[1,[61,["hurried"]],{}]"#)?;
+    admin.answer_to(2)?;
+    Ok(format!("{} frames from {HURRIED} connections", sent.iter().sum::<u64>()))
 }
 
 /// Streams without end, all open together.

@@ -89,7 +89,7 @@ pub struct Ground {
 pub type Attack = (&'static str, fn(&Ground) -> Result<String, AttackError>);
 
 /// All attacks, in the order in which they run.
-pub const ATTACKS: [Attack; 21] = [
+pub const ATTACKS: [Attack; 22] = [
     ("random bytes", noise::random_bytes),
     ("mutated frames", noise::mutated_frames),
     ("queries nested 10,000 deep", load::deep_queries),
@@ -97,6 +97,7 @@ pub const ATTACKS: [Attack; 21] = [
     ("a frame of 130 MB", load::large_frame),
     ("2,000 queries at once", load::many_queries),
     ("2,000 streams at once", load::many_streams),
+    ("frames without a pause", load::frames_without_pause),
     ("100 queries without end", load::endless_queries),
     ("300 queries of one user", load::one_user),
     ("a client that never reads", load::never_reads),

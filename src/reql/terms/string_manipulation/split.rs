@@ -28,14 +28,26 @@ fn split(args: &Args<'_>) -> Result<Val> {
         other => Some(other.as_str()?.clone()),
     };
     let most = if args.len() > 2 { limit(args)? } else { usize::MAX };
-    let pieces = match separator.as_deref() {
-        None => at_blanks(&text, most),
-        Some("") => characters(&text, most),
-        Some(separator) => at_separator(&text, separator, most),
+    let mut pieces: Vec<Datum> = Vec::new();
+    // A long text has millions of them: each is counted when it is cut, and more than an array may have are not cut.
+    let mut take = |piece: &str| {
+        args.env.check_interrupt()?;
+        args.env.check_array_size(pieces.len() + 1)?;
+        pieces.push(Datum::string(piece));
+        Ok(())
     };
-    args.env.check_array_size(pieces.len())?;
-    args.value(pieces.into_iter().map(Datum::string).collect::<Vec<Datum>>())
+    match separator.as_deref() {
+        None => at_blanks(&text, most, &mut take)?,
+        Some("") => characters(&text, most, &mut take)?,
+        Some(separator) => {
+            text.splitn(most.saturating_add(1), separator).try_for_each(&mut take)?;
+        }
+    }
+    args.value(pieces)
 }
+
+/// Takes the next piece.
+type Take<'a> = &'a mut dyn FnMut(&str) -> Result<()>;
 
 /// After how many pieces the rest stays whole.
 fn limit(args: &Args<'_>) -> Result<usize> {
@@ -50,11 +62,10 @@ fn limit(args: &Args<'_>) -> Result<usize> {
     }
 }
 
-fn at_blanks(text: &str, most: usize) -> Vec<&str> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
+fn at_blanks(text: &str, most: usize, take: Take<'_>) -> Result<()> {
+    let (mut taken, mut rest) = (0, text);
     loop {
-        let blank = if pieces.len() == most { None } else { rest.find(char::is_whitespace) };
+        let blank = if taken == most { None } else { rest.find(char::is_whitespace) };
         let (piece, after) = match blank {
             // The rest keeps the blanks within it and behind it.
             None => (rest.trim_start(), None),
@@ -66,41 +77,36 @@ fn at_blanks(text: &str, most: usize) -> Vec<&str> {
             }
         };
         if !piece.is_empty() {
-            pieces.push(piece);
+            take(piece)?;
+            taken += 1;
         }
         match after {
             Some(after) => rest = after,
-            None => return pieces,
+            None => return Ok(()),
         }
     }
 }
 
-fn at_separator<'a>(text: &'a str, separator: &str, most: usize) -> Vec<&'a str> {
-    text.splitn(most.saturating_add(1), separator).collect()
-}
-
 /// Each character with the combining ones after it.
-fn characters(text: &str, most: usize) -> Vec<&str> {
+fn characters(text: &str, most: usize, take: Take<'_>) -> Result<()> {
     // The pattern is a constant that the tests below compile.
     static CHARACTER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?s).\p{M}*").ok());
-    let Some(character) = CHARACTER.as_ref() else { return vec![text] };
-    let mut pieces = Vec::new();
+    let Some(character) = CHARACTER.as_ref() else { return take(text) };
     let mut end = 0;
     for found in character.find_iter(text).take(most) {
-        pieces.push(found.as_str());
+        take(found.as_str())?;
         end = found.end();
     }
     match text.get(end..) {
-        Some(rest) if !rest.is_empty() => pieces.push(rest),
-        _ => {}
+        Some(rest) if !rest.is_empty() => take(rest),
+        _ => Ok(()),
     }
-    pieces
 }
 
 #[cfg(test)]
 mod tests {
     use crate::reql::ErrorKind;
-    use crate::reql::terms::testing::{check, check_error};
+    use crate::reql::terms::testing::{Outcome, check, check_error, run_with};
 
     #[test]
     fn at_blanks() {
@@ -125,6 +131,19 @@ mod tests {
         check(r#"[149,["abc","",1]]"#, r#"["a","bc"]"#);
         check(r#"[149,["",""]]"#, "[]");
         check(r#"[149,["abc","",3]]"#, r#"["a","b","c"]"#);
+    }
+
+    #[test]
+    fn no_more_is_cut_than_an_array_may_have() {
+        let text = "Array over size limit `2`.  To raise the number of allowed elements, modify the `array_limit` \
+                    option to `.run` (not available in the Data Explorer), or use an index.";
+        for query in [r#"[149,["abc",""]]"#, r#"[149,["a b c"]]"#, r#"[149,["a,b,c",","]]"#] {
+            match run_with(query, r#"{"array_limit":2}"#) {
+                Outcome::Error(ErrorKind::ResourceLimit, found, _) => assert_eq!(found, text),
+                other => panic!("{query}: {other:?}"),
+            }
+        }
+        check(r#"[149,["a,b,c",",",1]]"#, r#"["a","b,c"]"#);
     }
 
     #[test]
