@@ -444,6 +444,10 @@ pub const OPEN_FILES_RESERVE: usize = 256;
 /// A client that has not finished its handshake by then is closed: it holds a place among [`CONNECTIONS`] unnamed.
 pub const HANDSHAKE_SECONDS: u64 = 20;
 
+/// Clients without a place that are told so at a time in the form that they read, for which the server waits for their first
+/// bytes; those beyond are told at once, in the form of old drivers.
+pub const TURNED_AWAY_AT_ONCE: usize = 64;
+
 /// Passwords of drivers that are hashed at a time, for clients that send theirs as it is (V0_4): each hash is slow by
 /// design, and takes a thread.
 pub const HANDSHAKE_PASSWORD_CHECKS: usize = 4;

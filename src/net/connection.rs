@@ -165,7 +165,7 @@ async fn feed_apart(
 
 /// Closes our direction and reads on for a while: a socket that is closed with input unread resets the connection,
 /// and the client would not get to read why.
-async fn linger<S>(mut stream: S)
+pub(super) async fn linger<S>(mut stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

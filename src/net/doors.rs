@@ -40,6 +40,8 @@ pub struct Doors {
     pub server_version: String,
     /// Clients whose password is being hashed.
     pub(super) password_checks: Arc<Semaphore>,
+    /// Those that are turned away and wait to be told in a form that they read.
+    pub(super) turned_away: Arc<Semaphore>,
     /// How long a client may take to say who it is.
     pub(super) login_time: Duration,
     places: Arc<Semaphore>,
@@ -67,6 +69,7 @@ impl Doors {
             shutdown,
             server_version: GREETING_VERSION.to_owned(),
             password_checks: Arc::new(Semaphore::new(limits::HANDSHAKE_PASSWORD_CHECKS)),
+            turned_away: Arc::new(Semaphore::new(limits::TURNED_AWAY_AT_ONCE)),
             login_time: Duration::from_secs(limits::HANDSHAKE_SECONDS),
             places: Arc::new(Semaphore::new(places)),
             addresses,

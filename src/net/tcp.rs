@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 use crate::metrics::Transport;
+
+use photondb_protocol::handshake;
 
 use super::connection;
 use super::doors::Doors;
@@ -60,7 +62,11 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
         Ok(place) => place,
         Err(why) => {
             let message = doors.refusal(why);
-            doors.shutdown.spawn(turn_away(stream, peer, message));
+            let room = doors.turned_away.clone().try_acquire_owned().ok();
+            doors.shutdown.spawn(async move {
+                turn_away(stream, peer, &message, room.is_some()).await;
+                drop(room);
+            });
             return;
         }
     };
@@ -83,13 +89,24 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
     });
 }
 
-async fn turn_away(mut stream: TcpStream, peer: SocketAddr, message: String) {
+/// Tells a client that there is no place for it, in the form that it reads, which its first bytes tell if there is time to
+/// wait for them.
+async fn turn_away(mut stream: TcpStream, peer: SocketAddr, message: &str, may_wait: bool) {
     warn!(%peer, "a connection was turned away: {message}");
-    let message = format!("ERROR: {message}\n\0");
+    let mut said = [0; 4];
+    let mut is_known = false;
+    if may_wait {
+        let reading = tokio::time::timeout(PAUSE_AFTER_FAILURE, stream.read_exact(&mut said));
+        is_known = matches!(reading.await, Ok(Ok(_)));
+    }
+    let said = if is_known { &said[..] } else { &[] };
+    let message = handshake::turn_away(said, message);
     // The socket's own buffer takes it, or nobody reads it.
-    let written =
-        tokio::time::timeout(PAUSE_AFTER_FAILURE, stream.write_all(message.as_bytes())).await;
+    let written = tokio::time::timeout(PAUSE_AFTER_FAILURE, stream.write_all(&message)).await;
     if written.is_err() {
         debug!(%peer, "it did not read why");
+    }
+    if is_known {
+        connection::linger(stream).await;
     }
 }

@@ -58,14 +58,19 @@ pub(super) fn step(
         }
         Err(error) => {
             if error.code != SILENT {
-                output.extend_from_slice(br#"{"error":"#);
-                write_string(output, &error.message);
-                let rest = format!(",\"error_code\":{},\"success\":false}}\0", error.code);
-                output.extend_from_slice(rest.as_bytes());
+                write_refusal(output, &error);
             }
             Err(error)
         }
     }
+}
+
+/// Writes why a client is refused.
+pub(super) fn write_refusal(output: &mut Vec<u8>, error: &HandshakeError) {
+    output.extend_from_slice(br#"{"error":"#);
+    write_string(output, &error.message);
+    let rest = format!(",\"error_code\":{},\"success\":false}}\0", error.code);
+    output.extend_from_slice(rest.as_bytes());
 }
 
 /// Where the zero byte is, if it has arrived.

@@ -75,6 +75,19 @@ enum Step<S> {
     Ready(Client),
 }
 
+/// What a client is told for which there is no place, after the first bytes that it said: drivers that speak V1_0 read
+/// nothing but JSON, and older ones nothing but a line.
+pub fn turn_away(said: &[u8], message: &str) -> Vec<u8> {
+    let mut output = Vec::new();
+    if said.starts_with(&Version::V1_0.number().to_le_bytes()) {
+        let error = HandshakeError { code: -1, message: message.to_owned() };
+        current::write_refusal(&mut output, &error);
+    } else {
+        legacy::refuse(message.to_owned(), &mut output);
+    }
+    output
+}
+
 impl Handshake {
     /// Waits for the first byte of a connection. The nonce must be random and is good for one connection.
     pub fn new(server_version: impl Into<String>, nonce: [u8; NONCE_SIZE]) -> Handshake {

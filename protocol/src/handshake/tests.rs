@@ -277,6 +277,15 @@ fn wrong_passwords_and_unknown_users_are_told_the_same() {
 }
 
 #[test]
+fn who_is_turned_away_is_told_in_the_form_that_it_reads() {
+    let current = turn_away(&Version::V1_0.number().to_le_bytes(), "full");
+    assert_eq!(current, b"{\"error\":\"full\",\"error_code\":-1,\"success\":false}\0");
+    for said in [&b""[..], &Version::V0_4.number().to_le_bytes()] {
+        assert_eq!(turn_away(said, "full"), b"ERROR: full\n\0");
+    }
+}
+
+#[test]
 fn a_refused_handshake_stays_refused() {
     let mut handshake = Handshake::new("x", NONCE);
     let (mut input, mut output) = (BytesMut::from(&[0; 4][..]), Vec::new());

@@ -191,12 +191,17 @@ fn an_address_has_no_more_connections_than_it_may_have() {
         for _ in 0..3 {
             held.push(site.client().await);
         }
+        // A driver of today reads JSON.
+        let mut refused = site.socket().await;
+        refused.write_all(&Version::V1_0.number().to_le_bytes()).await.unwrap();
+        let text = String::from_utf8(read_to_the_end(&mut refused).await).unwrap();
+        assert!(text.starts_with(r#"{"error":"This server serves 3 connections"#), "{text}");
         let mut refused = site.socket().await;
         let text = read_to_the_end(&mut refused).await;
         let expected = "ERROR: This server serves 3 connections of one address at most, and has as many of yours.\n\0";
         assert_eq!(String::from_utf8_lossy(&text), expected);
         let metrics = String::from_utf8(site.doors.service.metrics.text().unwrap()).unwrap();
-        let counted = "photondb_connections_refused_total{reason=\"address\"} 1";
+        let counted = "photondb_connections_refused_total{reason=\"address\"} 2";
         assert!(metrics.contains(counted), "{metrics}");
         assert_eq!(held[0].ask(r#"[1,[24,[1,1]],{}]"#).await, r#"{"t":1,"r":[2]}"#);
     });
@@ -259,7 +264,8 @@ fn clients_that_read_nothing_are_closed_when_their_answers_are_too_much() {
         let open = (0..=13).find(|open| {
             metrics.contains(&format!("photondb_connections{{transport=\"tcp\"}} {open}\n"))
         });
-        assert!(open.is_some_and(|open| (2..6).contains(&open)), "{open:?}");
+        // How many answers fit depends on what the sockets have taken.
+        assert!(open.is_some_and(|open| (2..10).contains(&open)), "{open:?}");
         // A client that reads gets an answer that is more than all others may have.
         let answer = reads.ask(&format!("[1,\"{}\",{{}}]", "x".repeat(40 << 20))).await;
         assert_eq!(answer.len(), (40 << 20) + r#"{"t":1,"r":[""]}"#.len());
