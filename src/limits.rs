@@ -452,8 +452,8 @@ pub const TURNED_AWAY_AT_ONCE: usize = 64;
 /// design, and takes a thread.
 pub const HANDSHAKE_PASSWORD_CHECKS: usize = 4;
 
-/// Queries of one connection that are being evaluated, or wait for it. Further frames are not read until one ends.
-/// RethinkDB's bound.
+/// Queries of one connection that are being evaluated, or wait for it, and requests to go on or to stop that wait for one of
+/// those. Further frames are not read until one ends. RethinkDB's bound.
 pub const QUERIES_PER_CONNECTION: usize = 1_024;
 
 /// A longer query is read and compiled while another thread takes over what the network worker serves: its time grows

@@ -27,6 +27,11 @@ impl Client {
         self.session.receive(token, body.to_string().as_bytes(), &mut self.out);
     }
 
+    /// Whether frames are taken.
+    pub(super) fn has_room(&self) -> bool {
+        self.session.has_room()
+    }
+
     pub(super) fn start(&mut self, token: u64, term: &Value) {
         self.send(token, &json!([1, term, {}]));
     }

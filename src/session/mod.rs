@@ -12,6 +12,8 @@ mod evaluate;
 mod inbox;
 #[cfg(test)]
 mod jobs_tests;
+#[cfg(test)]
+mod memory_tests;
 mod pool;
 mod queries;
 #[cfg(test)]

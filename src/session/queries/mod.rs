@@ -55,6 +55,8 @@ pub struct Session {
     on_lane: Vec<u64>,
     /// Queries that are evaluated and wait for the disk.
     syncing: usize,
+    /// CONTINUEs and STOPs of all tokens that are to be answered later.
+    behind: usize,
     next_number: u64,
     /// The numbers of the `noreply` queries that are not done.
     noreply: BTreeSet<u64>,
@@ -118,6 +120,7 @@ impl Session {
             waiting_for_lane: VecDeque::new(),
             on_lane: Vec::new(),
             syncing: 0,
+            behind: 0,
             next_number: 0,
             noreply: BTreeSet::new(),
             noreply_waits: Vec::new(),
@@ -127,7 +130,7 @@ impl Session {
     /// Whether another query may be given. While not, frames are to be held back.
     pub fn has_room(&self) -> bool {
         let most = if self.one_at_a_time { 1 } else { limits::QUERIES_PER_CONNECTION };
-        self.unanswered() < most
+        self.unanswered() < most && self.behind < limits::QUERIES_PER_CONNECTION
     }
 
     /// Whether answers may come from elsewhere: without it there is no need to poll.
@@ -219,6 +222,7 @@ impl Session {
             return write_response(out, token, |out| response::write_no_such_stream(out, token));
         };
         slot.continues += 1;
+        self.behind += 1;
         self.read_on(token);
     }
 
@@ -230,6 +234,7 @@ impl Session {
         }
         if let State::Open(cursor) = std::mem::replace(&mut slot.state, State::Evaluating) {
             slot.continues -= 1;
+            self.behind -= 1;
             let cancel = slot.cancel.clone();
             let (number, ticket) = self.submit(token, Work::Continue(cursor, false), cancel);
             self.renumber(token, number, ticket);
@@ -250,6 +255,7 @@ impl Session {
         match &slot.state {
             State::Evaluating => {
                 slot.stops += 1;
+                self.behind += 1;
                 if slot.ticket.take() {
                     self.give_up(token, out);
                 }
@@ -262,12 +268,14 @@ impl Session {
             }
         }
         slot.stops += 1;
+        self.behind += 1;
         self.close(token, out);
     }
 
     /// Forgets a token and answers what still waited for it.
     fn close(&mut self, token: u64, out: &mut Vec<u8>) {
         let Some(slot) = self.slots.remove(&token) else { return };
+        self.behind -= slot.stops + slot.continues;
         for _ in 0..slot.stops {
             evaluate::write_stopped(out, token);
         }
