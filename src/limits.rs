@@ -540,6 +540,24 @@ pub const READ_BYTES: usize = 16 * 1024;
 /// Input that is kept while no frame is taken from it, so that the end of the connection is seen.
 pub const HELD_INPUT_BYTES: usize = 64 * 1024;
 
+/// A frame longer than this has a share of what all large frames may take while it arrives; shorter ones always may. The
+/// connections that a server has by default do not take much with such ones.
+pub const LARGE_FRAME_BYTES: usize = HELD_INPUT_BYTES;
+
+/// Part of the server's memory that large frames may take together until their queries have been read. One of the longest
+/// fits into it where the server has half a gigabyte; a longer one than all may be has to be alone.
+pub const LARGE_FRAMES_MACHINE_PART: u64 = 4;
+
+/// While others wait, a large frame of which less than [`LARGE_FRAME_PACE_BYTES`] arrive for so long costs its client the
+/// connection: a lost packet is sent again within that time.
+pub const LARGE_FRAME_PATIENCE: Duration = Duration::from_secs(1);
+
+/// See [`LARGE_FRAME_PATIENCE`]: half a megabit a second.
+pub const LARGE_FRAME_PACE_BYTES: usize = 64 * 1024;
+
+/// A large frame that has waited for so long is passed by no smaller ones any more.
+pub const LARGE_FRAME_WAIT: Duration = Duration::from_secs(5);
+
 /// Answers that a client has not read, in bytes. Beyond this nothing more is evaluated for it until it reads.
 pub const UNSENT_BYTES: usize = 1024 * 1024;
 

@@ -200,6 +200,7 @@ fn open(
     let http_state = HttpState::new(service.clone(), users.clone(), shutdown.clone());
     let of_one_address = || Addresses::new(settings.connections_per_address);
     let doors = Doors::with_places(service, users, shutdown, bounds.drivers, of_one_address());
+    bound_what_arrives(settings, &doors)?;
     let driver_port = open_doors(settings, &doors)?;
     let mut http_port = None;
     if let Some(endpoint) = &settings.http {
@@ -233,6 +234,14 @@ fn bound_what_waits(
         metrics.add(Box::new(AccountMetric::new(name, help, account.clone())?))?;
     }
     Ok(())
+}
+
+/// Bounds what arrives from clients, and shows it among the numbers.
+fn bound_what_arrives(settings: &Settings, doors: &Doors) -> Result<(), prometheus::Error> {
+    let (account, help) = (doors.frames.account(), "Large queries that are arriving, in bytes.");
+    account.set_most(store::part(settings.memory, limits::LARGE_FRAMES_MACHINE_PART));
+    let name = "photondb_frames_arriving_bytes";
+    doors.service.metrics.add(Box::new(AccountMetric::new(name, help, account.clone())?))
 }
 
 /// The numbers of a server but for those of its engine, which adds its own.

@@ -51,6 +51,16 @@ enum State {
     Ended,
 }
 
+impl FrameCodec {
+    /// Token and bytes, header included, of the frame that the input begins with, once its header is there. None of one
+    /// that is thrown away as it arrives.
+    pub fn arriving(&self, input: &BytesMut) -> Option<(u64, usize)> {
+        let (token, size) = header(input)?;
+        let is_taken = matches!(self.state, State::Frames) && size <= limits::QUERY_SIZE_MAX;
+        is_taken.then_some((token, HEADER_SIZE + size as usize))
+    }
+}
+
 impl Decoder for FrameCodec {
     type Item = Received;
     type Error = std::io::Error;
@@ -185,6 +195,8 @@ mod tests {
         let before = buffer.capacity();
         assert_eq!(codec.decode(&mut buffer).unwrap(), None);
         assert_eq!((buffer.capacity(), buffer.len()), (before, 14));
+        let whole = HEADER_SIZE + limits::QUERY_SIZE_MAX as usize;
+        assert_eq!(codec.arriving(&buffer), Some((1, whole)));
     }
 
     #[test]

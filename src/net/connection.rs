@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use photondb_protocol::frame::{FrameCodec, Received, write_response};
 use photondb_protocol::handshake::{Client, Handshake, HandshakeError, NONCE_SIZE, Progress};
-use photondb_protocol::response::write_query_too_large;
+use photondb_protocol::numbers::{ErrorType, ResponseType};
+use photondb_protocol::response::{write_error, write_query_too_large};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::codec::Decoder;
@@ -30,6 +31,7 @@ use crate::session::{Client as Asker, Session};
 use crate::shutdown::{Step, Watch};
 use crate::unread::{Share, Unread};
 
+use super::arriving::{Evicted, Frames, Place};
 use super::doors::Doors;
 
 /// Why a connection ended, other than by the client's wish or the server's end.
@@ -90,6 +92,8 @@ where
         sent: 0,
         unread: doors.service.unread.clone(),
         share: None,
+        frames: doors.frames.clone(),
+        place: None,
         session: Session::new(doors.service.clone(), client.version, asker),
         shutdown: doors.shutdown.watch(),
         state: State::Serving,
@@ -200,6 +204,10 @@ struct Connection<S> {
     unread: Arc<Unread>,
     /// What waits for this one, while the transport does not take it.
     share: Option<Waiting>,
+    /// What arrives from all clients.
+    frames: Arc<Frames>,
+    /// That of the frame under way, when it is a large one.
+    place: Option<Place>,
     session: Session,
     shutdown: Watch,
     state: State,
@@ -293,6 +301,8 @@ where
             match self.codec.decode(&mut self.input) {
                 Ok(Some(Received::Query { token, body })) => {
                     self.session.receive(token, &body, &mut self.output);
+                    drop(body);
+                    self.leave_place();
                 }
                 Ok(Some(Received::TooLarge { token, size })) => {
                     write_response(&mut self.output, token, |output| {
@@ -308,6 +318,41 @@ where
             }
         }
         self.session.flush_counts();
+    }
+
+    /// A large frame has been read, or will not be: its memory is given back.
+    fn leave_place(&mut self) {
+        if self.place.take().is_some() {
+            // What follows it has its own memory from now on: otherwise it would keep that of the frame.
+            self.input = BytesMut::from(&*self.input);
+        }
+    }
+
+    /// Whether more of the frame under way may be read. A large one waits until all of it has a place; one that did not
+    /// come on while others waited is given up, and its client told.
+    fn poll_place(&mut self, context: &Context<'_>) -> Poll<()> {
+        let Some((token, bytes)) = self.codec.arriving(&self.input) else { return Poll::Ready(()) };
+        if bytes <= limits::LARGE_FRAME_BYTES {
+            return Poll::Ready(());
+        }
+        let place = self.place.get_or_insert_with(|| self.frames.enter(bytes));
+        match place.poll(context, self.input.len()) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => self.input.reserve(bytes.saturating_sub(self.input.len())),
+            Poll::Ready(Err(Evicted)) => {
+                debug!("a query did not arrive in time, and others need the memory");
+                self.input.clear();
+                self.leave_place();
+                self.state = State::Closing;
+                let message = "The query took too long to arrive while others needed the memory.";
+                let error_type = Some(ErrorType::ResourceLimit);
+                write_response(&mut self.output, token, |output| {
+                    let kind = ResponseType::RuntimeError;
+                    write_error(output, kind, error_type, message, &[]);
+                });
+            }
+        }
+        Poll::Ready(())
     }
 
     fn is_over(&self) -> bool {
@@ -414,10 +459,15 @@ where
             }
             State::Stopping | State::Closing | State::Gone => false,
         };
-        if !may_read {
+        if !may_read || self.poll_place(context).is_pending() {
             return Ok(false);
         }
-        self.input.reserve(limits::READ_BYTES);
+        if self.state == State::Closing {
+            return Ok(true);
+        }
+        if self.place.is_none() {
+            self.input.reserve(limits::READ_BYTES);
+        }
         match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input) {
             Poll::Ready(Ok(0)) => {
                 self.state = State::Gone;

@@ -16,6 +16,8 @@ use crate::metrics::Refusal;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
 
+use super::arriving::Frames;
+
 /// What the server calls itself in the handshake. RethinkDB says `2.4.4` there; what clients of every driver can read
 /// is bounded by [`NONCE_SIZE`]: the greeting must stay shorter than the message that follows it.
 pub const GREETING_VERSION: &str = "2.4.4-photondb";
@@ -36,6 +38,8 @@ pub struct Doors {
     pub users: Arc<Users>,
     /// Says when to stop, and waits for those who have not.
     pub shutdown: Shutdown,
+    /// Large frames that are arriving.
+    pub frames: Arc<Frames>,
     /// What the handshake tells clients about the server.
     pub server_version: String,
     /// Clients whose password is being hashed.
@@ -67,6 +71,7 @@ impl Doors {
             service,
             users,
             shutdown,
+            frames: Arc::default(),
             server_version: GREETING_VERSION.to_owned(),
             password_checks: Arc::new(Semaphore::new(limits::HANDSHAKE_PASSWORD_CHECKS)),
             turned_away: Arc::new(Semaphore::new(limits::TURNED_AWAY_AT_ONCE)),

@@ -1,6 +1,7 @@
 //! Sockets: where clients connect, and the one loop that serves each of them whatever carries the bytes. Knows sessions
 //! and users; nothing of what queries mean.
 
+mod arriving;
 pub mod connection;
 mod doors;
 mod quic;

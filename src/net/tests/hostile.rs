@@ -310,3 +310,36 @@ fn a_client_that_always_has_more_to_say_lets_others_have_their_turn() {
         );
     });
 }
+
+#[test]
+fn large_frames_that_do_not_come_on_make_room_for_those_that_do() {
+    on_server(|site| async move {
+        let account = site.doors.frames.account().clone();
+        let most = 16 << 20;
+        account.set_most(most);
+        let mut small = site.client().await;
+        let text = "x".repeat(10 << 20);
+        let long = frame(7, format!("[1,\"{text}\",{{}}]").as_bytes());
+        let mut stalled = Vec::new();
+        for _ in 0..4 {
+            let mut client = site.client().await;
+            let sent = long[..long.len() - 1].to_vec();
+            stalled.push(tokio::spawn(async move {
+                // Those that wait are not read from, so that not all of it leaves.
+                drop(client.stream.write_all(&sent).await);
+                client.receive().await
+            }));
+            assert_eq!(small.ask("[1,[24,[1,1]],{}]").await, r#"{"t":1,"r":[2]}"#);
+            assert!(account.held() <= most);
+        }
+        let mut comes_on = site.client().await;
+        let answer = comes_on.ask(&format!("[1,\"{text}\",{{}}]")).await;
+        assert_eq!(answer.len(), text.len() + r#"{"t":1,"r":[""]}"#.len());
+        for client in stalled {
+            let (token, answer) = client.await.unwrap();
+            assert_eq!(token, 7);
+            assert!(answer.contains("took too long to arrive"), "{answer}");
+        }
+        assert_eq!(account.held(), 0);
+    });
+}
