@@ -166,8 +166,8 @@ fn failure(failed: &AskError) -> Response {
             let message = format!("The write was applied but could not be made durable: {cause}");
             error(StatusCode::INTERNAL_SERVER_ERROR, "OP_INDETERMINATE", &message, &[])
         }
-        AskError::TooLong => {
-            let message = format!("The answer is longer than {} bytes.", limits::JSON_BYTES);
+        AskError::TooLong(bytes) => {
+            let message = format!("The answer is longer than {bytes} bytes.");
             error(StatusCode::UNPROCESSABLE_ENTITY, "RESOURCE_LIMIT", &message, &[])
         }
         AskError::Broken => {

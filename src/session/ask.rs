@@ -8,7 +8,7 @@ use std::time::Instant;
 use photondb_protocol::raw_term::RawTerm;
 use tokio::sync::{Notify, oneshot};
 
-use crate::datum::write_json;
+use crate::datum::{Datum, write_json};
 use crate::reql::running::Client;
 use crate::reql::spec::Cost;
 use crate::reql::{
@@ -26,7 +26,7 @@ use super::slow;
 pub struct AskBounds {
     /// Rows of a stream.
     pub rows: usize,
-    /// Bytes of JSON after which no more rows are read.
+    /// Bytes of JSON of all rows.
     pub bytes: usize,
     /// When the query must have ended.
     pub deadline: Instant,
@@ -59,8 +59,8 @@ pub enum AskError {
     Terminated,
     /// It wrote, but what it wrote may be lost.
     NotDurable(StorageError),
-    /// The answer is longer than [`limits::JSON_BYTES`].
-    TooLong,
+    /// The answer, or its first row, is longer than so many bytes.
+    TooLong(usize),
     /// The server failed.
     Broken,
 }
@@ -189,40 +189,69 @@ fn run(
                 })
                 .map_err(AskError::Run)?;
                 if json.len() > limits::JSON_BYTES {
-                    return Err(AskError::TooLong);
+                    return Err(AskError::TooLong(limits::JSON_BYTES));
                 }
                 Ok((Asked::Value(json), durable_at))
             }
-            Answer::Stream(cursor) => rows(cursor, bounds),
+            Answer::Stream(cursor) => rows(service, cursor, bounds),
         }
     }));
     evaluated.unwrap_or(Err(AskError::Broken))
 }
 
 fn rows(
+    service: &Service,
     mut cursor: Box<Cursor>,
     bounds: AskBounds,
 ) -> Result<(Asked, Option<CommitSequence>), AskError> {
     if cursor.ready().is_some() {
         return Err(AskError::Feed);
     }
-    let mut json = Vec::new();
-    let mut count = 0;
+    let mut written = Rows { json: Vec::new(), count: 0, bounds };
     loop {
         let batch = cursor.next_batch().map_err(AskError::Run)?;
         let is_last = batch.done || batch.rows.is_empty();
-        for row in batch.rows {
-            if count == bounds.rows || json.len() >= bounds.bytes {
-                return Ok((Asked::Rows { json, complete: false }, batch.durable_at));
+        let (cancel, deadline) = (cursor.cancel_flag().clone(), cursor.deadline());
+        let fit = reql::write_watched(&service.context, &cancel, deadline, || {
+            batch.rows.iter().all(|row| written.add(row))
+        });
+        let complete = match fit.map_err(AskError::Run)? {
+            // Not even the first one did.
+            false if written.count == 0 && bounds.rows > 0 => {
+                return Err(AskError::TooLong(bounds.bytes));
             }
-            if count > 0 {
-                json.push(b',');
-            }
-            write_json(&row, &mut json);
-            count += 1;
+            false => false,
+            true if is_last => true,
+            true => continue,
+        };
+        return Ok((Asked::Rows { json: written.json, complete }, batch.durable_at));
+    }
+}
+
+/// Rows as JSON, with commas between them.
+struct Rows {
+    json: Vec<u8>,
+    count: usize,
+    bounds: AskBounds,
+}
+
+impl Rows {
+    /// Adds a row; false when it does not fit any more. What is far too long is not written first.
+    fn add(&mut self, row: &Datum) -> bool {
+        let before = self.json.len();
+        let left = self.bounds.bytes.saturating_sub(before);
+        if self.count == self.bounds.rows || row.size_up_to(left) > left {
+            return false;
         }
-        if is_last {
-            return Ok((Asked::Rows { json, complete: true }, batch.durable_at));
+        if self.count > 0 {
+            self.json.push(b',');
         }
+        write_json(row, &mut self.json);
+        if self.json.len() > self.bounds.bytes {
+            self.json.truncate(before);
+            return false;
+        }
+        self.count += 1;
+        true
     }
 }

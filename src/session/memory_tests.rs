@@ -1,9 +1,14 @@
 //! What a client makes the server hold: counted while it asks, given back when it has its answer.
 
-use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use photondb_protocol::query::{self, Query};
+use serde_json::{Value, json};
 
 use super::jobs_tests::Client;
-use super::testing::service;
+use super::testing::{client, service};
+use super::{AskBounds, AskError, Asked, Service, ask};
 use crate::limits;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,4 +31,34 @@ async fn requests_to_go_on_are_held_back_like_queries() {
     }
     assert!(client.has_room());
     assert_eq!(client.answered(), 0);
+}
+
+/// Asks without a connection, as HTTP clients do.
+async fn ask_for(service: &Arc<Service>, term: &Value, bytes: usize) -> Result<Asked, AskError> {
+    let body = json!([1, term, {}]).to_string();
+    let Ok(Query::Start { term, optargs }) = query::parse(body.as_bytes()) else {
+        panic!("{body}");
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    ask(service, client(), term, optargs, AskBounds { rows: 10, bytes, deadline }).await
+}
+
+/// A value that has 2^`doublings` parts, and two of each array.
+fn shared(doublings: usize) -> Value {
+    (0..doublings).fold(json!("x"), |value, at| {
+        json!([64, [[69, [[2, [at]], [2, [[10, [at]], [10, [at]]]]]], value]])
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_too_long_is_not_written() {
+    let service = service();
+    let rows = |row| json!([38, [[173, [3]], [69, [[2, [99]], row]]]]);
+    let began = Instant::now();
+    let asked = ask_for(&service, &rows(shared(30)), 1 << 20).await;
+    assert!(matches!(asked, Err(AskError::TooLong(bytes)) if bytes == 1 << 20), "{asked:?}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let asked = ask_for(&service, &rows(json!("123456")), 20).await.unwrap();
+    let json = b"\"123456\",\"123456\"".to_vec();
+    assert_eq!(asked, Asked::Rows { json, complete: false });
 }
