@@ -190,6 +190,13 @@ impl Env {
         self.look_at_memory(bytes)
     }
 
+    /// Another thread has made so many bytes for the query, which keeps them or makes a value of them. Fails when there is no
+    /// memory for that value beside them.
+    pub fn receive(&self, bytes: usize) -> Result<()> {
+        self.memory.receive(bytes);
+        self.reserve(bytes)
+    }
+
     /// Fails when the answer, of so many bytes of JSON, is too long to be written where the query was read.
     pub(super) fn check_inline_answer(&self, bytes: usize) -> Result<()> {
         if bytes <= limits::INLINE_ANSWER_BYTES || self.may_wait() {

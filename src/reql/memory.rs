@@ -88,6 +88,8 @@ pub struct MemoryMeter {
     base: Cell<u32>,
     /// The blocks it may hold before it is looked at closely.
     look_at: Cell<u32>,
+    /// Bytes that other threads took for it, as far as they are no whole block.
+    from_others: Cell<u32>,
 }
 
 const BLOCK_BYTES: u64 = 64 * 1024;
@@ -98,6 +100,13 @@ impl MemoryMeter {
         let facts = context.facts();
         self.base.set(blocks_of_thread());
         self.look_at.set(blocks(facts.map_or(u64::MAX, |facts| facts.memory.look_bytes())));
+    }
+
+    /// What it was given has been taken by another thread: so many bytes, which this one will give back.
+    pub fn receive(&self, bytes: usize) {
+        let bytes = bytes as u64 + u64::from(self.from_others.get());
+        self.base.set(self.base.get().wrapping_sub(blocks(bytes)));
+        self.from_others.set((bytes % BLOCK_BYTES) as u32);
     }
 
     /// Whether it has taken so much that a look is due. `checks` counts how often it was asked.
@@ -175,6 +184,19 @@ mod tests {
     #[test]
     fn what_a_scan_brought_into_the_cache_is_not_the_querys() {
         assert_eq!(BOUNDS.passed(5_000 * MB, 20 * MB, CACHE), None);
+    }
+
+    #[test]
+    fn what_other_threads_took_for_a_query_counts() {
+        let meter = MemoryMeter::default();
+        meter.begin(&Context::in_memory("test_server").unwrap());
+        for _ in 0..100 {
+            meter.receive(30_000_000);
+        }
+        assert_eq!(u64::from(meter.held()), 3_000_000_000 / BLOCK_BYTES);
+        // It goes on with the next batch, and holds nothing of that.
+        meter.begin(&Context::in_memory("test_server").unwrap());
+        assert_eq!(meter.held(), 0);
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub enum HttpError {
     SwitchedOff,
     /// The query was cancelled, or its time is over.
     Interrupted,
+    /// There is no memory for its answer.
+    TooMuch,
     /// Anything else; what was received so far comes along, null where there is nothing.
     Failed {
         /// What went wrong, without a period.
@@ -62,6 +64,9 @@ pub enum HttpError {
 /// Reads a JSON text, or says what the request then failed of.
 pub type ReadJson<'a> = &'a dyn Fn(&str) -> Result<Datum, String>;
 
+/// Told how many bytes of an answer have come, before they become a value; says whether they may.
+pub type Receive<'a> = &'a dyn Fn(usize) -> bool;
+
 /// Performs a request and reads its answer. Waits for it, at most until the deadline of the query.
 pub fn perform(
     host: &HttpHost,
@@ -69,12 +74,16 @@ pub fn perform(
     cookies: Cookies,
     cancel: &CancelFlag,
     deadline: Option<Instant>,
+    receive: Receive<'_>,
     json: ReadJson<'_>,
 ) -> Result<Response, HttpError> {
     let received = {
         let _pause = turns::pause();
         host.exchange(request, cookies, cancel, deadline)?
     };
+    if !receive(received.body.capacity()) {
+        return Err(HttpError::TooMuch);
+    }
     let failed =
         |text: String, header: Datum, body: Datum| HttpError::Failed { text, header, body };
     let header = headers::to_datum(&received.headers)

@@ -34,7 +34,7 @@ fn run(request: Request) -> Result<Response, HttpError> {
 fn run_on(host: &HttpHost, request: Request) -> Result<Response, HttpError> {
     let json = |_: &str| Err("no JSON here".to_owned());
     let cancel = CancelFlag::default();
-    perform(host, &Arc::new(request), Cookies::default(), &cancel, None, &json)
+    perform(host, &Arc::new(request), Cookies::default(), &cancel, None, &|_| true, &json)
 }
 
 #[track_caller]
@@ -252,10 +252,11 @@ fn slow_servers_are_given_up() {
     });
     let json = |_: &str| Err(String::new());
     let slow = Arc::new(slow);
-    let stopped = perform(&host, &slow, Cookies::default(), &cancel, None, &json);
+    let stopped = perform(&host, &slow, Cookies::default(), &cancel, None, &|_| true, &json);
     assert!(matches!(stopped, Err(HttpError::Interrupted)));
     let soon = Some(Instant::now() + Duration::from_millis(100));
-    let late = perform(&host, &slow, Cookies::default(), &CancelFlag::default(), soon, &json);
+    let late =
+        perform(&host, &slow, Cookies::default(), &CancelFlag::default(), soon, &|_| true, &json);
     assert!(matches!(late, Err(HttpError::Interrupted)));
     assert!(start.elapsed() < Duration::from_secs(20));
 }

@@ -77,7 +77,12 @@ impl Script {
             [own, env.deadline().map(|deadline| deadline.at())].into_iter().flatten().min();
         let job =
             Job { source: self.source.clone(), args, array_limit: env.array_limit(), deadline };
-        env.run_script(job).map_err(|error| self.explain(env, error))
+        let outcome = env.run_script(job).map_err(|error| self.explain(env, error))?;
+        if let Outcome::Value(value) = &outcome {
+            // The thread that waits for the script has made it.
+            env.receive(value.approximate_size())?;
+        }
+        Ok(outcome)
     }
 
     fn explain(&self, env: &Env, error: ScriptError) -> Error {

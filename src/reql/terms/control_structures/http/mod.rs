@@ -4,6 +4,7 @@
 mod options;
 mod pages;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
@@ -82,12 +83,21 @@ fn page(args: &Args<'_>) -> Result<Option<(NextPage, i64)>> {
 /// Makes a request. What goes wrong between two servers is an error that `default` catches.
 fn perform(env: &Env, request: &Arc<Request>, cookies: Cookies) -> Result<Response> {
     let json = |text: &str| read_json(env, text);
+    let refused = RefCell::new(None);
+    let receive = |bytes| match env.receive(bytes) {
+        Ok(()) => true,
+        Err(error) => {
+            refused.replace(Some(error));
+            false
+        }
+    };
     let result = http_client::perform(
         &env.context.http,
         request,
         cookies,
         env.cancel_flag(),
         env.deadline().map(|deadline| deadline.at()),
+        &receive,
         &json,
     );
     let (text, received) = match result {
@@ -95,6 +105,10 @@ fn perform(env: &Env, request: &Arc<Request>, cookies: Cookies) -> Result<Respon
         Err(HttpError::Interrupted) => {
             env.check_interrupt_now()?;
             ("interrupted".to_owned(), String::new())
+        }
+        Err(HttpError::TooMuch) => {
+            let error = refused.take();
+            return Err(error.unwrap_or_else(|| Error::internal("Nothing refused an answer.")));
         }
         Err(HttpError::SwitchedOff) => {
             return Err(Error::op_failed(
