@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use photondb_protocol::numbers::{Protocol, Version};
