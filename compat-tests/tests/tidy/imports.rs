@@ -49,7 +49,20 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "unread",
         ],
     ),
-    ("net", &["addresses", "session", "auth", "metrics", "config", "shutdown", "limits", "unread"]),
+    (
+        "net",
+        &[
+            "account",
+            "addresses",
+            "session",
+            "auth",
+            "metrics",
+            "config",
+            "shutdown",
+            "limits",
+            "unread",
+        ],
+    ),
     // storage only to wait until a commit is on disk
     (
         "session",
