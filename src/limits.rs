@@ -530,10 +530,6 @@ pub const THREAD_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// such clients a thread comes round within some ten milliseconds.
 pub const CONNECTION_TURN: Duration = Duration::from_micros(500);
 
-/// Bytes of answers that are written to one client before others have their turn. The system copies them in some fifty
-/// microseconds; hundreds of clients may have a megabyte each.
-pub const WRITE_TURN_BYTES: usize = 128 * 1024;
-
 /// Frames and rounds after each of which the clock is looked at: one query takes a microsecond at least, the clock a fortieth
 /// of that.
 pub const CONNECTION_TURN_STEPS: u32 = 4;

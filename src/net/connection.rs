@@ -213,7 +213,7 @@ struct Connection<S> {
     state: State,
     /// How long the thread has been busy with this client.
     turn: Turn,
-    /// The turn ended with frames left to read, or answers to write.
+    /// The turn ended with frames left.
     is_cut: bool,
 }
 
@@ -268,10 +268,10 @@ where
     async fn serve(&mut self) -> io::Result<()> {
         loop {
             self.evaluate();
-            let is_over = self.turn.is_over();
+            let is_cut = self.is_cut || self.turn.is_over();
             poll_fn(|context| {
                 let progress = self.poll_progress(context);
-                if progress.is_pending() && (is_over || self.is_cut) {
+                if progress.is_pending() && is_cut {
                     return Poll::Ready(Ok(()));
                 }
                 if progress.is_pending() {
@@ -283,7 +283,7 @@ where
             if self.is_over() {
                 return Ok(());
             }
-            if is_over || self.is_cut {
+            if is_cut {
                 self.turn = Turn::default();
                 tokio::task::yield_now().await;
             }
@@ -433,13 +433,7 @@ where
     fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         let before = self.sent;
         while let Some(unsent) = self.output.get(self.sent..).filter(|unsent| !unsent.is_empty()) {
-            let rest = limits::WRITE_TURN_BYTES.saturating_sub(self.sent - before);
-            if rest == 0 {
-                self.is_cut = true;
-                return Ok(true);
-            }
-            let some = unsent.get(..rest).unwrap_or(unsent);
-            match Pin::new(&mut self.stream).poll_write(context, some) {
+            match Pin::new(&mut self.stream).poll_write(context, unsent) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(written)) => self.sent += written,
                 Poll::Ready(Err(error)) => return Err(error),
