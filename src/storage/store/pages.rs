@@ -68,11 +68,7 @@ impl Source for Quiet<'_> {
         level: Option<u8>,
         mode: ReadMode,
     ) -> Result<Held, StorageError> {
-        let found = self.0.cache.get(place).filter(|held| held.has_level(level));
-        match found {
-            Some(held) => Ok(held),
-            None => self.0.read_node(tree, place.reference(), level, mode),
-        }
+        self.0.find_node(tree, place, level, mode)
     }
 
     fn long_value(
@@ -86,6 +82,22 @@ impl Source for Quiet<'_> {
 }
 
 impl Pages {
+    /// A node from the cache, or else from the data file.
+    fn find_node(
+        &self,
+        tree: u64,
+        place: &Place,
+        level: Option<u8>,
+        mode: ReadMode,
+    ) -> Result<Held, StorageError> {
+        if let Some(held) = self.cache.get(place)
+            && held.has_level(level)
+        {
+            return Ok(held);
+        }
+        self.read_node(tree, place.reference(), level, mode)
+    }
+
     /// Reads a node from the data file into the cache.
     fn read_node(
         &self,
@@ -116,14 +128,8 @@ impl Source for Pages {
         level: Option<u8>,
         mode: ReadMode,
     ) -> Result<Held, StorageError> {
-        let reference = place.reference();
-        if let Some(held) = self.cache.get(place)
-            && held.has_level(level)
-        {
-            return Ok(held);
-        }
-        self.read_node(tree, reference, level, mode).inspect_err(|error| {
-            self.damages.note_node(tree, reference.grain, error);
+        self.find_node(tree, place, level, mode).inspect_err(|error| {
+            self.damages.note_node(tree, place.reference().grain, error);
         })
     }
 
