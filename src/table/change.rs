@@ -6,6 +6,7 @@
 //! greater. What a writer committed waits until every writer that could still turn out to be before it has returned.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Document, PrimaryKey, TableId};
@@ -104,18 +105,26 @@ impl ChangeOrder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers what no writer under way can come before any more, unless another thread is at it.
+    /// Delivers what no writer under way can come before any more, unless another thread is at it. A delivery that panics
+    /// is lost; those that follow are made, whoever waits for them, before the panic goes on.
     fn deliver_ready<'a>(&'a self, mut state: MutexGuard<'a, State>) {
         if state.delivering {
             return;
         }
         state.delivering = true;
+        let mut panicked = None;
         while let Some(changes) = state.take_ready() {
             drop(state);
-            self.sink.deliver(changes);
+            let delivered = catch_unwind(AssertUnwindSafe(|| self.sink.deliver(changes)));
+            panicked = panicked.or(delivered.err());
             state = self.lock();
         }
         state.delivering = false;
+        drop(state);
+        // A second panic while the first one unwinds would end the process.
+        if let Some(panicked) = panicked.filter(|_| !std::thread::panicking()) {
+            resume_unwind(panicked);
+        }
     }
 }
 
@@ -148,5 +157,53 @@ impl Drop for Writer<'_> {
         if !state.waiting.is_empty() {
             self.order.deliver_ready(state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::memory::MemoryEngine;
+
+    /// Fails at the commits of odd numbers.
+    #[derive(Default)]
+    struct Fragile(Mutex<Vec<u64>>);
+
+    impl ChangeSink for Fragile {
+        fn listens(&self, _table: TableId) -> bool {
+            true
+        }
+
+        fn deliver(&self, changes: CommittedChanges) {
+            assert!(changes.sequence.0 % 2 == 0, "an odd number");
+            self.0.lock().unwrap().push(changes.sequence.0);
+        }
+
+        fn dropped(&self, _table: TableId) {}
+    }
+
+    #[test]
+    fn feeds_go_on_after_a_delivery_that_panicked() {
+        let sink = Arc::new(Fragile::default());
+        let order = ChangeOrder::new(sink.clone());
+        let engine = MemoryEngine::new();
+        let commit = |sequence| {
+            let changes = CommittedChanges {
+                table: TableId(uuid::Uuid::nil()),
+                sequence: CommitSequence(sequence),
+                documents: Vec::new(),
+            };
+            order.announce(&engine).committed(changes);
+        };
+        // What waits behind it is delivered by the same call.
+        let first = order.announce(&engine);
+        commit(1);
+        commit(2);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(first))).is_err());
+        assert_eq!(*sink.0.lock().unwrap(), [2]);
+        commit(4);
+        assert!(catch_unwind(AssertUnwindSafe(|| commit(5))).is_err());
+        commit(6);
+        assert_eq!(*sink.0.lock().unwrap(), [2, 4, 6]);
     }
 }
