@@ -1,6 +1,7 @@
 //! Fans changes out to listeners.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tokio::sync::Notify;
@@ -44,12 +45,14 @@ pub struct Hub {
     tables: RwLock<HashMap<TableId, Listeners>>,
     /// What waits for all of them.
     account: Arc<Account>,
+    next: AtomicU64,
 }
 
+/// The listeners of a table by their numbers: one client may have many thousand, and closes all of them at once.
 #[derive(Debug, Default)]
 struct Listeners {
-    points: HashMap<PrimaryKey, Vec<Arc<Queue>>>,
-    ranges: Vec<(KeyRange, Arc<Queue>)>,
+    points: HashMap<PrimaryKey, BTreeMap<u64, Arc<Queue>>>,
+    ranges: BTreeMap<u64, (KeyRange, Arc<Queue>)>,
 }
 
 impl Hub {
@@ -71,31 +74,34 @@ impl Hub {
         let part = usize::try_from(self.account.most() / limits::FEED_QUEUE_PART);
         let bytes = part.unwrap_or(usize::MAX).min(limits::FEED_QUEUE_BYTES);
         let queue = Arc::new(Queue::new(Bounds { changes: limit, bytes }, &self.account));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let listeners = tables.entry(table).or_default();
         match &interest {
             Interest::Point(key) => {
-                listeners.points.entry(key.clone()).or_default().push(queue.clone());
+                listeners.points.entry(key.clone()).or_default().insert(number, queue.clone());
             }
-            Interest::Range(range) => listeners.ranges.push((range.clone(), queue.clone())),
+            Interest::Range(range) => {
+                listeners.ranges.insert(number, (range.clone(), queue.clone()));
+            }
         }
         drop(tables);
-        Subscription { hub: Arc::downgrade(self), table, interest, queue }
+        Subscription { hub: Arc::downgrade(self), table, interest, number, queue }
     }
 
-    fn unsubscribe(&self, table: TableId, interest: &Interest, queue: &Arc<Queue>) {
+    fn unsubscribe(&self, table: TableId, interest: &Interest, number: u64) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let Some(listeners) = tables.get_mut(&table) else { return };
         match interest {
             Interest::Point(key) => {
                 if let Some(queues) = listeners.points.get_mut(key) {
-                    queues.retain(|have| !Arc::ptr_eq(have, queue));
+                    queues.remove(&number);
                     if queues.is_empty() {
                         listeners.points.remove(key);
                     }
                 }
             }
-            Interest::Range(_) => listeners.ranges.retain(|(_, have)| !Arc::ptr_eq(have, queue)),
+            Interest::Range(_) => drop(listeners.ranges.remove(&number)),
         }
         if listeners.points.is_empty() && listeners.ranges.is_empty() {
             tables.remove(&table);
@@ -116,6 +122,14 @@ impl Hub {
             }
             queue.shed();
         }
+    }
+}
+
+#[cfg(test)]
+impl Hub {
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.tables.read().unwrap().values().map(|table| table.queues().count()).sum()
     }
 }
 
@@ -147,8 +161,7 @@ impl ChangeSink for Hub {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let Some(listeners) = tables.remove(&table) else { return };
         drop(tables);
-        let points = listeners.points.into_values().flatten();
-        for queue in points.chain(listeners.ranges.into_iter().map(|(_, queue)| queue)) {
+        for queue in listeners.queues() {
             queue.end(Ended::TableDropped);
         }
     }
@@ -156,15 +169,16 @@ impl ChangeSink for Hub {
 
 impl Listeners {
     fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
-        self.points.values().flatten().chain(self.ranges.iter().map(|(_, queue)| queue))
+        let points = self.points.values().flat_map(BTreeMap::values);
+        points.chain(self.ranges.values().map(|(_, queue)| queue))
     }
 
     fn deliver(&self, change: &Arc<Change>) {
         let key = &change.document.key;
-        for queue in self.points.get(key).into_iter().flatten() {
+        for queue in self.points.get(key).into_iter().flat_map(BTreeMap::values) {
             queue.push(change);
         }
-        for (range, queue) in &self.ranges {
+        for (range, queue) in self.ranges.values() {
             if range.contains(key.as_bytes()) {
                 queue.push(change);
             }
@@ -178,6 +192,7 @@ pub struct Subscription {
     hub: Weak<Hub>,
     table: TableId,
     interest: Interest,
+    number: u64,
     queue: Arc<Queue>,
 }
 
@@ -202,7 +217,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(hub) = self.hub.upgrade() {
-            hub.unsubscribe(self.table, &self.interest, &self.queue);
+            hub.unsubscribe(self.table, &self.interest, self.number);
         }
     }
 }
@@ -210,6 +225,7 @@ impl Drop for Subscription {
 #[cfg(test)]
 mod tests {
     use std::ops::Bound;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::datum::Datum;
@@ -255,6 +271,22 @@ mod tests {
         assert_eq!(sequences(&range.drain(2, usize::MAX)), [3]);
         drop((point, range));
         assert!(!hub.listens(TABLE));
+    }
+
+    #[test]
+    fn a_hundred_thousand_listeners_leave_as_quickly_as_they_came() {
+        let hub = Arc::new(Hub::default());
+        for interest in [Interest::Range(KeyRange::ALL), Interest::Point(key(1.0))] {
+            let began = Instant::now();
+            let all: Vec<_> =
+                (0..100_000).map(|_| hub.subscribe(TABLE, interest.clone(), 10)).collect();
+            let came = began.elapsed();
+            // From the first on, which was the slowest way.
+            drop(all);
+            let left = began.elapsed() - came;
+            assert!(left < came * 5 + Duration::from_secs(1), "came in {came:?}, left in {left:?}");
+            assert!(!hub.listens(TABLE));
+        }
     }
 
     #[test]
