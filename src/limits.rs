@@ -292,6 +292,10 @@ pub const METER_TICK: Duration = Duration::from_secs(1);
 /// Lines of the log that the server remembers for `rethinkdb.logs`: as many as RethinkDB shows of a server.
 pub const LOG_LINES: usize = 1_000;
 
+/// What clients can cause as often as they like has a line of the log no more often than that: thousands of lines a second
+/// would fill the disk, and leave no other line among those that are remembered.
+pub const LOG_REPEAT_INTERVAL: Duration = Duration::from_secs(5);
+
 /// A remembered line of the log is cut there: a megabyte of text in an error must not be kept a thousand times.
 pub const LOG_LINE_BYTES: usize = 4 * 1024;
 
@@ -463,6 +467,10 @@ pub const INLINE_BODY_BYTES: usize = 64 * 1024;
 /// Open streams of one connection, feeds included. One more is an error of the query that opens it.
 pub const CURSORS_PER_CONNECTION: usize = 131_072;
 
+/// Queries and open streams of a connection that has ended which are dropped on the thread of the network that served it.
+/// More of them are dropped elsewhere: a hundred thousand feeds take a second.
+pub const SLOTS_DROPPED_AT_ONCE: usize = 64;
+
 /// Evaluations of one connection that run beside each other on the pool, so that one client leaves room for others, and
 /// one that does not read its answers makes the server hold no more than these.
 pub const POOL_QUERIES_PER_CONNECTION: usize = 16;
@@ -603,6 +611,10 @@ pub const STOP_FLUSH_SECONDS: u64 = 1;
 /// How long a script, or one call of its function, may take unless it says otherwise. RethinkDB's default.
 pub const SCRIPT_TIMEOUT_MILLISECONDS: u64 = 5_000;
 
+/// How long it may take whatever it says: it has one of [`SCRIPT_HELPERS`] meanwhile, for which others wait. Longer times are
+/// taken for this one, as RethinkDB takes those that its clock cannot tell for the longest that it can.
+pub const SCRIPT_TIMEOUT_MAX_MILLISECONDS: u64 = 120_000;
+
 /// Memory of the scripts of one query, in bytes: a few hundred thousand small objects. With [`SCRIPT_HELPERS`] it
 /// bounds what all scripts of a server hold.
 pub const SCRIPT_MEMORY_BYTES: usize = 64 * 1024 * 1024;
@@ -615,6 +627,12 @@ pub const SCRIPT_THREAD_STACK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Script helpers that run at once, a process each. A query on the blocking pool waits for one.
 pub const SCRIPT_HELPERS: usize = 32;
+
+/// A connection may have so many times the helpers that stay free: half, while nobody else wants any.
+pub const SCRIPT_CONNECTION_TIMES_FREE: usize = 1;
+
+/// The same for a user: seven eighths.
+pub const SCRIPT_USER_TIMES_FREE: usize = 7;
 
 /// Helpers that are kept for the next query, each a few megabytes.
 pub const SCRIPT_HELPERS_KEPT: usize = 2;
@@ -704,6 +722,17 @@ pub const HTTP_SEND_BYTES: usize = 256 * 1024;
 /// Connections of HTTP clients at once; for a further one, the one that has been silent longest is closed.
 pub const HTTP_CONNECTIONS: usize = 1_024;
 
+/// One in so many of them is kept for health checks and metrics, which are answered at once.
+pub const HTTP_RESERVED_PART: usize = 16;
+
+/// Queries that are evaluated over HTTP at a time, or wait for it: as many as the pool has threads, and no more than half of
+/// the connections.
+pub const HTTP_QUERIES: usize = 256;
+
+/// A user at one address may have so many times the HTTP queries that are free, and an address so many times the password
+/// checks: seven eighths, while nobody else wants any.
+pub const HTTP_TIMES_FREE: usize = 7;
+
 /// Bytes of the body of an HTTP request.
 pub const HTTP_BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -730,6 +759,13 @@ pub const HTTP_QUERY_SECONDS: u64 = 60;
 
 /// Passwords being checked at a time: each check is slow by design.
 pub const HTTP_PASSWORD_CHECKS: usize = 4;
+
+/// Passwords that are checked or wait for it: each has a connection that nobody else can have, and even those of most rounds
+/// have their turn within [`HTTP_PASSWORD_TIME`].
+pub const HTTP_PASSWORDS_WAITING: usize = 64;
+
+/// How long a request waits at most until its password is checked.
+pub const HTTP_PASSWORD_TIME: Duration = Duration::from_secs(5);
 
 /// Compiled regular expressions kept on each thread. A query has a handful; each takes some kilobytes.
 pub const REGEX_CACHE: usize = 64;

@@ -4,10 +4,12 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
-const MAY_IMPORT: [(&str, &[&str]); 31] = [
+const MAY_IMPORT: [(&str, &[&str]); 33] = [
     ("main", &["cli"]),
     ("account", &[]),
     ("addresses", &[]),
+    ("shares", &[]),
+    ("seldom", &["limits"]),
     ("cli", &["server", "config", "shutdown", "limits", "log_lines", "panics"]),
     (
         "server",
@@ -44,6 +46,8 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "auth",
             "metrics",
             "config",
+            "seldom",
+            "shares",
             "shutdown",
             "limits",
             "unread",
@@ -58,6 +62,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "auth",
             "metrics",
             "config",
+            "seldom",
             "shutdown",
             "limits",
             "unread",
@@ -86,6 +91,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "meter",
             "bell",
             "priority",
+            "shares",
             "turns",
         ],
     ),
