@@ -19,7 +19,11 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(service: &Arc<Service>) -> Client {
-        let session = Session::new(service.clone(), Version::V1_0, client());
+        Client::of(service, client())
+    }
+
+    pub(super) fn of(service: &Arc<Service>, asker: super::Client) -> Client {
+        let session = Session::new(service.clone(), Version::V1_0, asker);
         Client { session, out: Vec::new() }
     }
 
@@ -158,6 +162,44 @@ async fn an_open_stream_ends_with_its_next_batch() {
     assert!(token == 5 && is_terminated(&answer), "{answer}");
     // The token is free again.
     assert_eq!(one.ask(5, &json!([24, [1, 1]])).await["r"], json!([2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_of_an_open_stream_that_was_deleted() {
+    let service = service();
+    let (mut one, mut admin) = (Client::new(&service), Client::new(&service));
+    one.ask(1, &json!([60, ["t"]])).await;
+    for (token, body) in [(5, json!([2])), (6, json!([3]))] {
+        assert_eq!(one.ask(token, &json!([152, [[15, ["t"]]]])).await["t"], 3);
+        assert_eq!(service.context.hub.listeners(), 1);
+        delete(&mut admin, r"changes\(\)$", 1).await;
+        // Its client sends nothing; the session takes what was put into its inbox.
+        assert_eq!(one.answered(), 0);
+        assert_eq!(service.context.hub.listeners(), 0);
+        one.send(token, &body);
+        let (found, answer) = one.answer().await;
+        assert_eq!(found, token);
+        assert!(is_terminated(&answer) == (token == 5), "{answer}");
+        assert!(!one.session.expects_answers());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_many_feeds_leaves_none_of_them() {
+    let service = service();
+    let mut one = Client::new(&service);
+    one.ask(1, &json!([60, ["t"]])).await;
+    let feeds = 2 * crate::limits::SLOTS_DROPPED_AT_ONCE;
+    for token in 0..feeds as u64 {
+        assert_eq!(one.ask(token, &json!([152, [[15, ["t"]]]])).await["t"], 3);
+    }
+    assert_eq!(service.context.hub.listeners(), feeds);
+    drop(one);
+    let began = std::time::Instant::now();
+    while service.context.hub.listeners() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(20), "feeds are left");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

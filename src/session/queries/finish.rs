@@ -68,11 +68,15 @@ impl Session {
                 if !slot.noreply {
                     out.extend_from_slice(&frame);
                 }
-                slot.state = State::Open(cursor);
+                slot.state = match slot.cancel.is_terminated() {
+                    // It was deleted when the batch had been read.
+                    true => State::Terminated,
+                    false => State::Open(cursor),
+                };
                 if slot.noreply || slot.stops > 0 {
                     self.close(token, out);
                 } else {
-                    self.read_on(token);
+                    self.read_on(token, out);
                 }
             }
             Outcome::Nothing(_, _) if slot.stops > 0 => {
@@ -127,10 +131,10 @@ impl Session {
         }
     }
 
-    /// Somebody deleted a query from the table of jobs. One that is evaluated finds out by itself; one whose client
-    /// has all its rows so far is told with the next; a feed that waits ends now.
+    /// Somebody deleted a query from the table of jobs. One that is evaluated finds out by itself; of one whose client
+    /// has all its rows so far nothing is kept, and the client is told when it asks for more; a feed that waits ends now.
     fn terminated(&mut self, number: u64, token: u64, out: &mut Vec<u8>) {
-        let Some(slot) = self.slots.get(&token) else { return };
+        let Some(slot) = self.slots.get_mut(&token) else { return };
         if slot.running.as_ref().is_none_or(|running| running.number() != number) {
             return;
         }
@@ -141,7 +145,8 @@ impl Session {
                 self.close(token, out);
             }
             State::Evaluating if slot.ticket.take() => self.give_up(token, out),
-            State::Evaluating | State::Open(_) => {}
+            State::Open(_) => slot.state = State::Terminated,
+            State::Evaluating | State::Terminated => {}
         }
     }
 
@@ -194,7 +199,7 @@ fn write_interrupted(out: &mut Vec<u8>, token: u64) {
 }
 
 /// Of a query that was deleted from the table of jobs.
-fn write_terminated(out: &mut Vec<u8>, token: u64) {
+pub(super) fn write_terminated(out: &mut Vec<u8>, token: u64) {
     let message = "Query terminated by the `rethinkdb.jobs` table.";
     let error_type = Some(ErrorType::OpIndeterminate);
     write_response(out, token, |out| {

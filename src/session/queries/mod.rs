@@ -14,6 +14,7 @@ use photondb_protocol::frame::write_response;
 use photondb_protocol::numbers::{ResponseType, Version};
 use photondb_protocol::query::{self, Query};
 use photondb_protocol::response;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::clock::Clock;
@@ -94,6 +95,8 @@ enum State {
     Open(Box<Cursor>),
     /// A feed that the client has asked for rows it does not have yet.
     Expecting(Box<Cursor>, AbortHandle),
+    /// A stream that was deleted from the table of jobs: nothing of it is left, and the client is told when it asks for more.
+    Terminated,
 }
 
 #[derive(Debug)]
@@ -223,14 +226,20 @@ impl Session {
         };
         slot.continues += 1;
         self.behind += 1;
-        self.read_on(token);
+        self.read_on(token, out);
     }
 
     /// Begins to read the next batch of an open stream, if one was asked for.
-    fn read_on(&mut self, token: u64) {
+    fn read_on(&mut self, token: u64, out: &mut Vec<u8>) {
         let Some(slot) = self.slots.get_mut(&token) else { return };
-        if slot.continues == 0 || !matches!(slot.state, State::Open(_)) {
+        if slot.continues == 0 || !matches!(slot.state, State::Open(_) | State::Terminated) {
             return;
+        }
+        if matches!(slot.state, State::Terminated) {
+            slot.continues -= 1;
+            self.behind -= 1;
+            finish::write_terminated(out, token);
+            return self.close(token, out);
         }
         if let State::Open(cursor) = std::mem::replace(&mut slot.state, State::Evaluating) {
             slot.continues -= 1;
@@ -261,7 +270,7 @@ impl Session {
                 }
                 return;
             }
-            State::Open(_) => {}
+            State::Open(_) | State::Terminated => {}
             State::Expecting(_, wait) => {
                 wait.abort();
                 evaluate::write_stopped(out, token);
@@ -345,11 +354,20 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.inbox.close();
-        for slot in self.slots.values() {
-            slot.cancel.cancel();
-            if let State::Expecting(_, wait) = &slot.state {
-                wait.abort();
+        let slots = std::mem::take(&mut self.slots);
+        let is_long = slots.len() > limits::SLOTS_DROPPED_AT_ONCE;
+        let end = move || {
+            for slot in slots.values() {
+                slot.cancel.cancel();
+                if let State::Expecting(_, wait) = &slot.state {
+                    wait.abort();
+                }
             }
+        };
+        // The network's threads have others to serve than a client that has gone.
+        match Handle::try_current() {
+            Ok(runtime) if is_long => drop(runtime.spawn_blocking(end)),
+            _ => end(),
         }
     }
 }
