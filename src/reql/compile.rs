@@ -4,7 +4,7 @@
 //! checks is RethinkDB's: a term's arguments come before its own arity, and its arity before its options.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use photondb_protocol::numbers::TermType;
 use photondb_protocol::raw_term::{Frame, RawTerm};
@@ -14,6 +14,7 @@ use crate::datum::Datum;
 use super::error::{Error, NodeId};
 use super::eval::{Call, Facts, Node, Op};
 use super::function::{FuncNode, binds_implicit};
+use super::running::Client;
 use super::scope::VarId;
 use super::spec::{Cost, Effect, TermSpec, Varies};
 use super::{administrative, glance, js_source, literal, terms, top};
@@ -26,6 +27,7 @@ pub struct Program {
     frames: Vec<(NodeId, Frame)>,
     mentions_bounds: bool,
     now: Datum,
+    client: OnceLock<Arc<Client>>,
 }
 
 /// What is wrong with a query before it runs, and where.
@@ -58,7 +60,8 @@ impl Program {
         match compiled {
             Ok((globals, root)) => {
                 let Compiler { frames, mentions_bounds, .. } = compiler;
-                Ok(Program { root, globals, frames, mentions_bounds, now: now.clone() })
+                let (now, client) = (now.clone(), OnceLock::new());
+                Ok(Program { root, globals, frames, mentions_bounds, now, client })
             }
             Err(error) => {
                 let path = error.blamed().map_or_else(Vec::new, |at| path(&compiler.frames, at));
@@ -70,6 +73,16 @@ impl Program {
     /// The term to evaluate.
     pub fn root(&self) -> &Node {
         &self.root
+    }
+
+    /// Says who asks. The first to say so is right.
+    pub fn is_asked_by(&self, client: &Arc<Client>) {
+        self.client.get_or_init(|| client.clone());
+    }
+
+    /// Who asks: known of a query that is entered among those that run.
+    pub fn client(&self) -> Option<&Arc<Client>> {
+        self.client.get()
     }
 
     /// Whether `r.minval` or `r.maxval` occurs, so that they may be in the answer, where they are an error.

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::damage;
 use super::deadline::{Deadline, Timeout};
 use super::error::{Error, ErrorKind, Result};
-use super::js::{Job, Outcome, ScriptError, Scripts};
+use super::js::{Asker, Job, Outcome, ScriptError, Scripts};
 use super::memory::MemoryMeter;
 use super::scope::Scope;
 use super::selection::TableRef;
@@ -288,7 +288,11 @@ impl Env {
     /// Runs a script, or calls its function, and waits for it.
     pub fn run_script(&self, job: Job) -> std::result::Result<Outcome, ScriptError> {
         let _pause = turns::pause();
-        self.scripts.run(&self.context.scripts, &self.cancel, job)
+        let asker = self.program.client().map_or_else(Asker::nobody, |client| Asker {
+            connection: client.address,
+            user: client.user.clone(),
+        });
+        self.scripts.run(&self.context.scripts, &asker, &self.cancel, job)
     }
 
     /// Gives back what costs something while the query waits for its client: the thread of its scripts.

@@ -56,6 +56,7 @@ impl RunningQueries {
         cancel: CancelFlag,
         wake: Wake,
     ) -> Running {
+        program.is_asked_by(&client);
         let (id, began) = (OnceLock::new(), Instant::now());
         let query = Arc::new(RunningQuery { id, began, program, client, cancel, wake });
         let mut state = self.state();

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::jobs_tests::{Client, jobs, with_text};
 use super::testing::{client, service_with};
-use super::{AskBounds, Asked, Service, ask};
+use super::{AskBounds, Asked, Client as Asker, Service, ask};
+use crate::limits;
 use crate::reql::Context;
 
 const THREADS: usize = 8;
@@ -134,4 +135,35 @@ async fn connections_take_turns() {
     // One query of the others comes before it, not fifty.
     soon(one.answer()).await;
     assert!(many.answered() <= 3, "{}", many.answered());
+}
+
+/// A script that would run for days.
+fn endless_script() -> Value {
+    json!([11, ["while (true) {}"], {"timeout": 1_000_000}])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_without_end_leave_scripts_to_others() {
+    let threads = 4 * limits::SCRIPT_HELPERS;
+    let service = service_with(Context::in_memory("test_server").unwrap(), threads);
+    let mut crowd = Vec::new();
+    for port in 1..=4 {
+        let mut one =
+            Client::of(&service, Asker { address: ([127, 0, 0, 1], port).into(), ..client() });
+        for token in 0..limits::POOL_QUERIES_PER_CONNECTION as u64 {
+            one.start(token, &endless_script());
+        }
+        one.begin().await;
+        crowd.push(one);
+    }
+    let began = Instant::now();
+    while service.context.scripts.helpers() < limits::SCRIPT_HELPERS / 2 {
+        assert!(began.elapsed() < Duration::from_secs(20), "the scripts do not begin");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut prober =
+        Client::of(&service, Asker { address: ([127, 0, 0, 1], 99).into(), user: "alice".into() });
+    let answer = prober.ask(1, &json!([11, ["1 + 1"], {"timeout": 20}])).await;
+    assert_eq!(answer["r"][0], 2, "{answer}");
+    assert!(service.context.scripts.helpers() < limits::SCRIPT_HELPERS);
 }

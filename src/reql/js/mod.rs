@@ -23,7 +23,7 @@ use crate::datum::Datum;
 use crate::limits;
 
 pub use helper::{ARGUMENT as HELPER_ARGUMENT, serve as serve_helper};
-pub use slots::ScriptHost;
+pub use slots::{Asker, ScriptHost};
 
 use helper::{Helper, Leash};
 use slots::Slot;
@@ -86,13 +86,14 @@ impl Scripts {
     pub fn run(
         &self,
         host: &ScriptHost,
+        asker: &Asker,
         cancel: &CancelFlag,
         job: Job,
     ) -> Result<Outcome, ScriptError> {
         let mut slot = self.thread.borrow_mut();
         let thread = match slot.take() {
             Some(thread) => thread,
-            None => Thread::start(host, cancel, job.deadline)?,
+            None => Thread::start(host, asker, cancel, job.deadline)?,
         };
         let frame = match wire::write_job(&job) {
             Ok(frame) => frame,
@@ -123,10 +124,11 @@ impl Scripts {
 impl Thread {
     fn start(
         host: &ScriptHost,
+        asker: &Asker,
         cancel: &CancelFlag,
         deadline: Option<Instant>,
     ) -> Result<Thread, ScriptError> {
-        let slot = host.acquire(cancel, deadline)?;
+        let slot = host.acquire(asker, cancel, deadline)?;
         let (jobs, waiting) = sync_channel(1);
         let (answers, results) = sync_channel(1);
         let leash = Arc::new(Leash::default());

@@ -28,7 +28,7 @@ impl Query {
     }
 
     fn run_for(&self, source: &str, time: Duration) -> Result<Outcome, ScriptError> {
-        self.scripts.run(&self.host, &self.cancel, self.job(source, None, time))
+        self.scripts.run(&self.host, &Asker::nobody(), &self.cancel, self.job(source, None, time))
     }
 
     fn run(&self, source: &str) -> Result<Outcome, ScriptError> {
@@ -37,7 +37,7 @@ impl Query {
 
     fn call(&self, source: &str, args: &[Datum]) -> Result<String, ScriptError> {
         let job = self.job(source, Some(args.to_vec()), Duration::from_secs(20));
-        match self.scripts.run(&self.host, &self.cancel, job)? {
+        match self.scripts.run(&self.host, &Asker::nobody(), &self.cancel, job)? {
             Outcome::Value(value) => Ok(value.to_json()),
             Outcome::Function => panic!("a call gives a value"),
         }

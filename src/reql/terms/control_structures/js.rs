@@ -46,7 +46,7 @@ fn eval(args: &Args<'_>) -> Result<Val> {
     }
 }
 
-/// A script, and how long a run of it or a call of its function may take, in milliseconds.
+/// A script, and how long a run of it or a call of its function may take as it was asked for, in milliseconds.
 #[derive(Debug)]
 struct Script {
     source: Arc<str>,
@@ -67,12 +67,16 @@ impl NativeFunc for Script {
 }
 
 impl Script {
+    /// How long it may run, in milliseconds.
+    fn timeout(&self) -> u64 {
+        self.timeout.min(limits::SCRIPT_TIMEOUT_MAX_MILLISECONDS)
+    }
+
     fn run(&self, env: &Env, args: Option<Vec<Datum>>) -> Result<Outcome> {
         if !env.may_wait() {
             return Err(Error::new(ErrorKind::NotResident, "A script does not run inline."));
         }
-        // A time beyond what the clock can tell is no limit.
-        let own = Instant::now().checked_add(Duration::from_millis(self.timeout));
+        let own = Instant::now().checked_add(Duration::from_millis(self.timeout()));
         let deadline =
             [own, env.deadline().map(|deadline| deadline.at())].into_iter().flatten().min();
         let job =
@@ -98,8 +102,8 @@ impl Script {
                 Err(error) => error,
                 Ok(()) => Error::logic(format!(
                     "JavaScript query `{source}` timed out after {}.{:03} seconds.",
-                    self.timeout / 1000,
-                    self.timeout % 1000
+                    self.timeout() / 1000,
+                    self.timeout() % 1000
                 )),
             },
             ScriptError::OutOfMemory => Error::resource_limit(format!(
@@ -158,6 +162,16 @@ mod tests {
     fn no_time_is_too_little() {
         let text = "JavaScript query `1` timed out after 0.000 seconds.";
         check_error(r#"[11,["1"],{"timeout":-1}]"#, ErrorKind::Logic, text, "[]");
+    }
+
+    #[test]
+    fn a_time_without_bound_has_one() {
+        let script = |timeout| super::Script { source: "1".into(), timeout };
+        assert_eq!(script(250).timeout(), 250);
+        for timeout in [1_000_000_000, u64::MAX] {
+            assert_eq!(script(timeout).timeout(), crate::limits::SCRIPT_TIMEOUT_MAX_MILLISECONDS);
+        }
+        check(r#"[11,["1 + 1"],{"timeout":1e300}]"#, "2");
     }
 
     #[test]
