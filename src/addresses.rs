@@ -61,7 +61,7 @@ impl Drop for Counted {
 }
 
 /// What is counted as one address.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK))

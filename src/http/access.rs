@@ -7,8 +7,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use photondb_protocol::handshake::scram::UserLookup;
+use tokio::time::timeout;
 
+use crate::addresses::network;
 use crate::auth::ADMIN;
+use crate::limits;
 
 use super::HttpState;
 
@@ -19,23 +22,33 @@ pub enum Denied {
     Wrong,
     /// The server failed to find out.
     Unknown,
+    /// Others wait for it to find out.
+    Busy,
     /// The request comes from a page of another site, or may do so; says why.
     Elsewhere(&'static str),
 }
 
 /// The user that a request comes from.
-pub async fn user(state: &HttpState, headers: &HeaderMap) -> Result<String, Denied> {
+pub async fn user(
+    state: &HttpState,
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> Result<String, Denied> {
     check_origin(headers)?;
     let (user, password) = match headers.get(header::AUTHORIZATION) {
-        None => {
-            check_host(headers)?;
-            (ADMIN.to_owned(), String::new())
-        }
+        None => (ADMIN.to_owned(), String::new()),
         Some(value) => basic(value).ok_or(Denied::Wrong)?,
     };
+    // A page may send a name and no password just as well as neither.
+    if password.is_empty() {
+        check_host(headers)?;
+    }
     let credentials = state.users.credentials(&user).ok_or(Denied::Wrong)?;
-    // Checking costs as much as the password is meant to cost; a bounded number is checked at a time.
-    let Ok(check) = state.checks.clone().acquire_owned().await else { return Err(Denied::Unknown) };
+    // Checking costs as much as the password is meant to cost; a bounded number is checked at a time, and a bounded number
+    // waits for it: who waits has a place that nobody else can have.
+    let _waiting = state.checked.enter(network(address)).ok_or(Denied::Busy)?;
+    let check = timeout(limits::HTTP_PASSWORD_TIME, state.checks.clone().acquire_owned()).await;
+    let check = check.map_err(|_| Denied::Busy)?.map_err(|_| Denied::Unknown)?;
     let checked = tokio::task::spawn_blocking(move || {
         let _check = check;
         credentials.is_password(password.as_bytes())

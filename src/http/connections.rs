@@ -3,8 +3,8 @@
 //!
 //! Clients that send no request, or take no answer, must not keep others out. When every place is taken, the connection
 //! whose client has been silent longest is closed for the new one; one whose request is being evaluated is not. So health
-//! checks, which ask as soon as they are connected, are answered however many clients send nothing. Knows sockets and
-//! HTTP; not routes.
+//! checks, which ask as soon as they are connected, are answered however many clients send nothing. However many ask
+//! queries, some places are left that only health checks and metrics may use. Knows sockets and HTTP; not routes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 use crate::addresses::{Addresses, Counted};
 use crate::limits;
 use crate::metrics::{Connected, Metrics, Refusal, Transport};
+use crate::seldom::Seldom;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
 use crate::unread::Unread;
@@ -38,9 +39,14 @@ use super::watched::{AnswerBody, RequestBody, WatchedStream};
 /// After a failed accept: out of files, most likely.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Where a connection comes from.
+/// Where a connection comes from, and what it may ask.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer {
+    /// The other end.
+    pub address: SocketAddr,
+    /// Whether it has a place of the reserve, which is for what is answered at once.
+    pub is_reserved: bool,
+}
 
 /// The connections of all listeners together.
 #[derive(Debug)]
@@ -49,13 +55,18 @@ pub struct Connections {
     addresses: Arc<Addresses>,
     metrics: Arc<Metrics>,
     unread: Arc<Unread>,
+    turned_away: Seldom,
+    not_accepted: Seldom,
 }
 
 impl Connections {
-    /// So many places, all free, and bounds for each address.
+    /// So many places, all free and some of them in reserve, and bounds for each address.
     pub fn new(places: usize, addresses: Arc<Addresses>, service: &Service) -> Arc<Self> {
         let (metrics, unread) = (service.metrics.clone(), service.unread.clone());
-        Arc::new(Self { places: Places::new(places), addresses, metrics, unread })
+        let (most, reserved) = divided(places);
+        let places = Places::new(most, reserved);
+        let (turned_away, not_accepted) = (Seldom::default(), Seldom::default());
+        Arc::new(Self { places, addresses, metrics, unread, turned_away, not_accepted })
     }
 
     /// Accepts connections until the server stops. Each is served by a task of its own.
@@ -82,11 +93,17 @@ impl Connections {
                     }
                     Err(why) => {
                         self.metrics.refused(why);
-                        shutdown.spawn(turn_away(stream, peer, why));
+                        let message = refusal(why);
+                        if let Some(count) = self.turned_away.happened() {
+                            warn!(%peer, count, "HTTP connections were refused, the last one: {message}");
+                        }
+                        shutdown.spawn(turn_away(stream, peer, message));
                     }
                 },
                 Err(error) => {
-                    warn!(%error, "an HTTP connection could not be accepted");
+                    if let Some(count) = self.not_accepted.happened() {
+                        warn!(%error, count, "HTTP connections could not be accepted");
+                    }
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                 }
             }
@@ -100,17 +117,31 @@ impl Connections {
     }
 }
 
+/// Of so many places, those for anybody and those in reserve.
+fn divided(places: usize) -> (usize, usize) {
+    let reserved = (places / limits::HTTP_RESERVED_PART).max(1).min(places.saturating_sub(1));
+    (places - reserved, reserved)
+}
+
+/// Queries that so many connections may ask at a time: they never have all places.
+pub fn queries_of(places: usize) -> usize {
+    limits::HTTP_QUERIES.min(divided(places).0 / 2).max(1)
+}
+
+/// What a client is told that has no place.
+fn refusal(why: Refusal) -> &'static str {
+    match why {
+        Refusal::Full => "Every HTTP connection of the server is being answered.",
+        Refusal::Address => "Your address has as many HTTP connections as one may have.",
+    }
+}
+
 /// Tells a client that it has no place.
-async fn turn_away(mut stream: TcpStream, peer: SocketAddr, why: Refusal) {
-    let message = match why {
-        Refusal::Full => "Every HTTP connection of the server is being answered.\n",
-        Refusal::Address => "Your address has as many HTTP connections as one may have.\n",
-    };
-    warn!(%peer, "an HTTP connection was refused: {message}");
+async fn turn_away(mut stream: TcpStream, peer: SocketAddr, message: &str) {
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\n\
-         Content-Length: {}\r\n\r\n{message}",
-        message.len()
+         Content-Length: {}\r\n\r\n{message}\n",
+        message.len() + 1
     );
     // The socket's own buffer takes it, or nobody reads it.
     let told = timeout(PAUSE_AFTER_FAILURE, stream.write_all(answer.as_bytes())).await;
@@ -152,7 +183,8 @@ pub(super) async fn converse<S>(
         place.awaits(Awaits::Server);
         let body = |body| Body::new(RequestBody::new(body, place.clone()));
         let mut request = request.map(body);
-        request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+        let is_reserved = place.is_reserved();
+        request.extensions_mut().insert(ConnectInfo(Peer { address: peer, is_reserved }));
         let answer = hyper::service::Service::call(&routes, request);
         let (place, unread) = (place.clone(), unread.clone());
         async move {

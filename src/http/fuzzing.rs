@@ -71,7 +71,7 @@ pub fn check_http(data: &[u8]) -> Result<(), String> {
 
 async fn answers(state: &HttpState, data: &[u8]) -> Result<Vec<u8>, String> {
     let (mut client, server) = tokio::io::duplex(STREAM_BYTES);
-    let place = Places::new(1).enter().ok_or("there is no place")?;
+    let place = Places::new(1, 0).enter().ok_or("there is no place")?;
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let unread = state.service.unread.clone();
     let serving = converse(

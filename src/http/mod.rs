@@ -11,6 +11,7 @@ mod places;
 mod query;
 mod watched;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,9 +23,13 @@ use crate::addresses::Addresses;
 use crate::auth::Users;
 use crate::limits;
 use crate::session::Service;
+use crate::shares::Room;
 use crate::shutdown::Shutdown;
 
 use connections::Connections;
+
+/// Who asks a query: a user at an address.
+type Asker = (Arc<str>, IpAddr);
 
 /// What all routes share.
 #[derive(Clone, Debug)]
@@ -37,6 +42,10 @@ pub struct HttpState {
     pub shutdown: Shutdown,
     /// Requests whose password is being checked.
     checks: Arc<Semaphore>,
+    /// Those that wait for it as well, by address.
+    checked: Arc<Room<IpAddr>>,
+    /// Queries that are being evaluated, by user and address.
+    queries: Arc<Room<Asker>>,
     /// Bytes that the bodies of all requests may still take.
     bodies: Arc<Semaphore>,
 }
@@ -45,7 +54,16 @@ impl HttpState {
     /// What all routes share.
     pub fn new(service: Arc<Service>, users: Arc<Users>, shutdown: Shutdown) -> HttpState {
         let checks = Arc::new(Semaphore::new(limits::HTTP_PASSWORD_CHECKS));
-        HttpState { service, users, shutdown, checks, bodies: Arc::new(body::budget()) }
+        let checked = Room::new(limits::HTTP_PASSWORDS_WAITING, limits::HTTP_TIMES_FREE);
+        let queries = Room::new(limits::HTTP_QUERIES, limits::HTTP_TIMES_FREE);
+        let bodies = Arc::new(body::budget());
+        HttpState { service, users, shutdown, checks, checked, queries, bodies }
+    }
+
+    /// The same, where there are so many connections.
+    fn of_connections(self, connections: usize) -> HttpState {
+        let most = connections::queries_of(connections);
+        HttpState { queries: Room::new(most, limits::HTTP_TIMES_FREE), ..self }
     }
 }
 
@@ -66,6 +84,7 @@ pub fn serve(
     connections: usize,
     addresses: Arc<Addresses>,
 ) {
+    let state = state.of_connections(connections);
     let connections = Connections::new(connections, addresses, &state.service);
     for listener in listeners {
         let (routes, shutdown) = (router(state.clone()), state.shutdown.clone());

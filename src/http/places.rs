@@ -5,6 +5,9 @@
 //! its body, the client is silent from the first moment. While a request is evaluated the client has nothing to do, and
 //! the place is safe. While an answer is sent, the client is silent once it has taken less than [`limits::HTTP_PACE_BYTES`]
 //! for [`limits::HTTP_STALL_TIME`]. The place of the client that has been silent longest goes to the newcomer.
+//!
+//! A part of the places is kept in reserve, for newcomers that find no other place. Whoever has one of these may ask what is
+//! answered at once, and nothing that takes time; so there is always a place for those who watch over the server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,17 +22,24 @@ use crate::unread::{Share, Unread};
 /// The places of all listeners together.
 #[derive(Debug)]
 pub struct Places {
-    most: usize,
     /// How long a client may take nothing of its answer before it counts as silent.
     stall: Duration,
     open: Mutex<Open>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
-    count: usize,
     /// Tells entries of the same moment apart.
     next: u64,
+    general: Part,
+    reserve: Part,
+}
+
+/// Some of the places.
+#[derive(Debug, Default)]
+struct Part {
+    most: usize,
+    count: usize,
     /// Connections whose client has to do something, by the moment from which on it counts as silent.
     silent_from: BTreeMap<Turn, CancellationToken>,
 }
@@ -38,35 +48,55 @@ struct Open {
 type Turn = (Instant, u64);
 
 impl Places {
-    /// So many places, all free.
-    pub fn new(most: usize) -> Arc<Self> {
-        Self::with_stall(most, limits::HTTP_STALL_TIME)
+    /// So many places, all free, and so many more in reserve.
+    pub fn new(most: usize, reserved: usize) -> Arc<Self> {
+        Self::with_stall(most, reserved, limits::HTTP_STALL_TIME)
     }
 
-    fn with_stall(most: usize, stall: Duration) -> Arc<Self> {
-        Arc::new(Self { most, stall, open: Mutex::default() })
+    fn with_stall(most: usize, reserved: usize, stall: Duration) -> Arc<Self> {
+        let part = |most| Part { most, ..Part::default() };
+        let open = Open { next: 0, general: part(most), reserve: part(reserved) };
+        Arc::new(Self { stall, open: Mutex::new(open) })
     }
 
     /// A place, if need be that of the client that has been silent longest. None when no client is silent.
     pub fn enter(self: &Arc<Self>) -> Option<Arc<Place>> {
         let mut open = self.open.lock();
-        if open.count >= self.most {
-            let (silent_from, _) = open.silent_from.first_key_value()?;
-            if silent_from.0 > Instant::now() {
-                return None;
-            }
-            let (_, silent) = open.silent_from.pop_first()?;
-            silent.cancel();
-        } else {
-            open.count += 1;
+        let now = Instant::now();
+        let is_reserved = !open.general.take(now);
+        if is_reserved && !open.reserve.take(now) {
+            return None;
         }
         drop(open);
         let (places, evicted) = (self.clone(), CancellationToken::new());
         let state = State { awaits: Awaits::Server, turn: None, taken: 0, answer: None };
         let (state, closed) = (Mutex::new(state), CancellationToken::new());
-        let place = Arc::new(Place { places, evicted, closed, state });
+        let place = Arc::new(Place { places, is_reserved, evicted, closed, state });
         place.awaits(Awaits::Request);
         Some(place)
+    }
+}
+
+impl Open {
+    fn part(&mut self, is_reserved: bool) -> &mut Part {
+        if is_reserved { &mut self.reserve } else { &mut self.general }
+    }
+}
+
+impl Part {
+    /// Whether there is a place for a newcomer, which has it now.
+    fn take(&mut self, now: Instant) -> bool {
+        if self.count < self.most {
+            self.count += 1;
+            return true;
+        }
+        if self.silent_from.first_key_value().is_none_or(|((from, _), _)| *from > now) {
+            return false;
+        }
+        if let Some((_, silent)) = self.silent_from.pop_first() {
+            silent.cancel();
+        }
+        true
     }
 }
 
@@ -87,6 +117,7 @@ pub enum Awaits {
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
+    is_reserved: bool,
     /// Cancelled when another client has got the place.
     evicted: CancellationToken,
     /// Cancelled when the client holds an answer that it does not read, and memory is short.
@@ -112,6 +143,11 @@ impl Place {
         let share = unread.enter(bytes, Box::new(move || closed.cancel()));
         let before = self.state.lock().answer.replace(share);
         drop(before);
+    }
+
+    /// Whether it is one of the reserve: for what is answered at once.
+    pub fn is_reserved(&self) -> bool {
+        self.is_reserved
     }
 
     /// Cancelled when the client holds an answer that it does not read, and memory is short.
@@ -171,12 +207,14 @@ impl Place {
     fn turn(&self, state: &mut State, awaits: Awaits) {
         let mut open = self.places.open.lock();
         if let Some(turn) = state.turn.take() {
-            open.silent_from.remove(&turn);
+            open.part(self.is_reserved).silent_from.remove(&turn);
         }
         (state.awaits, state.taken) = (awaits, 0);
         let now = Instant::now();
         let silent_from = match awaits {
             Awaits::Request => now,
+            // Answers to who has a place of the reserve are short: only who does not read them leaves any.
+            Awaits::Answer | Awaits::Rest if self.is_reserved => now,
             Awaits::Answer | Awaits::Rest => now + self.places.stall,
             Awaits::Server => return,
         };
@@ -184,7 +222,7 @@ impl Place {
         if !self.evicted.is_cancelled() {
             let turn = (silent_from, open.next);
             open.next += 1;
-            open.silent_from.insert(turn, self.evicted.clone());
+            open.part(self.is_reserved).silent_from.insert(turn, self.evicted.clone());
             state.turn = Some(turn);
         }
     }
@@ -193,12 +231,13 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.places.open.lock();
+        let part = open.part(self.is_reserved);
         if let Some(turn) = self.state.get_mut().turn.take() {
-            open.silent_from.remove(&turn);
+            part.silent_from.remove(&turn);
         }
         // A client that has got the place of another counts in its stead.
         if !self.evicted.is_cancelled() {
-            open.count -= 1;
+            part.count -= 1;
         }
     }
 }
@@ -209,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_client_that_has_been_silent_longest_makes_room() {
-        let places = Places::new(3);
+        let places = Places::new(3, 0);
         let [first, second, third] = [(); 3].map(|()| places.enter().unwrap());
         first.awaits(Awaits::Server);
         // A part of a body came, and then no more.
@@ -225,7 +264,7 @@ mod tests {
     #[test]
     fn a_client_that_takes_its_answer_keeps_its_place_and_one_that_stopped_does_not() {
         let stall = Duration::from_millis(50);
-        let places = Places::with_stall(2, stall);
+        let places = Places::with_stall(2, 0, stall);
         let [reading, stalled] = [(); 2].map(|()| places.enter().unwrap());
         reading.awaits(Awaits::Answer);
         stalled.awaits(Awaits::Answer);
@@ -237,25 +276,46 @@ mod tests {
         assert!(stalled.evicted().is_cancelled() && !reading.evicted().is_cancelled());
         reading.awaits(Awaits::Server);
         drop(stalled);
-        assert_eq!(places.open.lock().count, 1);
-        assert!(places.open.lock().silent_from.is_empty());
+        assert_eq!(places.open.lock().general.count, 1);
+        assert!(places.open.lock().general.silent_from.is_empty());
+    }
+
+    #[test]
+    fn a_reserve_is_left_when_every_place_is_at_work() {
+        let places = Places::new(2, 1);
+        let [first, second] = [(); 2].map(|()| places.enter().unwrap());
+        first.awaits(Awaits::Server);
+        second.awaits(Awaits::Answer);
+        let watching = places.enter().unwrap();
+        assert!(watching.is_reserved() && !first.is_reserved() && !second.is_reserved());
+        watching.awaits(Awaits::Server);
+        assert!(places.enter().is_none());
+        // Who does not read at once has had its turn.
+        watching.awaits(Awaits::Rest);
+        let next = places.enter().unwrap();
+        assert!(next.is_reserved() && watching.evicted().is_cancelled());
+        drop(first);
+        assert!(!places.enter().unwrap().is_reserved());
+        drop((watching, next, second));
+        assert_eq!(places.open.lock().reserve.count, 0);
+        assert!(places.open.lock().reserve.silent_from.is_empty());
     }
 
     #[test]
     fn every_place_is_given_back_once() {
-        let places = Places::new(2);
+        let places = Places::new(2, 0);
         let [first, second] = [(); 2].map(|()| places.enter().unwrap());
         let third = places.enter().unwrap();
         first.awaits(Awaits::Request);
-        assert_eq!(places.open.lock().silent_from.len(), 2);
+        assert_eq!(places.open.lock().general.silent_from.len(), 2);
         drop((first, second, third));
-        assert_eq!(places.open.lock().count, 0);
-        assert!(places.open.lock().silent_from.is_empty());
+        assert_eq!(places.open.lock().general.count, 0);
+        assert!(places.open.lock().general.silent_from.is_empty());
     }
 
     #[test]
     fn an_answer_is_charged_until_its_client_has_taken_it() {
-        let (places, unread) = (Places::new(1), Arc::new(Unread::default()));
+        let (places, unread) = (Places::new(1, 0), Arc::new(Unread::default()));
         let place = places.enter().unwrap();
         place.awaits(Awaits::Answer);
         place.answers(&unread, 1_000);

@@ -8,7 +8,8 @@
 //! "complete": true}`, false when there were more rows than the server sends at once. Errors are `{"error": {"type": ..,
 //! "message": .., "backtrace": [..]}}` with status 400 (not a query, or one that cannot run), 401 (not logged in), 403
 //! (not allowed to, or from a page of another
-//! site), 408, 413 (the body is too slow or too long), 415 (not JSON), 422 (it failed), 500 (the server failed) or 503 (it was stopped, or its time was over).
+//! site), 408, 413 (the body is too slow or too long), 415 (not JSON), 422 (it failed), 500 (the server failed) or 503 (it was stopped, its time
+//! was over, or too many others are being answered).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use photondb_protocol::json::{self, Json};
 use photondb_protocol::raw_term::{Frame, RawTerm};
 use photondb_protocol::text::write_string;
 
+use crate::addresses::network;
 use crate::limits;
 use crate::reql::ErrorKind;
 use crate::session::{AskBounds, AskError, Asked, Client, ask, step_aside};
@@ -36,16 +38,23 @@ type Query<'q> = (RawTerm<'q>, Vec<(Cow<'q, str>, RawTerm<'q>)>);
 /// Answers one query.
 pub async fn post(
     State(state): State<HttpState>,
-    ConnectInfo(Peer(address)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let user = match access::user(&state, &headers).await {
+    let address = peer.address;
+    if peer.is_reserved {
+        // The next connection of this client may find a place where queries are answered.
+        return ([(header::CONNECTION, HeaderValue::from_static("close"))], busy(CROWDED))
+            .into_response();
+    }
+    let user: Arc<str> = match access::user(&state, &headers, address.ip()).await {
         Ok(user) => Arc::from(user),
         Err(Denied::Wrong) => return unauthorized(),
         Err(Denied::Elsewhere(why)) => {
             return error(StatusCode::FORBIDDEN, "PERMISSION_ERROR", why, &[]);
         }
+        Err(Denied::Busy) => return busy("The server is checking as many passwords as it can."),
         Err(Denied::Unknown) => {
             let message = "The password could not be checked.";
             return error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message, &[]);
@@ -60,6 +69,12 @@ pub async fn post(
         Err(refused) => {
             return error(refused.status(), "CLIENT_ERROR", &refused.to_string(), &[]);
         }
+    };
+    // Taken when the body is there: who sends none has nothing that others want.
+    let Some(_evaluated) = state.queries.enter((user.clone(), network(address.ip()))) else {
+        return busy(
+            "The server evaluates as many queries over HTTP as it does at a time for you.",
+        );
     };
     let query = if received.bytes.len() <= limits::INLINE_BODY_BYTES {
         read(&received.bytes)
@@ -82,6 +97,13 @@ pub async fn post(
         Ok(asked) => answer(asked),
         Err(failed) => failure(&failed),
     }
+}
+
+const CROWDED: &str = "Every HTTP connection that may ask queries is taken.";
+
+/// For now.
+fn busy(why: &str) -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, "OP_FAILED", &format!("{why} Try again."), &[])
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -236,6 +236,26 @@ async fn a_page_of_another_site_is_refused_whatever_it_sends() {
 }
 
 #[tokio::test]
+async fn a_name_without_a_password_does_not_make_up_for_another_host() {
+    let site = site("").await;
+    site.state.users.set_password("alice", &Password::new("secret").unwrap()).unwrap();
+    let ask = async |login: &str| {
+        let login = STANDARD.encode(login);
+        let request = format!(
+            "POST /api/query HTTP/1.1\r\nHost: evil.example:8080\r\nOrigin: http://evil.example:8080\r\n\
+             Connection: close\r\nContent-Type: application/json\r\nAuthorization: Basic {login}\r\n\
+             Content-Length: 3\r\n\r\n[1]"
+        );
+        site.ask(&request).await
+    };
+    let (status, answer) = ask("admin:").await;
+    assert_eq!(status, 403);
+    assert!(answer.contains("Without a password"), "{answer}");
+    // Who knows a password may call the server what he likes.
+    assert_eq!(ask("alice:secret").await, (200, "{\"value\":1}\n".to_owned()));
+}
+
+#[tokio::test]
 async fn clients_that_send_heads_and_no_bodies_do_not_keep_others_out() {
     let site = site("").await;
     let head = "POST /api/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -282,8 +302,7 @@ async fn a_client_that_reads_a_long_answer_slowly_gets_all_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_whose_time_is_over_is_told_so() {
     let site = site("").await;
-    let endless = "[43,[[39,[[173,[9000000000000000]],[69,[[2,[1]],[17,[[10,[1]],-1]]]]]]]]";
-    let (status, answer) = site.query(&format!("[{endless},{{\"timeout_ms\":50}}]")).await;
+    let (status, answer) = site.query(&format!("[{ENDLESS},{{\"timeout_ms\":50}}]")).await;
     assert_eq!(status, 503, "{answer}");
     assert!(answer.contains("Query terminated by its option `timeout_ms`"), "{answer}");
     assert!(answer.contains("\"type\":\"OP_INDETERMINATE\""), "{answer}");
@@ -313,4 +332,75 @@ async fn an_address_has_no_more_connections_than_it_may_have() {
         }
     };
     assert!(text.contains("photondb_connections_refused_total{reason=\"address\"}"), "{text}");
+}
+
+const ENDLESS: &str = "[43,[[39,[[173,[9000000000000000]],[69,[[2,[1]],[17,[[10,[1]],-1]]]]]]]]";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics_are_answered_however_many_queries_are_asked() {
+    let site = site("").await;
+    let body = format!("[{ENDLESS}]");
+    let request = format!(
+        "POST /api/query HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut asking = Vec::new();
+    for number in 0..64 {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        drop(stream.write_all(request.as_bytes()).await);
+        asking.push(stream);
+        assert_eq!(site.get("/health/live").await.0, 200, "with {number} queries");
+    }
+    assert_eq!(site.get("/_metrics").await.0, 200);
+    let mut told = String::new();
+    asking.last_mut().unwrap().read_to_string(&mut told).await.unwrap();
+    assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+    assert!(told.contains("as many queries over HTTP as it does at a time"), "{told}");
+}
+
+#[tokio::test]
+async fn a_place_of_the_reserve_is_for_health_and_metrics_alone() {
+    let site = site("").await;
+    let ask = async |request: &str| {
+        let place = places::Places::new(0, 1).enter().unwrap();
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let (peer, state) = ((Ipv4Addr::LOCALHOST, 1).into(), site.state.clone());
+        let (unread, shutdown) = (state.service.unread.clone(), state.shutdown.clone());
+        tokio::spawn(connections::converse(server, peer, router(state), place, unread, shutdown));
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let close = "Host: localhost\r\nConnection: close\r\n\r\n";
+    for path in ["/health/live", "/health/ready", "/_metrics"] {
+        let answer = ask(&format!("GET {path} HTTP/1.1\r\n{close}")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    // It is told, and its connection is closed although it did not ask for that.
+    let answer =
+        ask("POST /api/query HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("Every HTTP connection that may ask queries is taken."), "{answer}");
+}
+
+#[tokio::test]
+async fn who_waits_too_long_for_the_check_of_a_password_is_told_so() {
+    let site = site("").await;
+    let _all = site.state.checks.clone().acquire_many_owned(limits::HTTP_PASSWORD_CHECKS as u32);
+    let _all = _all.await.unwrap();
+    let since = std::time::Instant::now();
+    let (status, answer) = site.query("[1]").await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("as many passwords as it can"), "{answer}");
+    assert!(since.elapsed() >= limits::HTTP_PASSWORD_TIME);
+    // Those that wait are bounded as well, and the others are told at once.
+    let mut waiting = Vec::new();
+    while let Some(one) = site.state.checked.enter(Ipv4Addr::LOCALHOST.into()) {
+        waiting.push(one);
+    }
+    let since = std::time::Instant::now();
+    assert_eq!(site.query("[1]").await.0, 503);
+    assert!(since.elapsed() < limits::HTTP_PASSWORD_TIME);
 }
