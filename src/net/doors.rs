@@ -8,11 +8,13 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use photondb_protocol::handshake::NONCE_SIZE;
+use tracing::warn;
 
 use crate::addresses::{Addresses, Counted};
 use crate::auth::Users;
 use crate::limits;
 use crate::metrics::Refusal;
+use crate::seldom::Seldom;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
 
@@ -48,6 +50,11 @@ pub struct Doors {
     pub(super) turned_away: Arc<Semaphore>,
     /// How long a client may take to say who it is.
     pub(super) login_time: Duration,
+    /// Connections that were turned away, and that could not be accepted.
+    turned_away: Seldom,
+    pub(super) not_accepted: Seldom,
+    /// How many places there are.
+    pub(super) most: usize,
     places: Arc<Semaphore>,
     addresses: Arc<Addresses>,
     random: SystemRandom,
@@ -76,6 +83,9 @@ impl Doors {
             password_checks: Arc::new(Semaphore::new(limits::HANDSHAKE_PASSWORD_CHECKS)),
             turned_away: Arc::new(Semaphore::new(limits::TURNED_AWAY_AT_ONCE)),
             login_time: Duration::from_secs(limits::HANDSHAKE_SECONDS),
+            turned_away: Seldom::default(),
+            not_accepted: Seldom::default(),
+            most: places,
             places: Arc::new(Semaphore::new(places)),
             addresses,
             random: SystemRandom::new(),
@@ -105,9 +115,16 @@ impl Doors {
                 "This server serves {most} connections of one address at most, and has as many of yours."
             ),
             _ => {
-                let most = limits::CONNECTIONS;
+                let most = self.most;
                 format!("This server serves {most} connections at most, and has as many.")
             }
+        }
+    }
+
+    /// Tells the operator of a client that was turned away, and how many there were since the last line.
+    pub(super) fn tell_of_refusal(&self, peer: SocketAddr, message: &str) {
+        if let Some(count) = self.turned_away.happened() {
+            warn!(%peer, count, "connections were turned away, the last one because: {message}");
         }
     }
 

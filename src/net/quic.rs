@@ -18,7 +18,7 @@ use quinn::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::addresses::Addresses;
 use crate::limits;
@@ -83,10 +83,19 @@ pub async fn serve_quic(endpoint: Endpoint, doors: Arc<Doors>) {
             () = doors.shutdown.begun() => None,
         };
         let Some(incoming) = incoming else { break };
-        let counted = clients.enter(incoming.remote_address().ip());
-        if counted.is_none() || endpoint.open_connections() > limits::CONNECTIONS {
+        // Anybody can write any address on a packet. Only who answers what is sent there is at that address: nothing is
+        // kept, and nobody counted, before that, at the price of one round trip.
+        if !incoming.remote_address_validated() {
+            if incoming.retry().is_err() {
+                debug!("a QUIC client was not asked for a sign that it is there");
+            }
+            continue;
+        }
+        let peer = incoming.remote_address();
+        let counted = clients.enter(peer.ip());
+        if counted.is_none() || endpoint.open_connections() > doors.most {
             let why = if counted.is_none() { Refusal::Address } else { Refusal::Full };
-            warn!("a QUIC client was turned away: {}", doors.refusal(why));
+            doors.tell_of_refusal(peer, &doors.refusal(why));
             doors.service.metrics.refused(why);
             incoming.refuse();
             continue;
@@ -157,7 +166,7 @@ fn admit(
     let place = match doors.enter(peer) {
         Ok(place) => place,
         Err(why) => {
-            warn!(%peer, "a stream was refused: {}", doors.refusal(why));
+            doors.tell_of_refusal(peer, &doors.refusal(why));
             let Stream { mut send, mut receive } = stream;
             // Both fail only when the stream is gone already.
             drop((send.reset(FULL), receive.stop(FULL)));

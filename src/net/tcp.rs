@@ -50,7 +50,9 @@ pub async fn serve_tcp(listener: TcpListener, doors: Arc<Doors>) {
         match accepted {
             Ok((stream, peer)) => admit(stream, peer, &doors),
             Err(error) => {
-                warn!(%error, "a connection could not be accepted");
+                if let Some(count) = doors.not_accepted.happened() {
+                    warn!(%error, count, "connections could not be accepted");
+                }
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             }
         }
@@ -62,6 +64,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
         Ok(place) => place,
         Err(why) => {
             let message = doors.refusal(why);
+            doors.tell_of_refusal(peer, &message);
             let room = doors.turned_away.clone().try_acquire_owned().ok();
             doors.shutdown.spawn(async move {
                 turn_away(stream, peer, &message, room.is_some()).await;
@@ -92,7 +95,6 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
 /// Tells a client that there is no place for it, in the form that it reads, which its first bytes tell if there is time to
 /// wait for them.
 async fn turn_away(mut stream: TcpStream, peer: SocketAddr, message: &str, may_wait: bool) {
-    warn!(%peer, "a connection was turned away: {message}");
     let mut said = [0; 4];
     let mut is_known = false;
     if may_wait {
