@@ -475,14 +475,18 @@ pub const SLOTS_DROPPED_AT_ONCE: usize = 64;
 /// one that does not read its answers makes the server hold no more than these.
 pub const POOL_QUERIES_PER_CONNECTION: usize = 16;
 
-/// A connection with so many queries on the pool gets another only while half of the pool is free; one with fewer, but some,
-/// only while a quarter is. So a quarter of the pool, 64 threads, is kept for connections that have none there.
+/// A connection with so many queries on the pool gets another only while half of what its user may have at its address is
+/// left; one with fewer, but some, only while a quarter is. So 42 threads are kept for connections of a user that have none.
 pub const POOL_FEW_QUERIES: usize = 4;
 
 /// A user may have so many times the threads of the pool that are free. One that has all to itself stops at 224 of 256,
 /// two at 119 each, ten at 25: however many connections a user opens, there are threads for the next user, and the more
-/// users want some, the fewer each of them gets. Of the 64 above, 32 are so kept for connections of the same user.
+/// users want some, the fewer each of them gets.
 pub const POOL_USER_TIMES_FREE: usize = 7;
+
+/// An address may have so many times the threads that its user may have besides. One that has all to itself stops at 168 of
+/// 224: where all clients are one user, those of one computer leave threads to those of others.
+pub const POOL_ADDRESS_TIMES_FREE: usize = 3;
 
 /// Evaluations beside each other on the pool, of all connections. They may wait for pages, for indexes, for scripts and for
 /// other servers, or go on for minutes, and when none is left everybody else waits for them, down to who wants to look at
@@ -526,6 +530,13 @@ pub const OTHER_BLOCKING_THREADS: usize = 288;
 /// Threads beside those for queries of administration, which have them when the pool is taken. Each of these queries takes
 /// milliseconds.
 pub const POOL_LANE_THREADS: usize = 4;
+
+/// Looks at whether it may go on that a query of administration does in the lane before it starts over on the pool: more
+/// than reading a thousand rows takes, and a tenth of a second in all.
+pub const LANE_CHECKS: u32 = 512 * 1024;
+
+/// The same for looks during walks, of [`WALK_STEPS`] steps each.
+pub const LANE_WALK_LOOKS: u32 = 512;
 
 /// Queries of administration of one connection that are evaluated beside each other.
 pub const POOL_LANE_QUERIES_PER_CONNECTION: usize = 1;

@@ -2,7 +2,8 @@
 //! `config` and `status` give, by terms whose work is bounded by its rows; and those that change the catalog. They may use the threads that are kept for
 //! them, so that an operator can look at the jobs and end one, or give the cache another size, while other queries have
 //! every thread. A term that may go on for ever, or make large values of small ones, is none of theirs: it would take these
-//! threads too. So is one that waits for others, as `wait` does.
+//! threads too. So is one that waits for others, as `wait` does, and a function within a function: each of those multiplies
+//! the work. What is left is bounded, but may be long where a query brings long arrays: see [`crate::limits::LANE_CHECKS`].
 
 use photondb_protocol::numbers::TermType;
 
@@ -13,7 +14,8 @@ use crate::datum::Datum;
 /// Whether a query is one of administration. Most are told from others by their first table.
 pub(super) fn is_administrative(root: &Node) -> bool {
     let mut tables = 0;
-    changes_catalog(root) || (reads_system(root) && is_bounded(root, &mut tables) && tables == 1)
+    changes_catalog(root)
+        || (reads_system(root) && is_bounded(root, &mut tables, false) && tables == 1)
 }
 
 /// Whether it makes, drops or lists databases, tables or indexes, or grants permissions, all of which it names.
@@ -37,7 +39,7 @@ fn changes_catalog(root: &Node) -> bool {
 }
 
 /// Whether it is a constant, or a database or table by its name, which is not read.
-fn is_named(node: &Node) -> bool {
+pub(super) fn is_named(node: &Node) -> bool {
     match &node.op {
         Op::Call(call) => {
             matches!(call.spec.term, TermType::Db | TermType::Table)
@@ -101,11 +103,11 @@ fn is_database(node: &Node) -> bool {
 }
 
 /// Follows the query down, which is no deeper than queries may be.
-fn is_bounded(node: &Node, tables: &mut usize) -> bool {
+fn is_bounded(node: &Node, tables: &mut usize, in_function: bool) -> bool {
     match &node.op {
         Op::Datum(_) | Op::Var(_) | Op::ImplicitVar => true,
-        Op::Object(fields) => fields.iter().all(|(_, node)| is_bounded(node, tables)),
-        Op::Func(func) => is_bounded(&func.body, tables),
+        Op::Object(fields) => fields.iter().all(|(_, node)| is_bounded(node, tables, in_function)),
+        Op::Func(func) => !in_function && is_bounded(&func.body, tables, true),
         Op::Call(call) => {
             let is_table = call.spec.term == TermType::Table;
             if is_system_row(call) {
@@ -115,8 +117,8 @@ fn is_bounded(node: &Node, tables: &mut usize) -> bool {
             *tables += usize::from(is_table);
             (if is_table { is_system(call) } else { is_bounded_term(call.spec.term) })
                 && (call.spec.term != TermType::Merge || merges_values(call))
-                && call.args.iter().all(|node| is_bounded(node, tables))
-                && call.optargs.iter().all(|(_, node)| is_bounded(node, tables))
+                && call.args.iter().all(|node| is_bounded(node, tables, in_function))
+                && call.optargs.iter().all(|(_, node)| is_bounded(node, tables, in_function))
         }
     }
 }
@@ -181,6 +183,12 @@ mod tests {
         compile(query, "{}").unwrap().is_administrative()
     }
 
+    /// A function whose body is this, with a function for the `F` in it.
+    fn within(body: &str) -> String {
+        let body = body.replace('F', "[69,[[2,[2]],[17,[[10,[2]],1]]]]");
+        format!("[69,[[2,[1]],{body}]]")
+    }
+
     const JOBS: &str = r#"[15,[[14,["rethinkdb"]],"jobs"]]"#;
 
     #[test]
@@ -239,6 +247,9 @@ mod tests {
             format!("[38,[{JOBS},[69,[[2,[1]],[2,[[10,[1]],[10,[1]]]]]]]]"),
             format!("[152,[{JOBS}]]"),
             format!("[24,[[43,[{JOBS}]],{endless}]]"),
+            format!("[39,[{JOBS},{}]]", within(r#"[39,[[2,[1,2]],F]]"#)),
+            format!("[39,[{JOBS},{}]]", within(r#"[93,[[2,[1,2]],F]]"#)),
+            format!("[41,[{JOBS},{}]]", within(r#"[41,[[2,[1,2]],F]]"#)),
         ] {
             assert!(!is_administrative(&query), "{query}");
         }

@@ -116,6 +116,7 @@ impl Program {
     /// Whether it may use the threads that are kept for administration.
     pub fn is_administrative(&self) -> bool {
         administrative::is_administrative(&self.root)
+            && self.globals.iter().all(|(_, option)| administrative::is_named(option))
     }
 
     /// Which terms the query is made of, without the values in it; no longer than so many bytes.

@@ -1,7 +1,7 @@
 //! How long a query may be evaluated, and on whose behalf. Knows durations and texts; not what is evaluated.
 //!
 //! The operator may bound all queries, and each query itself. The time begins anew with each batch of rows that a client
-//! asks for: it bounds what the server does at a time, not how long a client keeps a stream or a feed open.
+//! asks for, when it does, so that waiting for a thread is part of it: it bounds what the server does at a time, not how long a client keeps a stream or a feed open.
 
 use std::time::{Duration, Instant};
 
@@ -48,9 +48,9 @@ impl Timeout {
         other.filter(|other| other.after < self.after).unwrap_or(self)
     }
 
-    /// When an evaluation must have ended that begins now. A time beyond what the clock can tell is none.
-    pub(super) fn starting_now(self) -> Option<Deadline> {
-        let at = Instant::now().checked_add(self.after)?;
+    /// When an evaluation must have ended that was asked for then. A time beyond what the clock can tell is none.
+    pub(super) fn starting_at(self, asked: Instant) -> Option<Deadline> {
+        let at = asked.checked_add(self.after)?;
         Some(Deadline { at, why: self.why })
     }
 }
@@ -100,13 +100,16 @@ mod tests {
         let (short, long) = (Duration::ZERO, Duration::from_secs(600));
         let server = Timeout::of_server(long);
         let both = Timeout::of_query(short).shorter(Some(server));
-        let error = both.starting_now().unwrap().check().unwrap_err();
+        let error = both.starting_at(Instant::now()).unwrap().check().unwrap_err();
         assert_eq!(error.message(), "Query terminated by its option `timeout_ms` after 0 ms.");
         assert_eq!(server.shorter(Some(Timeout::of_query(short))), both);
-        server.starting_now().unwrap().check().unwrap();
+        server.starting_at(Instant::now()).unwrap().check().unwrap();
         let caller = Deadline::of_caller(Instant::now());
-        assert_eq!(Deadline::earlier(server.starting_now(), Some(caller)), Some(caller));
+        assert_eq!(
+            Deadline::earlier(server.starting_at(Instant::now()), Some(caller)),
+            Some(caller)
+        );
         assert_eq!(Deadline::earlier(None, None), None);
-        assert_eq!(Timeout::of_query(Duration::MAX).starting_now(), None);
+        assert_eq!(Timeout::of_query(Duration::MAX).starting_at(Instant::now()), None);
     }
 }

@@ -57,7 +57,11 @@ pub struct Env {
     pub program: Arc<Program>,
     /// Whether waiting (for pages, the network, a script) is allowed on this thread.
     pub may_block: bool,
+    /// Whether it starts over elsewhere when it takes long.
+    is_brief: bool,
     cancel: CancelFlag,
+    /// When it was asked for what is evaluated.
+    asked: Instant,
     /// When the caller wants the query to have ended.
     caller_deadline: Option<Deadline>,
     timeout: Option<Timeout>,
@@ -94,7 +98,9 @@ impl Env {
             context,
             program,
             may_block,
+            is_brief: false,
             cancel,
+            asked: Instant::now(),
             caller_deadline: None,
             timeout,
             deadline: Cell::new(None),
@@ -151,11 +157,27 @@ impl Env {
         Ok(())
     }
 
-    /// An evaluation begins on this thread, or goes on there: what it takes of memory and time is counted from now.
+    /// An evaluation begins on this thread, or goes on there: what it takes of memory is counted from now, and its time
+    /// from when it was asked for.
     pub fn begin(&self) {
         self.memory.begin(&self.context);
-        let timeout = self.timeout.and_then(Timeout::starting_now);
+        let timeout = self.timeout.and_then(|timeout| timeout.starting_at(self.asked));
         self.deadline.set(Deadline::earlier(self.caller_deadline, timeout));
+    }
+
+    /// Whether all that was evaluated so far is less than starts over elsewhere when it is brief.
+    pub(super) fn is_quick(&self) -> bool {
+        self.checks.get() < limits::LANE_CHECKS
+    }
+
+    /// It is asked for what is evaluated next at that time.
+    pub fn set_asked(&mut self, asked: Instant) {
+        self.asked = asked;
+    }
+
+    /// Whether it is to start over elsewhere when it takes long.
+    pub fn set_brief(&mut self, is_brief: bool) {
+        self.is_brief = is_brief;
     }
 
     /// The query must end by then.
@@ -171,7 +193,7 @@ impl Env {
         self.checks.set(checks);
         if self.cancel.is_cancelled() || checks.is_multiple_of(limits::DEADLINE_CHECK_INTERVAL) {
             self.check_interrupt_now()?;
-            if checks >= limits::INLINE_CHECKS && !self.may_wait() {
+            if self.bounds().is_some_and(|(most, _)| checks >= most) {
                 return Err(Error::too_long_inline());
             }
         }
@@ -205,6 +227,15 @@ impl Env {
         Err(Error::too_long_inline())
     }
 
+    /// How often it may look whether it goes on, and how often during walks, before it starts over elsewhere.
+    fn bounds(&self) -> Option<(u32, u32)> {
+        match (self.wrote.get(), self.may_block) {
+            (false, false) => Some((limits::INLINE_CHECKS, limits::INLINE_WALK_LOOKS)),
+            (false, true) if self.is_brief => Some((limits::LANE_CHECKS, limits::LANE_WALK_LOOKS)),
+            _ => None,
+        }
+    }
+
     fn look_at_memory(&self, wanted: usize) -> Result<()> {
         self.memory.check(&self.context, wanted as u64)
     }
@@ -217,7 +248,8 @@ impl Env {
     /// What the walks through values of an evaluation are watched with; it begins, or goes on, on this thread.
     pub(super) fn walk_watch(&self) -> WalkWatch {
         let (context, cancel) = (self.context.clone(), self.cancel.clone());
-        WalkWatch::new(context, cancel, self.deadline.get(), self.may_wait())
+        let looks = self.bounds().map(|(_, looks)| looks);
+        WalkWatch::new(context, cancel, self.deadline.get(), looks)
     }
 
     /// When the evaluation under way must end.

@@ -76,9 +76,10 @@ struct Inner {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The query is evaluated where it was read and takes too long for that: it starts over on the pool.
+    /// The query is evaluated where it was read, or in the lane of administration, and takes too long for that: it starts over
+    /// on the pool.
     pub(super) fn too_long_inline() -> Self {
-        let message = "The query takes too long to be evaluated inline.";
+        let message = "The query takes too long to be evaluated here.";
         Self::new(ErrorKind::NotResident, message)
     }
 

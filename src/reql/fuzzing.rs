@@ -61,7 +61,7 @@ pub fn check_made_query(data: &[u8]) -> Result<(), String> {
 
 fn evaluate(program: &Arc<Program>, context: &Arc<Context>) -> Result<(), String> {
     let cancel = CancelFlag::default();
-    let request = RunRequest { cancel: cancel.clone(), deadline: None, may_block: true };
+    let request = RunRequest::new(cancel.clone(), true);
     let written = |value: &Datum, deadline| {
         let json = write_watched(context, &cancel, deadline, || {
             let mut json = Vec::new();
@@ -162,7 +162,7 @@ fn ask(context: &Arc<Context>, query: &str) -> Result<(), String> {
     let body = format!("[1,{query}]");
     let Ok(Query::Start { term, optargs }) = parse(body.as_bytes()) else { return Err(body) };
     let program = Program::compile(term, optargs, &Datum::Null).map_err(|error| error.message)?;
-    let request = RunRequest { cancel: CancelFlag::default(), deadline: None, may_block: true };
+    let request = RunRequest::new(CancelFlag::default(), true);
     // A loaded machine may be slow to build an index: then it is not there yet.
     match run(&Arc::new(program), context, request) {
         Err(failure) if failure.kind != ErrorKind::TimedOut => Err(failure.message),

@@ -196,8 +196,7 @@ fn a_query_reads_a_bounded_part_of_a_large_table_where_it_was_read() {
     };
     let ended = |query: &str| {
         let program = Arc::new(compile(query, "{}").unwrap());
-        let request =
-            RunRequest { cancel: CancelFlag::default(), deadline: None, may_block: false };
+        let request = RunRequest::new(CancelFlag::default(), false);
         run(&program, server.context(), request).err().map(|failure| failure.kind)
     };
     assert_eq!(ended(&gets(10)), None);

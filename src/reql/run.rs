@@ -11,6 +11,7 @@ use crate::cancel::CancelFlag;
 use crate::datum::{Datum, number_to_text};
 use crate::limits;
 use crate::storage::CommitSequence;
+use crate::turns::Ran;
 
 use super::compile::Program;
 use super::context::Context;
@@ -34,6 +35,17 @@ pub struct RunRequest {
     /// Whether this thread may wait for pages, the network or a script. Where it may not, a query that must wait fails
     /// with [`ErrorKind::NotResident`] before it had any effect.
     pub may_block: bool,
+    /// Whether a query that takes long fails so too, before it had any effect, although waiting is allowed.
+    pub is_brief: bool,
+    /// When it was asked: the time it may take counts from then.
+    pub asked: Instant,
+}
+
+impl RunRequest {
+    /// One that is asked now, and has as much time as the server and the query allow.
+    pub fn new(cancel: CancelFlag, may_block: bool) -> RunRequest {
+        RunRequest { cancel, deadline: None, may_block, is_brief: false, asked: Instant::now() }
+    }
 }
 
 /// What a query gives.
@@ -97,9 +109,14 @@ pub fn run(
 
 fn evaluate(program: &Arc<Program>, context: &Arc<Context>, request: RunRequest) -> Result<Answer> {
     let mut env = Env::new(context.clone(), program.clone(), request.cancel, request.may_block)?;
+    env.set_brief(request.is_brief);
+    env.set_asked(request.asked);
+    env.begin();
     if let Some(deadline) = request.deadline {
         env.set_deadline(deadline);
     }
+    // It may have waited for a thread for as long as that.
+    env.deadline().map_or(Ok(()), |deadline| deadline.check())?;
     walk_watch::watched(env.walk_watch(), || {
         let root = program.root();
         let val = root.eval(&env, &Scope::EMPTY)?;
@@ -115,7 +132,7 @@ pub fn write_watched<T>(
     deadline: Option<Deadline>,
     write: impl FnOnce() -> T,
 ) -> std::result::Result<T, Failure> {
-    let watch = WalkWatch::new(context.clone(), cancel.clone(), deadline, true);
+    let watch = WalkWatch::new(context.clone(), cancel.clone(), deadline, None);
     walk_watch::watched(watch, || Ok(write())).map_err(|error| Failure::of_all(&error))
 }
 
@@ -161,6 +178,8 @@ pub struct Cursor {
     first: bool,
     notes: Vec<ResponseNote>,
     ready: Option<Arc<Notify>>,
+    /// How much it has run, which whoever reads its batches keeps here.
+    pub ran: Ran,
 }
 
 impl std::fmt::Debug for Cursor {
@@ -195,7 +214,7 @@ impl Cursor {
             // One that has ended before it began (`limit(0)`) is not waited for.
             ready = (!stream.is_exhausted()).then_some(feed.ready);
         }
-        Ok(Cursor { stream, env, batching, first: true, notes, ready })
+        Ok(Cursor { stream, env, batching, first: true, notes, ready, ran: Ran::default() })
     }
 
     /// What the driver must know of the stream (changefeeds only).
@@ -222,6 +241,16 @@ impl Cursor {
     /// The query.
     pub fn program(&self) -> &Program {
         &self.env.program
+    }
+
+    /// Whether so little was evaluated so far that the next batch may be read in the lane of administration.
+    pub fn is_quick(&self) -> bool {
+        self.env.is_quick()
+    }
+
+    /// The client has asked for the next batch at that time.
+    pub fn set_asked(&mut self, asked: Instant) {
+        self.env.set_asked(asked);
     }
 
     /// When the batch that was read last must have been written.
@@ -252,6 +281,8 @@ impl Cursor {
         match rows {
             Ok(rows) => {
                 self.first = false;
+                self.env.set_brief(false);
+                self.env.set_asked(Instant::now());
                 let done = self.stream.is_exhausted();
                 self.let_go();
                 let durable_at = self.env.hard_commit();

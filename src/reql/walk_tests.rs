@@ -59,7 +59,7 @@ fn queries(row: &TermSpec) -> Vec<String> {
 
 fn start(server: &Server, query: &str, cancel: &CancelFlag, may_block: bool) -> Option<ErrorKind> {
     let program = Arc::new(compile(query, "{}").ok()?);
-    let request = RunRequest { cancel: cancel.clone(), deadline: None, may_block };
+    let request = RunRequest::new(cancel.clone(), may_block);
     let ended = |failure: Failure| Some(failure.kind);
     match run(&program, server.context(), request) {
         Ok(Answer::Atom { .. }) => None,

@@ -14,7 +14,6 @@ use super::error::{Error, Result};
 use super::memory::MemoryMeter;
 use crate::cancel::CancelFlag;
 use crate::datum::work;
-use crate::limits::INLINE_WALK_LOOKS;
 
 thread_local! {
     /// The watch of the query that is evaluated on this thread.
@@ -28,8 +27,8 @@ thread_local! {
 pub(super) struct WalkWatch {
     cancel: CancelFlag,
     deadline: Option<Deadline>,
-    /// Looks left before the query has to start over on the pool; none on the pool, or once the query has had an effect.
-    inline_looks: Cell<Option<u32>>,
+    /// Looks left before the query has to start over on the pool; not bounded there, nor once the query has had an effect.
+    looks_left: Cell<Option<u32>>,
     looks: Cell<u32>,
     memory: MemoryMeter,
     context: Arc<Context>,
@@ -47,19 +46,19 @@ impl WalkWatch {
         context: Arc<Context>,
         cancel: CancelFlag,
         deadline: Option<Deadline>,
-        may_wait: bool,
+        most_looks: Option<u32>,
     ) -> Self {
         let memory = MemoryMeter::default();
         memory.begin(&context);
-        let inline_looks = Cell::new((!may_wait).then_some(INLINE_WALK_LOOKS));
-        Self { cancel, deadline, inline_looks, looks: Cell::new(0), memory, context }
+        let looks_left = Cell::new(most_looks);
+        Self { cancel, deadline, looks_left, looks: Cell::new(0), memory, context }
     }
 
     fn look(&self, looks: u32) -> Result<()> {
         interrupted(&self.cancel, self.deadline)?;
-        if let Some(left) = self.inline_looks.get() {
+        if let Some(left) = self.looks_left.get() {
             let left = left.checked_sub(looks).ok_or_else(Error::too_long_inline)?;
-            self.inline_looks.set(Some(left));
+            self.looks_left.set(Some(left));
         }
         let all = self.looks.get().wrapping_add(looks);
         self.looks.set(all);
@@ -104,7 +103,7 @@ pub(super) fn bounded<T>(looks: u32, evaluate: impl FnOnce() -> T) -> Option<T> 
 pub(super) fn stay_inline() {
     WATCH.with_borrow(|watch| {
         if let Some(watch) = watch {
-            watch.inline_looks.set(None);
+            watch.looks_left.set(None);
         }
     });
 }

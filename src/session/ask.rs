@@ -15,6 +15,7 @@ use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
 };
 use crate::storage::{CommitSequence, StorageError};
+use crate::turns::Whose;
 use crate::{limits, metrics};
 
 use super::clock::Clock;
@@ -106,41 +107,55 @@ async fn evaluate(
     bounds: AskBounds,
 ) -> Result<Asked, AskError> {
     let cancel = StopOnDrop(CancelFlag::default());
+    let asked = Instant::now();
+    let request = |may_block, is_brief| {
+        let (cancel, deadline) = (cancel.0.clone(), Some(bounds.deadline));
+        RunRequest { cancel, deadline, may_block, is_brief, asked }
+    };
     if program.root().facts.cost == Cost::Light {
-        match run(service, &program, &cancel.0, false, bounds) {
+        match run(service, &program, request(false, false), bounds) {
             Err(AskError::Run(failure)) if failure.kind == ErrorKind::NotResident => {}
             answer => return durable(service, answer?).await,
         }
     }
-    let (sender, receiver) = oneshot::channel();
-    let (there, flag) = (service.clone(), cancel.0.clone());
     let queries = &service.context.running;
     // It may be ended before a thread is free for it.
     let ended = Arc::new(Notify::new());
     let wake = ended.clone();
     let wake = Box::new(move |_| wake.notify_one());
-    let _running = queries.enter(program.clone(), client.clone(), flag.clone(), wake);
-    let is_administrative = program.is_administrative();
-    let job = Box::new(move || {
-        // Nobody waits for the answer when the client is gone.
-        drop(sender.send(run(&there, &program, &flag, true, bounds)));
-    });
-    if is_administrative {
-        service.pool.run_in_lane(job);
-    } else {
-        service.pool.run(&client.user, job);
-    }
-    let answer = tokio::select! {
-        answer = receiver => answer.unwrap_or(Err(AskError::Broken)),
-        () = ended.notified() => return Err(AskError::Terminated),
-    };
-    match answer {
-        Err(AskError::Run(failure))
-            if failure.kind == ErrorKind::Cancelled && cancel.0.is_terminated() =>
-        {
-            Err(AskError::Terminated)
-        }
-        answer => durable(service, answer?).await,
+    let _running = queries.enter(program.clone(), client.clone(), cancel.0.clone(), wake);
+    let whose = Whose { user: client.user.clone(), address: client.address.ip() };
+    let mut is_in_lane = program.is_administrative();
+    loop {
+        let (sender, receiver) = oneshot::channel();
+        let (there, program, request) =
+            (service.clone(), program.clone(), request(true, is_in_lane));
+        let job = Box::new(move || {
+            // Nobody waits for the answer when the client is gone.
+            drop(sender.send(run(&there, &program, request, bounds)));
+        });
+        // Dropped with the client, it takes the job from the line.
+        let _queued = if is_in_lane {
+            service.pool.run_in_lane(&whose, job)
+        } else {
+            service.pool.run(&whose, job)
+        };
+        let answer = tokio::select! {
+            answer = receiver => answer.unwrap_or(Err(AskError::Broken)),
+            () = ended.notified() => return Err(AskError::Terminated),
+        };
+        return match answer {
+            Err(AskError::Run(failure)) if failure.kind == ErrorKind::NotResident && is_in_lane => {
+                is_in_lane = false;
+                continue;
+            }
+            Err(AskError::Run(failure))
+                if failure.kind == ErrorKind::Cancelled && cancel.0.is_terminated() =>
+            {
+                Err(AskError::Terminated)
+            }
+            answer => durable(service, answer?).await,
+        };
     }
 }
 
@@ -173,16 +188,14 @@ impl Drop for StopOnDrop {
 fn run(
     service: &Arc<Service>,
     program: &Arc<Program>,
-    cancel: &CancelFlag,
-    may_block: bool,
+    request: RunRequest,
     bounds: AskBounds,
 ) -> Result<(Asked, Option<CommitSequence>), AskError> {
-    let deadline = Some(bounds.deadline);
-    let request = RunRequest { cancel: cancel.clone(), deadline, may_block };
+    let cancel = request.cancel.clone();
     let evaluated = catch_unwind(AssertUnwindSafe(|| {
         match reql::run(program, &service.context, request).map_err(AskError::Run)? {
             Answer::Atom { value, durable_at, deadline, .. } => {
-                let json = reql::write_watched(&service.context, cancel, deadline, || {
+                let json = reql::write_watched(&service.context, &cancel, deadline, || {
                     let mut json = Vec::new();
                     write_json(&value, &mut json);
                     json

@@ -167,3 +167,58 @@ async fn scripts_without_end_leave_scripts_to_others() {
     assert_eq!(answer["r"][0], 2, "{answer}");
     assert!(service.context.scripts.helpers() < limits::SCRIPT_HELPERS);
 }
+
+/// A query of administration that takes long: for each of the jobs, which must be some, it looks through a long array.
+fn long_administration() -> Value {
+    let many = json!([2, (0..20_000).collect::<Vec<_>>()]);
+    let both = (0..10).map(|_| json!([93, [many.clone(), [10, [1]]]])).collect::<Vec<_>>();
+    json!([39, [jobs(), [69, [[2, [1]], [66, both]]]]])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_does_not_close_the_lane_of_administration() {
+    let (service, mut crowd) = crowded().await;
+    for one in &mut crowd {
+        one.start(98, &long_administration());
+    }
+    for one in &mut crowd {
+        one.begin().await;
+    }
+    let mut prober = Client::new(&service);
+    for token in 0..3 {
+        tokio::time::timeout(15 * SOON, prober.ask(token, &json!([43, [jobs()]]))).await.unwrap();
+    }
+    // Those that took long wait for the pool now, and can be stopped there.
+    for one in &mut crowd {
+        one.send(98, &json!([3]));
+        for _ in 0..2 {
+            let (token, answer) = one.answer().await;
+            assert_eq!((token, &answer["t"]), (98, &json!(2)), "{answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administration_that_takes_long_is_answered_by_the_pool() {
+    let service = service_with(Context::in_memory("test_server").unwrap(), THREADS);
+    let mut one = Client::new(&service);
+    for token in 2..52 {
+        // An open stream, which is a job.
+        assert_eq!(one.ask(token, &json!([173, [100_000]])).await["t"], 3);
+    }
+    let answer = one.ask(1, &long_administration()).await;
+    assert_eq!((&answer["t"], &answer["r"]), (&json!(2), &json!([])), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_gone_leave_nothing_in_line() {
+    let (service, crowd) = crowded().await;
+    let queued = service.pool.waiting();
+    for _ in 0..100 {
+        let mut one = Client::new(&service);
+        one.start(1, &endless());
+        one.begin().await;
+    }
+    assert_eq!(service.pool.waiting(), queued);
+    drop(crowd);
+}

@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use photondb_protocol::frame::write_response;
 use photondb_protocol::numbers::{ErrorType, ResponseType};
@@ -13,7 +14,7 @@ use tokio::sync::futures::OwnedNotified;
 use crate::datum::{Datum, write_json};
 use crate::reql::{self, Answer, Batch, CancelFlag, Context, Cursor, ErrorKind, Failure, Program};
 use crate::storage::{CommitSequence, Engine, StorageError};
-use crate::{limits, metrics};
+use crate::{limits, metrics, turns};
 
 use super::inbox::Inbox;
 
@@ -26,6 +27,10 @@ pub(super) struct Job {
     pub token: u64,
     /// What to do.
     pub work: Work,
+    /// When the client asked for it.
+    pub asked: Instant,
+    /// Whether it is put on the threads that are kept for administration, and leaves them when it takes long.
+    pub is_in_lane: bool,
     /// Whether it has been begun, or given up before.
     pub ticket: Ticket,
     /// Stops it.
@@ -80,6 +85,8 @@ pub(super) enum Outcome {
     Nothing(Box<Cursor>, OwnedNotified),
     /// The session had given the job up, and answered, before it was begun.
     GivenUp,
+    /// It took too long in the lane of administration and had no effect.
+    StartOver,
     /// Not of a job: the wait of a feed is over, by a notification or (true) by time.
     WaitOver(bool),
     /// Not of a job: the query was deleted from the table of jobs. The number is that among those that run.
@@ -95,7 +102,7 @@ impl Work {
     pub fn is_administrative(&self) -> bool {
         match self {
             Work::Start(program) => program.is_administrative(),
-            Work::Continue(cursor, _) => cursor.program().is_administrative(),
+            Work::Continue(cursor, _) => cursor.is_quick() && cursor.program().is_administrative(),
         }
     }
 }
@@ -114,21 +121,31 @@ impl Outcome {
 impl Job {
     /// Evaluates and hands over the answer.
     pub fn run(self) {
-        let Job { number, token, work, ticket, inbox, context, .. } = self;
+        let Job { number, token, work, ticket, inbox, context, asked, is_in_lane, cancel } = self;
         if !ticket.take() {
             return inbox.push(Finished { number, token, outcome: Outcome::GivenUp });
         }
         let engine = context.catalog.engine();
-        let cancel = self.cancel;
         let evaluated = catch_unwind(AssertUnwindSafe(|| match work {
-            Work::Start(program) => start(&program, &context, token, cancel),
-            Work::Continue(cursor, answer_empty) => next(cursor, &context, token, answer_empty),
+            Work::Start(program) => {
+                let mut request = reql::RunRequest::new(cancel, true);
+                (request.is_brief, request.asked) = (is_in_lane, asked);
+                start(&program, &context, token, request)
+            }
+            Work::Continue(mut cursor, answer_empty) => {
+                cursor.set_asked(asked);
+                turns::go_on(cursor.ran);
+                next(cursor, &context, token, answer_empty)
+            }
         }));
-        let (outcome, durable_at) = evaluated.unwrap_or_else(|_| {
+        let (mut outcome, durable_at) = evaluated.unwrap_or_else(|_| {
             let mut frame = Vec::new();
             write_panic(&mut frame, token);
             (Outcome::Ended(frame, false), None)
         });
+        if let Outcome::More(_, cursor) | Outcome::Nothing(cursor, _) = &mut outcome {
+            cursor.ran = turns::rest();
+        }
         match durable_at.filter(|sequence| !engine.is_durable(*sequence)) {
             None => inbox.push(Finished { number, token, outcome }),
             Some(sequence) => {
@@ -162,12 +179,12 @@ fn start(
     program: &Arc<Program>,
     context: &Arc<Context>,
     token: u64,
-    cancel: CancelFlag,
+    request: reql::RunRequest,
 ) -> Evaluated {
+    let cancel = request.cancel.clone();
     if cancel.is_cancelled() {
         return (Outcome::Cancelled, None);
     }
-    let request = reql::RunRequest { cancel: cancel.clone(), deadline: None, may_block: true };
     match reql::run(program, context, request) {
         Ok(Answer::Atom { value, profile, durable_at, deadline }) => {
             let written = reql::write_watched(context, &cancel, deadline, || {
@@ -224,6 +241,9 @@ fn next(
 fn ended_by(failure: &Failure, token: u64) -> Outcome {
     if failure.kind == ErrorKind::Cancelled {
         return Outcome::Cancelled;
+    }
+    if failure.kind == ErrorKind::NotResident {
+        return Outcome::StartOver;
     }
     let mut frame = Vec::new();
     write_failure(&mut frame, token, failure);

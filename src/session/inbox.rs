@@ -15,6 +15,8 @@ struct State {
     waker: Option<Waker>,
     /// Whether the session was asked to look around, without an answer for it.
     nudged: bool,
+    /// Whether somebody keeps it to nudge the session.
+    is_held_back: bool,
     closed: bool,
 }
 
@@ -36,12 +38,17 @@ impl Inbox {
     /// Wakes the session without an answer: something that it waits for may have come.
     pub fn nudge(&self) {
         let mut state = self.state();
-        state.nudged = true;
+        (state.nudged, state.is_held_back) = (true, false);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Notes that somebody is going to nudge the session. Whether nobody was before.
+    pub fn hold_back(&self) -> bool {
+        !std::mem::replace(&mut self.state().is_held_back, true)
     }
 
     /// Moves all answers to `into`, which is empty; pending when there are none and nobody has nudged, and the

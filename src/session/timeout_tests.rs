@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::jobs_tests::Client;
-use super::testing::service;
+use super::testing::{service, service_with};
+use crate::reql::Context;
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -86,4 +87,20 @@ async fn a_stream_and_a_feed_outlive_the_time_of_an_evaluation() {
     client.ask(3, &json!([56, [[15, ["t"]], { "id": 1 }]])).await;
     let (token, answer) = client.answer().await;
     assert_eq!((token, &answer["r"][0]["new_val"]), (2, &json!({ "id": 1 })), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_a_thread_is_part_of_the_time() {
+    let service = service_with(Context::in_memory("test_server").unwrap(), 1);
+    let (mut first, mut second) = (Client::new(&service), Client::new(&service));
+    first.start(1, &endless());
+    first.begin().await;
+    // It would be over long before its time, had that not passed in line.
+    let brief = json!([43, [[39, [[173, [100]], [69, [[2, [1]], [17, [[10, [1]], -1]]]]]]]]);
+    second.send(1, &with_timeout(&brief));
+    second.begin().await;
+    tokio::time::sleep(2 * SHORT).await;
+    first.send(1, &json!([3]));
+    let (_, answer) = second.answer().await;
+    timed_out(&answer);
 }

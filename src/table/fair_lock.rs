@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::cancel::CancelFlag;
-    use crate::turns::Turns;
+    use crate::turns::{Turns, Whose};
 
     fn waiting(lock: &FairLock) -> usize {
         lock.0.lock().line.as_ref().map_or(0, |line| line.0.len())
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn who_waits_for_the_lock_has_no_turn_and_who_has_it_asks_for_one() {
         let (lock, turns) = (FairLock::default(), Turns::strict(1));
-        let (user, cancel) = (Arc::from("bob"), CancelFlag::default());
+        let (user, cancel) = (Whose::at("bob", 1), CancelFlag::default());
         let first = lock.lock(|| {});
         thread::scope(|scope| {
             let waiting = scope.spawn(|| {

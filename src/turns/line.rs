@@ -1,27 +1,43 @@
-//! A line in which nobody waits behind all that another has put there. Knows keys; not what waits.
+//! A line in which nobody waits behind all that another has put there. Knows who puts there; not what waits.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-/// Those who wait, by their key: the keys are served in turn, and those of one key in the order in which they came.
+/// Whose something is. In many installations all clients are one user, so the address counts too.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Whose {
+    /// The name.
+    pub user: Arc<str>,
+    /// Where the user's client is.
+    pub address: IpAddr,
+}
+
+/// Those who wait: users are served in turn, of a user the addresses in turn, and what has both in common in the order in
+/// which it came.
 #[derive(Debug)]
-pub struct FairLine<K, T> {
-    by_key: HashMap<K, VecDeque<T>>,
-    /// The keys that have somebody waiting; the first is served next.
-    order: VecDeque<K>,
+pub struct FairLine<T> {
+    by_whose: HashMap<Whose, VecDeque<T>>,
+    /// Those that have somebody waiting; the first is served next.
+    order: VecDeque<Whose>,
     len: usize,
 }
 
-impl<K, T> Default for FairLine<K, T> {
+impl<T> Default for FairLine<T> {
     fn default() -> Self {
-        Self { by_key: HashMap::new(), order: VecDeque::new(), len: 0 }
+        Self { by_whose: HashMap::new(), order: VecDeque::new(), len: 0 }
     }
 }
 
-impl<K: Clone + Eq + Hash, T> FairLine<K, T> {
+impl<T> FairLine<T> {
     /// How many wait.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// How many wait of these.
+    pub fn len_of(&self, whose: &Whose) -> usize {
+        self.by_whose.get(whose).map_or(0, VecDeque::len)
     }
 
     /// Whether nobody waits.
@@ -30,46 +46,60 @@ impl<K: Clone + Eq + Hash, T> FairLine<K, T> {
     }
 
     /// Lets somebody wait.
-    pub fn push(&mut self, key: &K, one: T) {
-        let waiting = self.by_key.entry(key.clone()).or_default();
+    pub fn push(&mut self, whose: &Whose, one: T) {
+        let waiting = self.by_whose.entry(whose.clone()).or_default();
         if waiting.is_empty() {
-            self.order.push_back(key.clone());
+            self.order.push_back(whose.clone());
         }
         waiting.push_back(one);
         self.len += 1;
     }
 
-    /// Whether somebody waits whose key may be served.
-    pub fn has(&self, may: impl FnMut(&K) -> bool) -> bool {
+    /// Whether somebody waits who may be served.
+    pub fn has(&self, may: impl FnMut(&Whose) -> bool) -> bool {
         self.order.iter().any(may)
     }
 
-    /// Takes out who comes next of those whose key may be served. The key goes to the end.
-    pub fn pop(&mut self, may: impl FnMut(&K) -> bool) -> Option<(K, T)> {
+    /// Takes out who comes next of those that may be served. The user goes to the end with all addresses, and among these
+    /// the one that was served.
+    pub fn pop(&mut self, may: impl FnMut(&Whose) -> bool) -> Option<(Whose, T)> {
         let at = self.order.iter().position(may)?;
-        let key = self.order.remove(at)?;
-        let waiting = self.by_key.get_mut(&key)?;
+        let whose = self.order.remove(at)?;
+        let waiting = self.by_whose.get_mut(&whose)?;
         let one = waiting.pop_front()?;
         self.len -= 1;
-        if waiting.is_empty() {
-            self.by_key.remove(&key);
-        } else {
-            self.order.push_back(key.clone());
+        let is_last = waiting.is_empty();
+        // Stable, so that everybody else keeps the place. A line of one user is in that order already.
+        if self.order.iter().any(|other| other.user != whose.user) {
+            self.order.make_contiguous().sort_by_key(|other| other.user == whose.user);
         }
-        Some((key, one))
+        if is_last {
+            self.by_whose.remove(&whose);
+        } else {
+            self.order.push_back(whose.clone());
+        }
+        Some((whose, one))
     }
 
     /// Takes somebody out who waits no longer.
-    pub fn remove(&mut self, key: &K, is_it: impl FnMut(&T) -> bool) -> Option<T> {
-        let waiting = self.by_key.get_mut(key)?;
+    pub fn remove(&mut self, whose: &Whose, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+        let waiting = self.by_whose.get_mut(whose)?;
         let at = waiting.iter().position(is_it)?;
         let one = waiting.remove(at)?;
         self.len -= 1;
         if waiting.is_empty() {
-            self.by_key.remove(key);
-            self.order.retain(|other| other != key);
+            self.by_whose.remove(whose);
+            self.order.retain(|other| other != whose);
         }
         Some(one)
+    }
+}
+
+/// A user at the loopback address, or at another one of that network.
+#[cfg(test)]
+impl Whose {
+    pub fn at(user: &str, last: u8) -> Whose {
+        Whose { user: Arc::from(user), address: IpAddr::from([127, 0, 0, last]) }
     }
 }
 
@@ -77,42 +107,56 @@ impl<K: Clone + Eq + Hash, T> FairLine<K, T> {
 mod tests {
     use super::*;
 
-    fn all(line: &mut FairLine<char, u32>) -> Vec<(char, u32)> {
-        std::iter::from_fn(|| line.pop(|_| true)).collect()
+    fn line(all: &[(&str, u8, u32)]) -> FairLine<u32> {
+        let mut line = FairLine::default();
+        all.iter().for_each(|(user, last, one)| line.push(&Whose::at(user, *last), *one));
+        line
+    }
+
+    fn all(line: &mut FairLine<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| line.pop(|_| true)).map(|(_, one)| one).collect()
     }
 
     #[test]
-    fn keys_are_served_in_turn_and_each_in_the_order_of_its_own() {
-        let mut line = FairLine::default();
-        for (key, one) in [('a', 1), ('a', 2), ('a', 3), ('b', 4), ('c', 5), ('b', 6)] {
-            line.push(&key, one);
-        }
+    fn users_are_served_in_turn_and_each_in_the_order_of_its_own() {
+        let mut line =
+            line(&[("a", 1, 1), ("a", 1, 2), ("a", 1, 3), ("b", 1, 4), ("c", 1, 5), ("b", 1, 6)]);
         assert_eq!(line.len(), 6);
-        assert_eq!(all(&mut line), [('a', 1), ('b', 4), ('c', 5), ('a', 2), ('b', 6), ('a', 3)]);
+        assert_eq!(all(&mut line), [1, 4, 5, 2, 6, 3]);
         assert!(line.is_empty());
     }
 
     #[test]
+    fn addresses_of_a_user_are_served_in_turn_and_take_no_turns_of_others() {
+        let mut line = line(&[
+            ("a", 1, 1),
+            ("a", 1, 2),
+            ("a", 2, 3),
+            ("a", 3, 4),
+            ("b", 1, 5),
+            ("b", 1, 6),
+            ("b", 1, 7),
+        ]);
+        assert_eq!(line.len_of(&Whose::at("a", 1)), 2);
+        assert_eq!(all(&mut line), [1, 5, 3, 6, 4, 7, 2]);
+    }
+
+    #[test]
     fn who_may_not_be_served_keeps_its_place() {
-        let mut line = FairLine::default();
-        for (key, one) in [('a', 1), ('b', 2), ('b', 3)] {
-            line.push(&key, one);
-        }
-        assert!(line.has(|key| *key == 'b') && !line.has(|key| *key == 'c'));
-        assert_eq!(line.pop(|key| *key == 'b'), Some(('b', 2)));
-        assert_eq!(line.pop(|key| *key == 'c'), None);
-        assert_eq!(all(&mut line), [('a', 1), ('b', 3)]);
+        let mut line = line(&[("a", 1, 1), ("b", 1, 2), ("b", 1, 3)]);
+        let is = |user: &'static str| move |whose: &Whose| *whose.user == *user;
+        assert!(line.has(is("b")) && !line.has(is("c")));
+        assert_eq!(line.pop(is("b")), Some((Whose::at("b", 1), 2)));
+        assert_eq!(line.pop(is("c")), None);
+        assert_eq!(all(&mut line), [1, 3]);
     }
 
     #[test]
     fn who_leaves_is_not_served() {
-        let mut line = FairLine::default();
-        for (key, one) in [('a', 1), ('a', 2), ('b', 3)] {
-            line.push(&key, one);
-        }
-        assert_eq!(line.remove(&'b', |one| *one == 3), Some(3));
-        assert_eq!(line.remove(&'b', |one| *one == 3), None);
-        assert_eq!(line.remove(&'a', |one| *one == 1), Some(1));
-        assert_eq!(all(&mut line), [('a', 2)]);
+        let mut line = line(&[("a", 1, 1), ("a", 1, 2), ("b", 1, 3)]);
+        assert_eq!(line.remove(&Whose::at("b", 1), |one| *one == 3), Some(3));
+        assert_eq!(line.remove(&Whose::at("b", 1), |one| *one == 3), None);
+        assert_eq!(line.remove(&Whose::at("a", 1), |one| *one == 1), Some(1));
+        assert_eq!(all(&mut line), [2]);
     }
 }

@@ -1,5 +1,6 @@
 //! Turns on the processors for evaluations that may take long. Only so many of them run at a time, about as many as there
-//! are processors; the others wait on their threads. Knows users, threads and time; not what is evaluated.
+//! are processors; the others wait on their threads. Knows users, their addresses, threads and time; not what
+//! is evaluated.
 //!
 //! An evaluation [`look`]s for its turn where it looks whether it was stopped, and nowhere else: it waits there when it
 //! has none and goes on for more than a moment, and gives it up there when it has had its time and others wait. Before it waits for anything else it
@@ -14,7 +15,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use line::FairLine;
+pub use line::{FairLine, Whose};
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -46,19 +47,26 @@ thread_local! {
 /// An evaluation on its thread.
 struct Seat {
     turns: Arc<Turns>,
-    user: Arc<str>,
+    whose: Whose,
     /// The turn that it has.
     turn: Option<Number>,
     /// When that began.
     since: Instant,
-    /// What it used of its time before that.
-    used: Duration,
-    /// How much it has run before this time.
-    level: Level,
+    /// What it has run before that.
+    ran: Ran,
     /// While there are any, it takes no turn.
     pauses: u32,
     /// Looks before it needs its first turn.
     free_looks: u32,
+}
+
+/// How much an evaluation has run, for when it goes on at another time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ran {
+    /// How much in its turns that are over.
+    level: Level,
+    /// What it used of the one that is not.
+    used: Duration,
 }
 
 /// Until it is dropped, this thread takes no turn.
@@ -89,15 +97,14 @@ impl Turns {
 
     /// Does something on this thread that takes turns when it looks. It begins without one, and is over without one when it
     /// does not take long: most evaluations are, and would only wait for each other.
-    pub fn seat<T>(self: &Arc<Self>, user: &Arc<str>, work: impl FnOnce() -> T) -> T {
-        let (turns, user, since) = (self.clone(), user.clone(), Instant::now());
+    pub fn seat<T>(self: &Arc<Self>, whose: &Whose, work: impl FnOnce() -> T) -> T {
+        let (turns, whose, since) = (self.clone(), whose.clone(), Instant::now());
         let seat = Seat {
             turns,
-            user,
+            whose,
             turn: None,
             since,
-            used: Duration::ZERO,
-            level: Level::New,
+            ran: Ran::default(),
             pauses: 0,
             free_looks: self.free_looks,
         };
@@ -129,7 +136,7 @@ impl Turns {
     /// Waits in line until the turn comes. None when the query is to end before.
     fn wait(
         &self,
-        user: &Arc<str>,
+        whose: &Whose,
         place: &Arc<Place>,
         cancel: &CancelFlag,
         deadline: Option<Instant>,
@@ -141,7 +148,7 @@ impl Turns {
             }
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             if cancel.is_cancelled() || left.is_some_and(|left| left.is_zero()) {
-                self.change(|state, _| state.leave(user, place));
+                self.change(|state, _| state.leave(whose, place));
                 // It may have come in the meantime.
                 return place.turn();
             }
@@ -168,26 +175,27 @@ impl Seat {
             return !is_free;
         }
         self.turns.wanted.load(Ordering::Relaxed) > 0
-            && self.used + self.since.elapsed() >= self.level.quantum()
+            && self.ran.used + self.since.elapsed() >= self.ran.level.quantum()
     }
 
     /// Gives up the turn, if it has one, and waits for another.
     fn take(&mut self, cancel: &CancelFlag, deadline: Option<Instant>) {
         let ended = self.turn.take();
-        let line = if ended.is_none() && self.used < self.level.quantum() {
-            self.level.with_time_left()
+        let Ran { level, used } = self.ran;
+        let line = if ended.is_none() && used < level.quantum() {
+            level.with_time_left()
         } else {
-            (self.used, self.level) = (Duration::ZERO, self.level.next());
-            self.level
+            self.ran = Ran { level: level.next(), used: Duration::ZERO };
+            self.ran.level
         };
-        let user = &self.user;
+        let whose = &self.whose;
         let place = self.turns.change(|state, now| {
             state.end(ended);
-            state.begin_or_wait(self.turns.most, now, line, user)
+            state.begin_or_wait(self.turns.most, now, line, whose)
         });
         self.turn = match place {
             Ok(turn) => Some(turn),
-            Err(place) => self.turns.wait(user, &place, cancel, deadline),
+            Err(place) => self.turns.wait(whose, &place, cancel, deadline),
         };
         self.since = Instant::now();
     }
@@ -195,7 +203,7 @@ impl Seat {
     /// Gives up the turn, if it has one.
     fn let_go(&mut self) {
         if let Some(turn) = self.turn.take() {
-            self.used += self.since.elapsed();
+            self.ran.used += self.since.elapsed();
             self.turns.change(|state, _| state.end(Some(turn)));
         }
     }
@@ -225,6 +233,26 @@ pub fn pause() -> Pause {
         }
     });
     Pause(PhantomData)
+}
+
+/// An evaluation goes on that has run before, on this thread or on another. What it did in those looks that need no turn is
+/// not counted, so that a feed that gives a change now and then remains brief.
+pub fn go_on(ran: Ran) {
+    SEAT.with_borrow_mut(|seat| {
+        if let Some(seat) = seat {
+            seat.ran = ran;
+        }
+    });
+}
+
+/// How much the evaluation of this thread has run; it gives up its turn.
+pub fn rest() -> Ran {
+    SEAT.with_borrow_mut(|seat| {
+        seat.as_mut().map_or_else(Ran::default, |seat| {
+            seat.let_go();
+            seat.ran
+        })
+    })
 }
 
 /// Whether this thread has a turn that others wait for.

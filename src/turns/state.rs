@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::line::FairLine;
+use super::line::{FairLine, Whose};
 use crate::limits::{TURN_FIRST, TURN_LOST, TURN_QUANTUM, TURNS_IN_A_ROW};
 
 /// Which turn; they are counted from 1.
@@ -16,7 +16,7 @@ pub(super) struct State {
     last: Number,
     running: Vec<Running>,
     /// Those who wait, by their levels.
-    lines: [FairLine<Arc<str>, Arc<Place>>; 3],
+    lines: [FairLine<Arc<Place>>; 3],
     /// Turns that went to the first of the lines while somebody waited in another.
     in_a_row: usize,
     /// The line that had a turn last although there was somebody before it.
@@ -32,9 +32,10 @@ struct Running {
 }
 
 /// How much an evaluation has run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Level {
     /// It has not had its first turn, or not all of it.
+    #[default]
     New,
     /// It has, and not much more; or it waits for other things before its turns are over.
     Brief,
@@ -100,7 +101,7 @@ impl State {
         self.line(level).len()
     }
 
-    fn line(&mut self, level: Level) -> &mut FairLine<Arc<str>, Arc<Place>> {
+    fn line(&mut self, level: Level) -> &mut FairLine<Arc<Place>> {
         let [new, brief, long] = &mut self.lines;
         match level {
             Level::New => new,
@@ -115,14 +116,14 @@ impl State {
         most: usize,
         now: Instant,
         level: Level,
-        user: &Arc<str>,
+        whose: &Whose,
     ) -> Result<Number, Arc<Place>> {
         if self.waiting() == 0 && self.running.len() < most {
             return Ok(self.begin(now));
         }
         let thread = std::thread::current();
         let place = Arc::new(Place { thread, turn: AtomicU64::new(0) });
-        self.line(level).push(user, place.clone());
+        self.line(level).push(whose, place.clone());
         self.crowded_since.get_or_insert(now);
         Err(place)
     }
@@ -139,9 +140,9 @@ impl State {
     }
 
     /// Somebody no longer waits.
-    pub(super) fn leave(&mut self, user: &Arc<str>, place: &Arc<Place>) {
+    pub(super) fn leave(&mut self, whose: &Whose, place: &Arc<Place>) {
         let is_it = |other: &Arc<Place>| Arc::ptr_eq(other, place);
-        self.lines.iter_mut().find_map(|line| line.remove(user, is_it));
+        self.lines.iter_mut().find_map(|line| line.remove(whose, is_it));
     }
 
     /// Takes turns away from those who have not looked for long although others waited.

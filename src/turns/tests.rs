@@ -11,8 +11,8 @@ use crate::limits::TURN_QUANTUM;
 /// Longer than anything takes that does not wait for ever.
 const LONG: Duration = Duration::from_secs(20);
 
-fn user(name: &str) -> Arc<str> {
-    Arc::from(name)
+fn user(name: &str) -> Whose {
+    Whose::at(name, 1)
 }
 
 fn has_turn() -> bool {
@@ -39,8 +39,8 @@ fn until_waiting(turns: &Turns, count: usize) {
 }
 
 /// An evaluation that looks all the time until it is told that it is over.
-fn endless(turns: &Arc<Turns>, name: &str, over: &AtomicBool, turns_had: &AtomicUsize) {
-    turns.seat(&user(name), || {
+fn endless(turns: &Arc<Turns>, whose: Whose, over: &AtomicBool, turns_had: &AtomicUsize) {
+    turns.seat(&whose, || {
         let cancel = CancelFlag::default();
         let mut last = None;
         while !over.load(Ordering::Relaxed) {
@@ -59,7 +59,7 @@ fn among<T>(turns: &Arc<Turns>, name: &str, count: usize, work: impl FnOnce() ->
     let (over, ignored) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..count {
-            scope.spawn(|| endless(turns, name, &over, &ignored));
+            scope.spawn(|| endless(turns, user(name), &over, &ignored));
         }
         until(|| turns.running() + turns.state().waiting() == count);
         let done = catch_unwind(AssertUnwindSafe(work));
@@ -75,7 +75,7 @@ fn an_evaluation_hands_over_when_its_time_is_up_and_others_wait() {
     let had = [const { AtomicUsize::new(0) }; 3];
     thread::scope(|scope| {
         for had in &had {
-            scope.spawn(|| endless(&turns, "bob", &over, had));
+            scope.spawn(|| endless(&turns, user("bob"), &over, had));
         }
         until(|| had.iter().all(|had| had.load(Ordering::Relaxed) >= 3));
         assert!(turns.running() <= 1);
@@ -117,7 +117,7 @@ fn who_goes_on_for_long_is_not_kept_waiting_by_new_ones() {
     let turns = Turns::strict(1);
     let (over, had) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        scope.spawn(|| endless(&turns, "bob", &over, &had));
+        scope.spawn(|| endless(&turns, user("bob"), &over, &had));
         for _ in 0..3 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -140,11 +140,11 @@ fn a_user_with_many_evaluations_has_no_more_turns_than_one_with_few() {
     let (over, many, one) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..10 {
-            scope.spawn(|| endless(&turns, "bob", &over, &many));
+            scope.spawn(|| endless(&turns, user("bob"), &over, &many));
         }
         until(|| many.load(Ordering::Relaxed) > 20);
         let before = many.load(Ordering::Relaxed);
-        scope.spawn(|| endless(&turns, "alice", &over, &one));
+        scope.spawn(|| endless(&turns, user("alice"), &over, &one));
         until(|| one.load(Ordering::Relaxed) > 20);
         let many = many.load(Ordering::Relaxed) - before;
         over.store(true, Ordering::Relaxed);
@@ -303,7 +303,7 @@ fn who_waits_for_other_things_before_its_turn_is_over_comes_before_those_that_go
                 turns.seat(&user("bob"), || {
                     SEAT.with_borrow_mut(|seat| {
                         let seat = seat.as_mut().unwrap();
-                        (seat.level, seat.used) = (Level::Long, used);
+                        seat.ran = Ran { level: Level::Long, used };
                     });
                     look(&cancel, None);
                 });
@@ -321,6 +321,43 @@ fn who_waits_for_other_things_before_its_turn_is_over_comes_before_those_that_go
         assert_eq!(waits_at(TURN_QUANTUM / 2), Some(Level::Brief));
         assert_eq!(waits_at(TURN_QUANTUM), Some(Level::Long));
     });
+}
+
+#[test]
+fn addresses_of_a_user_have_turns_alike_however_many_evaluations_they_have() {
+    let turns = Turns::strict(1);
+    let (over, many, one) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| endless(&turns, Whose::at("bob", 1), &over, &many));
+        }
+        until(|| many.load(Ordering::Relaxed) > 20);
+        let before = many.load(Ordering::Relaxed);
+        scope.spawn(|| endless(&turns, Whose::at("bob", 2), &over, &one));
+        until(|| one.load(Ordering::Relaxed) > 20);
+        let many = many.load(Ordering::Relaxed) - before;
+        over.store(true, Ordering::Relaxed);
+        assert!(many < 60, "{many} turns for twenty");
+    });
+}
+
+#[test]
+fn what_goes_on_at_another_time_is_not_new_again() {
+    let turns = Turns::strict(1);
+    let mut ran = Ran::default();
+    let mut levels = Vec::new();
+    for _ in 0..4 {
+        turns.seat(&user("bob"), || {
+            go_on(ran);
+            look(&CancelFlag::default(), None);
+            thread::sleep(TURN_QUANTUM);
+            ran = rest();
+            assert!(!has_turn());
+        });
+        levels.push(ran.level);
+    }
+    assert_eq!(levels, [Level::New, Level::Brief, Level::Long, Level::Long]);
+    assert_eq!(turns.running(), 0);
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Server {
 
     fn start(&self, query: &str, options: &str) -> Result<Result<Answer, Failure>, CompileError> {
         let program = Arc::new(compile(query, options)?);
-        let request = RunRequest { cancel: CancelFlag::default(), deadline: None, may_block: true };
+        let request = RunRequest::new(CancelFlag::default(), true);
         Ok(run_program(&program, &self.0, request))
     }
 }

@@ -1,6 +1,7 @@
-//! Threads for evaluations that may take long: at most so many at once, the rest in line, users in turn. Knows nothing of
-//! queries but whose they are, and that some are of administration: those have a few threads of their own. The length of
-//! the line is bounded by those who put into it: each connection has its own bound.
+//! Threads for evaluations that may take long: at most so many at once, the rest in line, users in turn, and of each user
+//! the addresses. Knows nothing of queries but whose they are, and that some are of administration: those have a few threads
+//! of their own. The length of the line is bounded by those who put into it: each connection has its own bound, and takes
+//! out what it put there when it ends.
 //!
 //! There are far more threads than processors, since evaluations may wait for long. Which of them run is a matter of
 //! [`Turns`]; those of administration need none.
@@ -10,6 +11,7 @@ mod state;
 mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +19,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::inbox::Inbox;
 use crate::limits;
-use crate::turns::Turns;
-use state::{Call, State};
+use crate::turns::{Turns, Whose};
+use state::{Call, State, Waiting};
 
 /// Something to do on a thread of the pool.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -35,6 +37,38 @@ pub struct Pool {
     has_job: Condvar,
 }
 
+/// A job that was put on the pool. When this is dropped before the job has begun, it is taken from the line.
+#[derive(Debug)]
+#[must_use]
+pub struct Queued {
+    pool: Arc<Pool>,
+    whose: Whose,
+    is_in_lane: bool,
+    has_begun: Arc<AtomicBool>,
+}
+
+impl Queued {
+    /// Takes the job from the line. Whether it was still there, and will not be done.
+    pub fn remove(&self) -> bool {
+        if self.has_begun.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut state = self.pool.state();
+        let line = if self.is_in_lane { &mut state.lane_queue } else { &mut state.queue };
+        let is_it = |waiting: &Waiting| Arc::ptr_eq(waiting.has_begun(), &self.has_begun);
+        let removed = line.remove(&self.whose, is_it);
+        // What it holds may be much.
+        drop(state);
+        removed.is_some()
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
 impl Pool {
     /// A pool of at most so many threads, of which so many run at a time, whose jobs may use the runtime.
     pub fn new(handle: Handle, threads_max: usize, running_max: usize) -> Arc<Pool> {
@@ -46,11 +80,19 @@ impl Pool {
         })
     }
 
-    /// Runs a job of a user as soon as there is a thread for it.
-    pub fn run(self: &Arc<Self>, user: &Arc<str>, job: Job) {
+    /// Runs a job as soon as there is a thread for it.
+    pub fn run(self: &Arc<Self>, whose: &Whose, job: Job) -> Queued {
+        let waiting = Waiting::new(job);
+        let queued = self.queued(whose, false, &waiting);
         let mut state = self.state();
-        state.queue.push(user, job);
+        state.queue.push(whose, waiting);
         self.call(state);
+        queued
+    }
+
+    fn queued(self: &Arc<Self>, whose: &Whose, is_in_lane: bool, waiting: &Waiting) -> Queued {
+        let (pool, whose) = (self.clone(), whose.clone());
+        Queued { pool, whose, is_in_lane, has_begun: waiting.has_begun().clone() }
     }
 
     /// Calls a thread for the next job that may be done, if none is on its way yet.
@@ -86,27 +128,33 @@ impl Pool {
     }
 
     /// Runs a job of administration as soon as one of the threads for those is free.
-    pub fn run_in_lane(self: &Arc<Self>, job: Job) {
+    pub fn run_in_lane(self: &Arc<Self>, whose: &Whose, job: Job) -> Queued {
+        let waiting = Waiting::new(job);
+        let queued = self.queued(whose, true, &waiting);
         let mut state = self.state();
         if state.lane_threads >= limits::POOL_LANE_THREADS {
-            state.lane_queue.push_back(job);
-            return;
+            state.lane_queue.push(whose, waiting);
+            return queued;
         }
         state.lane_threads += 1;
         drop(state);
-        let pool = self.clone();
+        let (pool, job) = (self.clone(), waiting.begin());
         self.handle.spawn_blocking(move || pool.work_in_lane(job));
+        queued
     }
 
-    /// Whether a connection of a user that has so many jobs on the pool may put another one there. If not, its inbox is
-    /// nudged when a thread has become free. One that has none may always: its job waits in line if need be.
-    pub(super) fn admits(&self, user: &Arc<str>, running: usize, inbox: &Arc<Inbox>) -> bool {
-        let mut state = self.state();
-        if running == 0 || (state.busy() < state.threads_of(running) && state.may_begin(user)) {
+    /// Whether a connection that has so many jobs on the pool may put another one there. If not, its inbox is nudged when
+    /// a thread has become free. One that has none may always: its job waits in line if need be.
+    pub(super) fn admits(&self, whose: &Whose, running: usize, inbox: &Arc<Inbox>) -> bool {
+        if running == 0 {
             return true;
         }
-        state.held_back.push(inbox.clone());
-        false
+        let mut state = self.state();
+        let admits = state.admits(whose, running);
+        if !admits {
+            state.hold_back(inbox);
+        }
+        admits
     }
 
     /// Threads at work.
@@ -114,12 +162,18 @@ impl Pool {
         self.state().busy()
     }
 
+    /// Jobs that have no thread yet.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.state().queue.len()
+    }
+
     fn work_in_lane(&self, first: Job) {
         let mut next = Some(first);
         while let Some(job) = next {
             do_job(job);
             let mut state = self.state();
-            next = state.lane_queue.pop_front();
+            next = state.lane_queue.pop(|_| true).map(|(_, waiting)| waiting.begin());
             if next.is_none() {
                 state.lane_threads -= 1;
             }
@@ -132,12 +186,12 @@ impl Pool {
         state.starting -= 1;
         let (mut has_told, mut has_lingered) = (false, false);
         loop {
-            if let Some((user, job)) = state.begin() {
+            if let Some((whose, job)) = state.begin() {
                 // Perhaps there is another one that may be done by now.
                 self.call(state);
-                self.turns.seat(&user, || do_job(job));
+                self.turns.seat(&whose, || do_job(job));
                 state = self.state();
-                state.end(&user);
+                state.end(&whose);
                 (has_told, has_lingered) = (false, false);
                 continue;
             }
@@ -145,8 +199,8 @@ impl Pool {
                 state.threads -= 1;
                 return;
             }
-            if !has_told && !state.held_back.is_empty() {
-                let held_back = std::mem::take(&mut state.held_back);
+            let held_back = if has_told { Vec::new() } else { state.take_held_back() };
+            if !held_back.is_empty() {
                 drop(state);
                 held_back.iter().for_each(|inbox| inbox.nudge());
                 state = self.state();

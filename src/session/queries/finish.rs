@@ -22,6 +22,14 @@ impl Session {
             Outcome::WaitOver(by_time) => return self.wait_over(number, token, by_time),
             Outcome::Terminated => return self.terminated(number, token, out),
             Outcome::GivenUp => return self.leave_pool(number),
+            Outcome::StartOver => {
+                self.leave_pool(number);
+                let is_stopped = |slot: &Slot| slot.cancel.is_cancelled();
+                if !self.slots.get(&token).is_some_and(is_stopped) {
+                    return self.start_over(token);
+                }
+                Outcome::Cancelled
+            }
             Outcome::Syncing => {
                 self.leave_pool(number);
                 self.syncing += 1;
@@ -93,6 +101,7 @@ impl Session {
             Outcome::WaitOver(_)
             | Outcome::Terminated
             | Outcome::GivenUp
+            | Outcome::StartOver
             | Outcome::Syncing
             | Outcome::Synced(..) => {}
         }
@@ -160,6 +169,10 @@ impl Session {
         write_cancelled(slot, token, out);
         self.waiting.retain(|job| job.number != number);
         self.waiting_for_lane.retain(|job| job.number != number);
+        let mut on_pool = self.on_pool.iter().chain(&self.on_lane);
+        if on_pool.any(|(on_pool, queued)| *on_pool == number && queued.remove()) {
+            self.leave_pool(number);
+        }
         self.close(token, out);
         if self.noreply.remove(&number) {
             self.answer_noreply_waits(out);
@@ -168,9 +181,8 @@ impl Session {
 
     /// A job is no longer on the pool.
     fn leave_pool(&mut self, number: u64) {
-        match self.on_lane.iter().position(|on_lane| *on_lane == number) {
-            Some(at) => drop(self.on_lane.swap_remove(at)),
-            None => self.on_pool -= 1,
+        for jobs in [&mut self.on_lane, &mut self.on_pool] {
+            jobs.retain(|(on_pool, _)| *on_pool != number);
         }
     }
 }

@@ -20,12 +20,13 @@ use tokio::task::AbortHandle;
 use super::clock::Clock;
 use super::evaluate::{self, Finished, Job, Ticket, Work};
 use super::inbox::Inbox;
-use super::pool::step_aside;
+use super::pool::{Queued, step_aside};
 use super::service::Service;
 use crate::limits;
 use crate::metrics::{self, Recorder};
 use crate::reql::running::{Client, Running};
 use crate::reql::{CancelFlag, Cursor, Program};
+use crate::turns::Whose;
 
 /// The queries of one client.
 ///
@@ -40,6 +41,7 @@ pub struct Session {
     /// A V0_3 client: it runs one query at a time, and a wait of a feed ends without rows after some time.
     one_at_a_time: bool,
     client: Arc<Client>,
+    whose: Whose,
     clock: Clock,
     recorder: Recorder,
     /// The flag of what is evaluated inline. Only an open stream keeps it, and then the next query gets a new one.
@@ -49,11 +51,11 @@ pub struct Session {
     arrived: Vec<Finished>,
     /// Heavy queries that are not on the pool yet.
     waiting: VecDeque<Job>,
-    on_pool: usize,
+    /// The numbers of those that are there.
+    on_pool: Vec<(u64, Queued)>,
     /// The same for those of administration, which have threads of their own.
     waiting_for_lane: VecDeque<Job>,
-    /// The numbers of those that are there.
-    on_lane: Vec<u64>,
+    on_lane: Vec<(u64, Queued)>,
     /// Queries that are evaluated and wait for the disk.
     syncing: usize,
     /// CONTINUEs and STOPs of all tokens that are to be answered later.
@@ -112,6 +114,7 @@ impl Session {
             recorder: service.metrics.recorder(),
             service,
             one_at_a_time: version == Version::V0_3,
+            whose: Whose { user: client.user.clone(), address: client.address.ip() },
             client: Arc::new(client),
             clock: Clock::new(),
             inline_cancel: CancelFlag::default(),
@@ -119,7 +122,7 @@ impl Session {
             inbox: Arc::default(),
             arrived: Vec::new(),
             waiting: VecDeque::new(),
-            on_pool: 0,
+            on_pool: Vec::new(),
             waiting_for_lane: VecDeque::new(),
             on_lane: Vec::new(),
             syncing: 0,
@@ -148,7 +151,7 @@ impl Session {
 
     fn unanswered(&self) -> usize {
         let waiting = self.waiting.len() + self.waiting_for_lane.len();
-        self.on_pool + self.on_lane.len() + self.syncing + waiting + self.noreply_waits.len()
+        self.on_pool.len() + self.on_lane.len() + self.syncing + waiting + self.noreply_waits.len()
     }
 
     /// Takes a query: evaluates it and appends its answer, or begins to. A query that may have to wait for others is
@@ -320,33 +323,57 @@ impl Session {
 
     fn submit(&mut self, token: u64, work: Work, cancel: CancelFlag) -> (u64, Ticket) {
         let number = self.number();
-        let inbox = self.inbox.clone();
-        let context = self.service.context.clone();
+        let is_in_lane = work.is_administrative();
+        let asked = Instant::now();
+        (number, self.line_up(number, token, work, asked, cancel, is_in_lane))
+    }
+
+    fn line_up(
+        &mut self,
+        number: u64,
+        token: u64,
+        work: Work,
+        asked: Instant,
+        cancel: CancelFlag,
+        is_in_lane: bool,
+    ) -> Ticket {
+        let (inbox, context) = (self.inbox.clone(), self.service.context.clone());
         let ticket = Ticket::default();
-        let is_administrative = work.is_administrative();
-        let job = Job { number, token, work, ticket: ticket.clone(), cancel, inbox, context };
-        if is_administrative {
-            self.waiting_for_lane.push_back(job);
-        } else {
-            self.waiting.push_back(job);
+        let there = ticket.clone();
+        let job =
+            Job { number, token, work, asked, is_in_lane, ticket: there, cancel, inbox, context };
+        let line = if is_in_lane { &mut self.waiting_for_lane } else { &mut self.waiting };
+        line.push_back(job);
+        ticket
+    }
+
+    /// Begins a query anew, outside of the lane of administration.
+    fn start_over(&mut self, token: u64) {
+        let Some(slot) = self.slots.get(&token) else { return };
+        let (number, asked, cancel) = (slot.number, slot.asked, slot.cancel.clone());
+        let work = Work::Start(slot.program.clone());
+        let ticket = self.line_up(number, token, work, asked, cancel, false);
+        if let Some(slot) = self.slots.get_mut(&token) {
+            slot.ticket = ticket;
         }
-        (number, ticket)
     }
 
     fn begin_waiting(&mut self) {
         while self.on_lane.len() < limits::POOL_LANE_QUERIES_PER_CONNECTION
             && let Some(job) = self.waiting_for_lane.pop_front()
         {
-            self.on_lane.push(job.number);
-            self.service.pool.run_in_lane(Box::new(move || job.run()));
+            let number = job.number;
+            let queued = self.service.pool.run_in_lane(&self.whose, Box::new(move || job.run()));
+            self.on_lane.push((number, queued));
         }
-        while self.on_pool < limits::POOL_QUERIES_PER_CONNECTION
+        while self.on_pool.len() < limits::POOL_QUERIES_PER_CONNECTION
             && !self.waiting.is_empty()
-            && self.service.pool.admits(&self.client.user, self.on_pool, &self.inbox)
+            && self.service.pool.admits(&self.whose, self.on_pool.len(), &self.inbox)
             && let Some(job) = self.waiting.pop_front()
         {
-            self.on_pool += 1;
-            self.service.pool.run(&self.client.user, Box::new(move || job.run()));
+            let number = job.number;
+            let queued = self.service.pool.run(&self.whose, Box::new(move || job.run()));
+            self.on_pool.push((number, queued));
         }
     }
 }

@@ -165,7 +165,7 @@ impl Session {
     ) -> Inline {
         let Asked { token, noreply, .. } = asked;
         let cancel = self.inline_cancel.clone();
-        let request = reql::RunRequest { cancel, deadline: None, may_block: false };
+        let request = reql::RunRequest::new(cancel, false);
         let failure = match reql::run(program, &self.service.context, request) {
             Ok(Answer::Atom { value, profile, durable_at, .. }) => {
                 if let Some(sequence) = self.not_durable(durable_at) {

@@ -10,7 +10,7 @@ use crate::limits::READ_AHEAD_GAP_BYTES;
 use crate::storage::StorageError;
 use crate::storage::disk::{CrashMode, Disk, FaultyDisk, MemoryDisk};
 use crate::testing::Random;
-use crate::turns::{self, Turns};
+use crate::turns::{self, Turns, Whose};
 
 const FIRST: Superblock = Superblock {
     identity: [5; 16],
@@ -270,7 +270,8 @@ fn keeps_its_turn(disk: &dyn Disk) -> bool {
     create(disk, &FIRST).unwrap();
     let slab = Slab::open(disk).unwrap().0;
     let reference = slab.store(1, &[7; 100]).unwrap();
-    let (turns, user, cancel) = (Turns::strict(1), Arc::from("bob"), CancelFlag::default());
+    let (turns, user) = (Turns::strict(1), Whose::at("bob", 1));
+    let cancel = CancelFlag::default();
     std::thread::scope(|scope| {
         turns.seat(&user, || {
             turns::look(&cancel, None);
