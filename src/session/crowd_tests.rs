@@ -176,29 +176,6 @@ fn long_administration() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_takes_long_does_not_close_the_lane_of_administration() {
-    let (service, mut crowd) = crowded().await;
-    for one in &mut crowd {
-        one.start(98, &long_administration());
-    }
-    for one in &mut crowd {
-        one.begin().await;
-    }
-    let mut prober = Client::new(&service);
-    for token in 0..3 {
-        tokio::time::timeout(15 * SOON, prober.ask(token, &json!([43, [jobs()]]))).await.unwrap();
-    }
-    // Those that took long wait for the pool now, and can be stopped there.
-    for one in &mut crowd {
-        one.send(98, &json!([3]));
-        for _ in 0..2 {
-            let (token, answer) = one.answer().await;
-            assert_eq!((token, &answer["t"]), (98, &json!(2)), "{answer}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn administration_that_takes_long_is_answered_by_the_pool() {
     let service = service_with(Context::in_memory("test_server").unwrap(), THREADS);
     let mut one = Client::new(&service);
