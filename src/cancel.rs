@@ -22,6 +22,9 @@ const CANCELLED: u8 = 1;
 /// Somebody deleted its row of the table of jobs.
 const TERMINATED: u8 = 2;
 
+/// All queries together take too much memory, and it is one of those that hold most.
+const EVICTED: u8 = 3;
+
 /// Lets the flag wake this thread until it is dropped.
 #[derive(Debug)]
 pub struct Waking<'a>(&'a CancelFlag);
@@ -35,6 +38,11 @@ impl CancelFlag {
     /// As [`CancelFlag::cancel`], on behalf of the table of jobs.
     pub fn terminate(&self) {
         self.ask(TERMINATED);
+    }
+
+    /// As [`CancelFlag::cancel`], because others need the memory.
+    pub fn evict(&self) {
+        self.ask(EVICTED);
     }
 
     /// The first word counts.
@@ -56,6 +64,11 @@ impl CancelFlag {
     /// Whether it was the table of jobs that asked.
     pub fn is_terminated(&self) -> bool {
         self.0.word.load(Ordering::Relaxed) == TERMINATED
+    }
+
+    /// Whether it was asked because others need the memory.
+    pub fn is_evicted(&self) -> bool {
+        self.0.word.load(Ordering::Relaxed) == EVICTED
     }
 
     /// Unparks the calling thread when the query is asked to stop. Whoever looks at the flag after this call and finds it

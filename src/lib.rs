@@ -13,6 +13,7 @@ pub mod datum;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod geo;
+pub mod holders;
 pub mod http;
 pub mod limits;
 pub mod log_lines;
@@ -33,4 +34,4 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod turns;
-pub mod unread;
+mod unread;

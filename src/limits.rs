@@ -577,6 +577,21 @@ pub const LARGE_FRAME_PACE_BYTES: usize = 64 * 1024;
 /// A large frame that has waited for so long is passed by no smaller ones any more.
 pub const LARGE_FRAME_WAIT: Duration = Duration::from_secs(5);
 
+/// A query whose parse tree takes more than this is charged for it until it is over, its open stream too. Those that are
+/// smaller are bounded by their number, and not worth the count.
+pub const HELD_QUERY_BYTES: usize = 64 * 1024;
+
+/// About what one term of a parse tree takes, with its place in the query: two nodes' worth, since each is shared and
+/// rounded up by the allocator.
+pub const TERM_BYTES: usize = 192;
+
+/// Part of the server's memory that the parse trees of queries may take together. Beyond it those with the largest are
+/// ended.
+pub const HELD_MACHINE_PART: u64 = 4;
+
+/// Part of that which one connection may have, unless with a single query.
+pub const HELD_CONNECTION_PART: u64 = 4;
+
 /// Answers that a client has not read, in bytes. Beyond this nothing more is evaluated for it until it reads.
 pub const UNSENT_BYTES: usize = 1024 * 1024;
 

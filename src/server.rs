@@ -34,6 +34,7 @@ use tracing::{debug, info, warn};
 use crate::addresses::Addresses;
 use crate::catalog::CatalogError;
 use crate::config::{Endpoint, QuerySettings, QuicSettings, Settings, StorageSettings};
+use crate::holders::Holders;
 use crate::http::{self, HttpState};
 use crate::limits;
 use crate::log_lines::LogLines;
@@ -180,7 +181,8 @@ fn open(
     let metrics = Arc::new(process_metrics()?);
     let context = Arc::new(open_data(settings, directory, &metrics)?);
     let unread = Arc::new(Unread::default());
-    bound_what_waits(settings, &context, &unread, &metrics)?;
+    let holders = Arc::new(Holders::default());
+    bound_what_waits(settings, &context, &unread, &holders, &metrics)?;
     // The runtime has a thread for each processor that the server may use.
     let running = workers.metrics().num_workers() * limits::TURNS_PER_PROCESSOR;
     let service = Arc::new(Service {
@@ -188,6 +190,7 @@ fn open(
         pool: Pool::new(workers.clone(), limits::POOL_THREADS, running),
         metrics,
         unread,
+        holders,
         slow_query: settings.queries.slow,
         identity: directory.identity().clone(),
     });
@@ -222,13 +225,16 @@ fn bound_what_waits(
     settings: &Settings,
     context: &Context,
     unread: &Unread,
+    holders: &Holders,
     metrics: &Metrics,
 ) -> Result<(), prometheus::Error> {
     let feeds = "Changes that wait for feeds, in bytes.";
+    let queries = "Parse trees of large queries, in bytes.";
     let answers = "Answers that clients have not read, in bytes.";
     for (name, help, account, part) in [
         ("photondb_feeds_waiting_bytes", feeds, context.hub.account(), limits::FEEDS_MACHINE_PART),
         ("photondb_answers_unread_bytes", answers, unread.account(), limits::UNREAD_MACHINE_PART),
+        ("photondb_queries_held_bytes", queries, holders.account(), limits::HELD_MACHINE_PART),
     ] {
         account.set_most(store::part(settings.memory, part));
         metrics.add(Box::new(AccountMetric::new(name, help, account.clone())?))?;

@@ -46,6 +46,7 @@ impl Site {
             pool: Pool::new(Handle::current(), THREADS, THREADS),
             metrics: Arc::new(Metrics::new().map_err(|error| error.to_string())?),
             unread: Arc::default(),
+            holders: Arc::default(),
             slow_query: None,
             identity: Identity { id: "fuzz".to_owned(), name: "fuzz".to_owned() },
         };

@@ -10,6 +10,7 @@ use photondb_protocol::numbers::TermType;
 use photondb_protocol::raw_term::{Frame, RawTerm};
 
 use crate::datum::Datum;
+use crate::limits;
 
 use super::error::{Error, NodeId};
 use super::eval::{Call, Facts, Node, Op};
@@ -93,6 +94,11 @@ impl Program {
     /// The time that `r.now()` stands for.
     pub fn now(&self) -> &Datum {
         &self.now
+    }
+
+    /// About how many bytes its tree takes beside the texts in it.
+    pub fn tree_bytes(&self) -> usize {
+        self.frames.len() * limits::TERM_BYTES
     }
 
     /// Whether any global option was given.

@@ -54,5 +54,5 @@ pub use compile::{CompileError, Program};
 pub use context::{Context, OpenError};
 pub use error::{Error, ErrorKind};
 pub use index_function::ReqlFunctions;
-pub use memory::MemoryBounds;
+pub use memory::{MemoryBounds, Passed};
 pub use run::{Answer, Batch, Cursor, Failure, RunRequest, run, write_watched};

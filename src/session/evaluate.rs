@@ -91,6 +91,8 @@ pub(super) enum Outcome {
     WaitOver(bool),
     /// Not of a job: the query was deleted from the table of jobs. The number is that among those that run.
     Terminated,
+    /// Not of a job: the query holds too much, while others need the memory. The number is that among those that hold much.
+    Evicted,
     /// Evaluated, but what it wrote is not on disk yet: the answer follows as [`Outcome::Synced`].
     Syncing,
     /// What was written is on disk, or cannot be brought there: only now may the answer leave.

@@ -62,3 +62,62 @@ async fn a_row_that_is_too_long_is_not_written() {
     let json = b"\"123456\",\"123456\"".to_vec();
     assert_eq!(asked, Asked::Rows { json, complete: false });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_with_long_texts_end_when_others_need_the_memory() {
+    let service = service();
+    let account = service.holders.account().clone();
+    account.set_most(8 << 20);
+    let mut other = Client::new(&service);
+    other.start(1, &json!([173, []]));
+    assert_eq!(other.answer().await.1["t"], 3);
+    // Each holds a text that no row is, the first the longest.
+    let keeps = |token| {
+        let text = "x".repeat((1 << 20) + 1_000 * (20 - token as usize));
+        json!([38, [[173, []], [69, [[2, [1]], [17, [[10, [1]], text]]]]]])
+    };
+    let mut client = Client::new(&service);
+    for token in 0..20 {
+        client.start(token, &keeps(token));
+        assert_eq!(client.answer().await.1["t"], 3);
+        assert!(account.held() <= 8 << 20, "{}", account.held());
+    }
+    let mut ended = 0;
+    for token in 0..20 {
+        client.send(token, &json!([2]));
+        let (found, answer) = client.answer().await;
+        assert_eq!(found, token);
+        if answer["t"] == 18 {
+            let message = "All queries together take more than 8 MB of memory.";
+            assert_eq!((&answer["e"], &answer["r"]), (&json!(2_000_000), &json!([message])));
+            ended += 1;
+        }
+    }
+    assert!((18..20).contains(&ended), "{ended}");
+    other.send(1, &json!([2]));
+    assert_eq!(other.answer().await.1["t"], 3, "a small one is not ended");
+    drop(client);
+    assert_eq!(account.held(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parse_trees_of_queries_under_way_are_counted() {
+    let service = service();
+    let account = service.holders.account().clone();
+    account.set_most(8 << 20);
+    let mut client = Client::new(&service);
+    // An endless count beside many small terms.
+    let endless = json!([39, [[173, []], [69, [[2, [1]], [17, [[10, [1]], -1]]]]]]);
+    let terms: Vec<i32> = vec![1; 30_000];
+    for token in 0..3 {
+        client.start(token, &json!([2, [[2, terms], [43, [endless]]]]));
+    }
+    client.begin().await;
+    let (token, answer) = client.answer().await;
+    assert_eq!(
+        (answer["t"].as_u64(), answer["e"].as_u64()),
+        (Some(18), Some(2_000_000)),
+        "{token} {answer}"
+    );
+    assert!(account.held() > 5 << 20 && account.held() <= 8 << 20, "{}", account.held());
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::holders::Holders;
 use crate::metrics::Metrics;
 use crate::reql::Context;
 use crate::storage::{Engine, StorageError};
@@ -21,6 +22,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// Answers that clients have not read.
     pub unread: Arc<Unread>,
+    /// Queries that hold much.
+    pub holders: Arc<Holders>,
     /// Queries that take longer until their first answer are told in the log.
     pub slow_query: Option<Duration>,
     /// Who the server is.

@@ -28,6 +28,7 @@ pub(crate) fn service_with(context: Context, threads: usize) -> Arc<Service> {
         pool: Pool::new(Handle::current(), threads, 2),
         metrics: Arc::new(Metrics::new().unwrap()),
         unread: Arc::default(),
+        holders: Arc::default(),
         slow_query: None,
         identity: Identity {
             id: "7c8ff3a1-61a5-4d55-8c87-7a3fd0ac4c0b".to_owned(),

@@ -10,6 +10,8 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
 
 use super::{Session, Slot, State};
+use crate::reql::Passed;
+use crate::session::Service;
 use crate::session::evaluate::{self, Finished, Outcome, Work};
 use crate::session::slow;
 use crate::{limits, metrics};
@@ -21,6 +23,7 @@ impl Session {
         let outcome = match outcome {
             Outcome::WaitOver(by_time) => return self.wait_over(number, token, by_time),
             Outcome::Terminated => return self.terminated(number, token, out),
+            Outcome::Evicted => return self.evicted(number, token, out),
             Outcome::GivenUp => return self.leave_pool(number),
             Outcome::StartOver => {
                 self.leave_pool(number);
@@ -60,7 +63,9 @@ impl Session {
             self.recorder.record(outcome.counted(), took);
         }
         slot.batches += 1;
-        slow::tell_batch(&self.service, &self.client, &slot.program, slot.batches, took);
+        if let Some(program) = &slot.program {
+            slow::tell_batch(&self.service, &self.client, program, slot.batches, took);
+        }
         match outcome {
             Outcome::Ended(frame, _) => {
                 if !slot.noreply {
@@ -69,18 +74,18 @@ impl Session {
                 self.close(token, out);
             }
             Outcome::Cancelled => {
-                write_cancelled(slot, token, out);
+                write_cancelled(&self.service, slot, token, out);
                 self.close(token, out);
             }
             Outcome::More(frame, cursor) => {
                 if !slot.noreply {
                     out.extend_from_slice(&frame);
                 }
-                slot.state = match slot.cancel.is_terminated() {
-                    // It was deleted when the batch had been read.
-                    true => State::Terminated,
-                    false => State::Open(cursor),
-                };
+                slot.state = State::Open(cursor);
+                // It may have been ended when the batch had been read.
+                if slot.cancel.is_terminated() || slot.cancel.is_evicted() {
+                    slot.end();
+                }
                 if slot.noreply || slot.stops > 0 {
                     self.close(token, out);
                 } else {
@@ -100,6 +105,7 @@ impl Session {
             // Dealt with above; what is synced is an answer.
             Outcome::WaitOver(_)
             | Outcome::Terminated
+            | Outcome::Evicted
             | Outcome::GivenUp
             | Outcome::StartOver
             | Outcome::Syncing
@@ -154,8 +160,27 @@ impl Session {
                 self.close(token, out);
             }
             State::Evaluating if slot.ticket.take() => self.give_up(token, out),
-            State::Open(_) => slot.state = State::Terminated,
-            State::Evaluating | State::Terminated => {}
+            State::Open(_) => slot.end(),
+            State::Evaluating | State::Ended => {}
+        }
+    }
+
+    /// A query holds too much while others need the memory. One that is evaluated finds out by itself; what waits for its
+    /// client is dropped.
+    fn evicted(&mut self, number: u64, token: u64, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.get_mut(&token) else { return };
+        if slot.hold.as_ref().is_none_or(|hold| hold.number() != number) {
+            return;
+        }
+        match &slot.state {
+            State::Expecting(_, wait) => {
+                wait.abort();
+                write_cancelled(&self.service, slot, token, out);
+                self.close(token, out);
+            }
+            State::Evaluating if slot.ticket.take() => self.give_up(token, out),
+            State::Open(_) => slot.end(),
+            State::Evaluating | State::Ended => {}
         }
     }
 
@@ -166,7 +191,7 @@ impl Session {
         if let Some(began) = slot.began.take() {
             self.recorder.record(metrics::Outcome::Stopped, began.elapsed());
         }
-        write_cancelled(slot, token, out);
+        write_cancelled(&self.service, slot, token, out);
         self.waiting.retain(|job| job.number != number);
         self.waiting_for_lane.retain(|job| job.number != number);
         let mut on_pool = self.on_pool.iter().chain(&self.on_lane);
@@ -187,8 +212,15 @@ impl Session {
     }
 }
 
+impl Slot {
+    /// Drops everything that it holds, and remembers that.
+    fn end(&mut self) {
+        (self.state, self.program, self.running, self.hold) = (State::Ended, None, None, None);
+    }
+}
+
 /// Of a query that was stopped, by whomever.
-fn write_cancelled(slot: &Slot, token: u64, out: &mut Vec<u8>) {
+pub(super) fn write_cancelled(service: &Service, slot: &Slot, token: u64, out: &mut Vec<u8>) {
     if slot.noreply {
         return;
     }
@@ -196,6 +228,13 @@ fn write_cancelled(slot: &Slot, token: u64, out: &mut Vec<u8>) {
         evaluate::write_stopped(out, token);
     } else if slot.cancel.is_terminated() {
         write_terminated(out, token);
+    } else if slot.cancel.is_evicted() {
+        let bound = Passed::All(service.holders.account().most());
+        let error_type = Some(ErrorType::ResourceLimit);
+        write_response(out, token, |out| {
+            let (kind, message) = (ResponseType::RuntimeError, bound.message());
+            response::write_error(out, kind, error_type, &message, &[]);
+        });
     } else {
         write_interrupted(out, token);
     }
@@ -211,7 +250,7 @@ fn write_interrupted(out: &mut Vec<u8>, token: u64) {
 }
 
 /// Of a query that was deleted from the table of jobs.
-pub(super) fn write_terminated(out: &mut Vec<u8>, token: u64) {
+fn write_terminated(out: &mut Vec<u8>, token: u64) {
     let message = "Query terminated by the `rethinkdb.jobs` table.";
     let error_type = Some(ErrorType::OpIndeterminate);
     write_response(out, token, |out| {

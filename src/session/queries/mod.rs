@@ -22,6 +22,7 @@ use super::evaluate::{self, Finished, Job, Ticket, Work};
 use super::inbox::Inbox;
 use super::pool::{Queued, step_aside};
 use super::service::Service;
+use crate::holders::Hold;
 use crate::limits;
 use crate::metrics::{self, Recorder};
 use crate::reql::running::{Client, Running};
@@ -77,7 +78,10 @@ struct Slot {
     state: State,
     /// Its place among those that run.
     running: Option<Running>,
-    program: Arc<Program>,
+    /// None once it was given up for the memory.
+    program: Option<Arc<Program>>,
+    /// That it holds much, if it does.
+    hold: Option<Hold>,
     /// When it was read; none once its first answer has been counted.
     began: Option<Instant>,
     /// Batches that were evaluated, and when the next one was asked for.
@@ -97,8 +101,9 @@ enum State {
     Open(Box<Cursor>),
     /// A feed that the client has asked for rows it does not have yet.
     Expecting(Box<Cursor>, AbortHandle),
-    /// A stream that was deleted from the table of jobs: nothing of it is left, and the client is told when it asks for more.
-    Terminated,
+    /// A stream that was deleted from the table of jobs, or given up because it held too much while others needed the
+    /// memory: nothing of it is left, and the client is told when it asks for more.
+    Ended,
 }
 
 #[derive(Debug)]
@@ -166,7 +171,9 @@ impl Session {
 
     fn take(&mut self, token: u64, body: &[u8], out: &mut Vec<u8>) {
         match query::parse(body) {
-            Ok(Query::Start { term, optargs }) => self.start(token, term, optargs, out),
+            Ok(Query::Start { term, optargs }) => {
+                self.start(token, body.len(), term, optargs, out);
+            }
             Ok(Query::Continue) => self.more(token, out),
             Ok(Query::Stop) => self.stop(token, out),
             Ok(Query::NoreplyWait) => self.noreply_wait(token, out),
@@ -235,13 +242,13 @@ impl Session {
     /// Begins to read the next batch of an open stream, if one was asked for.
     fn read_on(&mut self, token: u64, out: &mut Vec<u8>) {
         let Some(slot) = self.slots.get_mut(&token) else { return };
-        if slot.continues == 0 || !matches!(slot.state, State::Open(_) | State::Terminated) {
+        if slot.continues == 0 || !matches!(slot.state, State::Open(_) | State::Ended) {
             return;
         }
-        if matches!(slot.state, State::Terminated) {
+        if matches!(slot.state, State::Ended) {
             slot.continues -= 1;
             self.behind -= 1;
-            finish::write_terminated(out, token);
+            finish::write_cancelled(&self.service, slot, token, out);
             return self.close(token, out);
         }
         if let State::Open(cursor) = std::mem::replace(&mut slot.state, State::Evaluating) {
@@ -273,7 +280,7 @@ impl Session {
                 }
                 return;
             }
-            State::Open(_) | State::Terminated => {}
+            State::Open(_) | State::Ended => {}
             State::Expecting(_, wait) => {
                 wait.abort();
                 evaluate::write_stopped(out, token);

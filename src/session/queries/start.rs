@@ -12,6 +12,7 @@ use photondb_protocol::raw_term::RawTerm;
 use photondb_protocol::response;
 
 use super::{Session, Slot, State};
+use crate::holders::Hold;
 use crate::limits;
 use crate::metrics;
 use crate::reql::running::Running;
@@ -28,6 +29,7 @@ impl Session {
     pub(super) fn start(
         &mut self,
         token: u64,
+        size: usize,
         term: RawTerm<'_>,
         optargs: Optargs<'_>,
         out: &mut Vec<u8>,
@@ -52,7 +54,7 @@ impl Session {
         if program.root().facts.cost == Cost::Light {
             let before = out.len();
             let evaluated = catch_unwind(AssertUnwindSafe(|| {
-                let asked = Asked { token, noreply, began };
+                let asked = Asked { token, size, noreply, began };
                 self.evaluate_inline(asked, &program, out)
             }));
             match evaluated {
@@ -73,7 +75,7 @@ impl Session {
         let cancel = CancelFlag::default();
         let running = self.enter(token, &program, &cancel);
         let (number, ticket) = self.submit(token, Work::Start(program.clone()), cancel.clone());
-        let asked = Asked { token, noreply, began };
+        let asked = Asked { token, size, noreply, began };
         self.keep_evaluating(asked, program, number, cancel, Some(running));
         self.renumber(token, number, ticket);
     }
@@ -88,6 +90,28 @@ impl Session {
         queries.enter(program.clone(), self.client.clone(), cancel.clone(), Box::new(wake))
     }
 
+    /// Charges a query that takes much, in its text and its tree, for as long as its entry lives. It is ended when others need
+    /// the memory.
+    fn hold(
+        &self,
+        token: u64,
+        size: usize,
+        program: &Program,
+        cancel: &CancelFlag,
+    ) -> Option<Hold> {
+        let bytes = size + program.tree_bytes();
+        if bytes <= limits::HELD_QUERY_BYTES {
+            return None;
+        }
+        let (inbox, cancel) = (self.inbox.clone(), cancel.clone());
+        let owner = Arc::as_ptr(&self.inbox) as usize;
+        let evict = move |number| {
+            cancel.evict();
+            inbox.push(Finished { number, token, outcome: Outcome::Evicted });
+        };
+        Some(self.service.holders.enter(owner, bytes, Box::new(evict)))
+    }
+
     fn keep_evaluating(
         &mut self,
         asked: Asked,
@@ -96,10 +120,11 @@ impl Session {
         cancel: CancelFlag,
         running: Option<Running>,
     ) {
-        let Asked { token, noreply, began } = asked;
+        let Asked { token, size, noreply, began } = asked;
         if noreply {
             self.noreply.insert(number);
         }
+        let hold = self.hold(token, size, &program, &cancel);
         let ticket = Ticket::default();
         ticket.take();
         let slot = Slot {
@@ -109,7 +134,8 @@ impl Session {
             noreply,
             state: State::Evaluating,
             running,
-            program,
+            program: Some(program),
+            hold,
             began: Some(began),
             batches: 0,
             asked: began,
@@ -217,18 +243,20 @@ impl Session {
             return self.sync(asked, program, sequence, outcome);
         }
         if !noreply && evaluate::write_batch(out, token, batch, &cursor) {
-            self.keep_open(token, program, cursor);
+            self.keep_open(asked, program, cursor);
         }
         Inline::Done(metrics::Outcome::Success)
     }
 
-    fn keep_open(&mut self, token: u64, program: &Arc<Program>, mut cursor: Box<Cursor>) {
+    fn keep_open(&mut self, asked: Asked, program: &Arc<Program>, mut cursor: Box<Cursor>) {
+        let Asked { token, size, .. } = asked;
         // Later batches are read on the pool: rows that were taken from a table cannot be read again there.
         cursor.allow_blocking();
         let number = self.number();
         let cancel = std::mem::take(&mut self.inline_cancel);
         let state = State::Open(cursor);
         let running = Some(self.enter(token, program, &cancel));
+        let hold = self.hold(token, size, program, &cancel);
         let slot = Slot {
             number,
             cancel,
@@ -236,7 +264,8 @@ impl Session {
             noreply: false,
             state,
             running,
-            program: program.clone(),
+            program: Some(program.clone()),
+            hold,
             began: None,
             // The first was answered where it was read.
             batches: 1,
@@ -252,6 +281,8 @@ impl Session {
 #[derive(Clone, Copy)]
 struct Asked {
     token: u64,
+    /// Bytes of its text.
+    size: usize,
     noreply: bool,
     began: Instant,
 }
