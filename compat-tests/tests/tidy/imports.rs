@@ -4,7 +4,7 @@
 use crate::source::Source;
 
 /// Each module of the server and what it may import. A new module must be placed here, which is a decision.
-const MAY_IMPORT: [(&str, &[&str]); 33] = [
+const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("main", &["cli"]),
     ("account", &[]),
     ("addresses", &[]),
@@ -33,6 +33,7 @@ const MAY_IMPORT: [(&str, &[&str]); 33] = [
             "reql",
             "table",
             "changefeed",
+            "holders",
             "unread",
         ],
     ),
@@ -71,7 +72,10 @@ const MAY_IMPORT: [(&str, &[&str]); 33] = [
     // storage only to wait until a commit is on disk
     (
         "session",
-        &["reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "turns", "unread"],
+        &[
+            "reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "turns",
+            "holders", "unread",
+        ],
     ),
     ("auth", &["storage", "limits", "bell", "turns"]),
     (
@@ -118,6 +122,7 @@ const MAY_IMPORT: [(&str, &[&str]); 33] = [
     ("bell", &[]),
     ("limits", &[]),
     ("testing", &[]),
+    ("holders", &["account", "limits"]),
     ("unread", &["account", "limits"]),
 ];
 
