@@ -51,7 +51,7 @@ pub struct Doors {
     /// How long a client may take to say who it is.
     pub(super) login_time: Duration,
     /// Connections that were turned away, and that could not be accepted.
-    turned_away: Seldom,
+    refusals: Seldom,
     pub(super) not_accepted: Seldom,
     /// How many places there are.
     pub(super) most: usize,
@@ -83,7 +83,7 @@ impl Doors {
             password_checks: Arc::new(Semaphore::new(limits::HANDSHAKE_PASSWORD_CHECKS)),
             turned_away: Arc::new(Semaphore::new(limits::TURNED_AWAY_AT_ONCE)),
             login_time: Duration::from_secs(limits::HANDSHAKE_SECONDS),
-            turned_away: Seldom::default(),
+            refusals: Seldom::default(),
             not_accepted: Seldom::default(),
             most: places,
             places: Arc::new(Semaphore::new(places)),
@@ -123,7 +123,7 @@ impl Doors {
 
     /// Tells the operator of a client that was turned away, and how many there were since the last line.
     pub(super) fn tell_of_refusal(&self, peer: SocketAddr, message: &str) {
-        if let Some(count) = self.turned_away.happened() {
+        if let Some(count) = self.refusals.happened() {
             warn!(%peer, count, "connections were turned away, the last one because: {message}");
         }
     }

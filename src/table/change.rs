@@ -175,7 +175,7 @@ mod tests {
         }
 
         fn deliver(&self, changes: CommittedChanges) {
-            assert!(changes.sequence.0 % 2 == 0, "an odd number");
+            assert!(changes.sequence.0.is_multiple_of(2), "an odd number");
             self.0.lock().unwrap().push(changes.sequence.0);
         }
 

@@ -98,7 +98,7 @@ impl<T> FairLine<T> {
 /// A user at the loopback address, or at another one of that network.
 #[cfg(test)]
 impl Whose {
-    pub fn at(user: &str, last: u8) -> Whose {
+    pub(crate) fn at(user: &str, last: u8) -> Whose {
         Whose { user: Arc::from(user), address: IpAddr::from([127, 0, 0, last]) }
     }
 }

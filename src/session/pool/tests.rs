@@ -281,7 +281,7 @@ async fn a_job_whose_client_is_gone_leaves_the_line() {
     for _ in 0..limits::POOL_LANE_THREADS {
         std::mem::forget(pool.run_in_lane(&user("bob"), endless()));
     }
-    while pool.state().queue.len() > 0 {
+    while !pool.state().queue.is_empty() {
         std::thread::yield_now();
     }
     for _ in 0..100 {

@@ -356,9 +356,11 @@ impl Session {
 
     /// Begins a query anew, outside of the lane of administration.
     fn start_over(&mut self, token: u64) {
+        // Only what was ended has no program, and that is not started over.
         let Some(slot) = self.slots.get(&token) else { return };
+        let Some(program) = slot.program.clone() else { return };
         let (number, asked, cancel) = (slot.number, slot.asked, slot.cancel.clone());
-        let work = Work::Start(slot.program.clone());
+        let work = Work::Start(program);
         let ticket = self.line_up(number, token, work, asked, cancel, false);
         if let Some(slot) = self.slots.get_mut(&token) {
             slot.ticket = ticket;
