@@ -196,6 +196,7 @@ async fn connections_that_are_gone_leave_nothing_in_line() {
         one.start(1, &endless());
         one.begin().await;
     }
-    assert_eq!(service.pool.waiting(), queued);
+    // Threads may have begun some of those that waited before.
+    assert!(service.pool.waiting() <= queued, "{} of {queued}", service.pool.waiting());
     drop(crowd);
 }
