@@ -110,7 +110,12 @@ impl Life {
         }
     }
 
+    /// Applies a batch, unless one of its trees is gone: what was written after the disk had been full may have dropped it.
     fn put(&mut self, engine: &Arc<SlabEngine>, batch: WriteBatch) -> Step {
+        let now = self.known.now();
+        if batch.edited_trees().iter().any(|tree| now.get(*tree).is_none()) {
+            return Step::Done;
+        }
         let applied = self.apply(engine, batch);
         self.judge(engine, applied)
     }
