@@ -595,6 +595,11 @@ pub const HELD_CONNECTION_PART: u64 = 4;
 /// Answers that a client has not read, in bytes. Beyond this nothing more is evaluated for it until it reads.
 pub const UNSENT_BYTES: usize = 1024 * 1024;
 
+/// Bytes of an answer that the system takes before the client's side has room for them. Without this bound a client that
+/// reads nothing gets megabytes of them, which nobody counts, copied at once on a thread that others wait for; with more
+/// than the network carries in the time that a thread needs to add to them, nothing is gained.
+pub const NOT_SENT_BYTES: u32 = 128 * 1024;
+
 /// Part of the server's memory that the answers which clients have not read may take together, over every transport.
 /// Beyond it those whose clients take nothing lose their connection; a client that reads may have a longer one.
 pub const UNREAD_MACHINE_PART: u64 = 16;

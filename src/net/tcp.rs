@@ -10,9 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
-use crate::metrics::Transport;
-
 use photondb_protocol::handshake;
+
+use crate::limits;
+use crate::metrics::Transport;
 
 use super::connection;
 use super::doors::Doors;
@@ -73,12 +74,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
             return;
         }
     };
-    // Answers are written whole; waiting to fill a packet would only delay them.
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-    let prepared = stream
-        .set_nodelay(true)
-        .and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&keepalive));
-    if let Err(error) = prepared {
+    if let Err(error) = prepare(&stream) {
         debug!(%peer, %error, "a connection was lost before it began");
         return;
     }
@@ -90,6 +86,15 @@ fn admit(stream: TcpStream, peer: SocketAddr, doors: &Arc<Doors>) {
         }
         drop(place);
     });
+}
+
+/// Sets what the loop of a connection relies on.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Answers are written whole; waiting to fill a packet would only delay them.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_notsent_lowat(limits::NOT_SENT_BYTES)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
 
 /// Tells a client that there is no place for it, in the form that it reads, which its first bytes tell if there is time to

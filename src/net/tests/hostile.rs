@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::client::{Client, frame, hello};
-use super::{Site, on_server, on_server_with};
+use super::{PATIENCE, Site, on_server, on_server_with};
 use crate::addresses::Addresses;
 use crate::auth::{ADMIN, Password};
 use crate::limits;
@@ -270,6 +270,24 @@ fn clients_that_read_nothing_are_closed_when_their_answers_are_too_much() {
         assert_eq!(answer.len(), (40 << 20) + r#"{"t":1,"r":[""]}"#.len());
         drop(silent);
         site.answers().await;
+    });
+}
+
+/// Seen to fail: the system took megabytes for each of hundreds of clients, whose copying kept others waiting.
+#[test]
+fn an_answer_that_nobody_reads_waits_in_the_account_and_not_in_the_socket() {
+    on_server(|site| async move {
+        let length = 2 << 20;
+        let mut silent = site.client().await;
+        silent.send(1, &format!("[1,\"{}\",{{}}]", "x".repeat(length))).await;
+        let unread = site.doors.service.unread.clone();
+        let began = std::time::Instant::now();
+        while unread.account().held() < length as u64 {
+            assert!(began.elapsed() < PATIENCE, "{} bytes wait", unread.account().held());
+            tokio::time::sleep(limits::UNREAD_LOOK).await;
+        }
+        let (_, answer) = silent.receive().await;
+        assert_eq!(answer.len(), length + r#"{"t":1,"r":[""]}"#.len());
     });
 }
 

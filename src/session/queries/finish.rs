@@ -69,7 +69,7 @@ impl Session {
         match outcome {
             Outcome::Ended(frame, _) => {
                 if !slot.noreply {
-                    out.extend_from_slice(&frame);
+                    append(frame, out);
                 }
                 self.close(token, out);
             }
@@ -79,7 +79,7 @@ impl Session {
             }
             Outcome::More(frame, cursor) => {
                 if !slot.noreply {
-                    out.extend_from_slice(&frame);
+                    append(frame, out);
                 }
                 slot.state = State::Open(cursor);
                 // It may have been ended when the batch had been read.
@@ -216,6 +216,16 @@ impl Slot {
     /// Drops everything that it holds, and remembers that.
     fn end(&mut self) {
         (self.state, self.program, self.running, self.hold) = (State::Ended, None, None, None);
+    }
+}
+
+/// Hands an answer to the connection: a long one as it is, when nothing is before it.
+fn append(frame: Vec<u8>, out: &mut Vec<u8>) {
+    if out.is_empty() && frame.len() > limits::KEPT_OUTPUT_BYTES {
+        *out = frame;
+        out.shrink_to_fit();
+    } else {
+        out.extend_from_slice(&frame);
     }
 }
 
