@@ -86,7 +86,7 @@ pub enum ServerError {
     #[error("cannot receive signals: {0}")]
     Signals(io::Error),
     /// The process id cannot be written.
-    #[error("cannot write the process id to {path}: {source}")]
+    #[error("--pid-file: cannot write the process id to {path}: {source}")]
     PidFile {
         /// The file.
         path: PathBuf,

@@ -25,7 +25,8 @@ impl PidFile {
         if is_left_over(path)? {
             fs::remove_file(path)?;
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+        let mut file = made.map_err(|error| explained(path, error))?;
         let made = Self(path.to_owned());
         writeln!(file, "{}", std::process::id())?;
         file.sync_all()?;
@@ -44,37 +45,63 @@ impl Drop for PidFile {
 
 /// Brings the names in the folder of a file to the disk.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Why a file cannot be made: of what is said of the name, what is wrong in its folder.
+fn explained(path: &Path, error: io::Error) -> io::Error {
+    let folder = folder_of(path);
+    let problem = match (error.kind(), fs::metadata(folder)) {
+        (io::ErrorKind::NotFound, Err(cause)) if cause.kind() == io::ErrorKind::NotFound => {
+            "does not exist"
+        }
+        (io::ErrorKind::NotADirectory, _) => "is not below directories alone",
+        (io::ErrorKind::PermissionDenied, _) => "does not let this user make files",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("its directory {} {problem}", folder.display()))
 }
 
 /// Whether there is a regular file that a server left behind: it holds a process id and nothing else, of a process that is
 /// gone. One from before the start of the system may also be empty, and its id may be that of another process now.
 fn is_left_over(path: &Path) -> io::Result<bool> {
-    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
-    let file = match OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
-        Ok(file) => file,
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => return Err(taken("there is a symbolic link of that name")),
+        Ok(found) if !found.is_file() => return Err(taken(NO_FILE)),
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
+        Err(error) => return Err(explained(path, error)),
+    }
+    // What has come to that name since is not followed, and a pipe not waited for.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(taken(NO_FILE));
+    }
     let is_old = metadata.modified().is_ok_and(|modified| is_of_before(modified, booted()));
-    if is_old && metadata.is_file() && metadata.len() == 0 {
+    if is_old && metadata.len() == 0 {
         return Ok(true);
     }
     let Some(id) = process_id(file)? else {
-        return Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "there is a file of that name that holds no process id",
-        ));
+        return Err(taken("there is a file of that name that holds no process id"));
     };
     if !is_old && id != std::process::id() && Path::new("/proc").join(id.to_string()).exists() {
-        return Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            format!("it belongs to process {id}, which is running"),
-        ));
+        return Err(taken(format!("it belongs to process {id}, which is running")));
     }
     Ok(true)
+}
+
+const NO_FILE: &str = "what has that name is not a regular file";
+
+/// The name is that of something that is left alone.
+fn taken(problem: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, problem.into())
 }
 
 /// When the system was started, as far as it tells.
@@ -92,9 +119,6 @@ fn is_of_before(modified: SystemTime, booted: Option<SystemTime>) -> bool {
 }
 
 fn process_id(file: File) -> io::Result<Option<u32>> {
-    if !file.metadata()?.is_file() {
-        return Ok(None);
-    }
     let mut content = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut content)?;
     let text = std::str::from_utf8(&content).ok().map(str::trim_end);
@@ -104,6 +128,8 @@ fn process_id(file: File) -> io::Result<Option<u32>> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode};
 
     use super::*;
 
@@ -135,6 +161,28 @@ mod tests {
         fs::write(&path, "").unwrap();
         PidFile::write(&path).unwrap_err();
         assert!(booted().is_some_and(|booted| booted < SystemTime::now()));
+    }
+
+    #[test]
+    fn what_cannot_be_a_process_id_file_is_told_with_its_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("directory")).unwrap();
+        fs::write(at("file"), "1\n").unwrap();
+        symlink(at("nowhere"), at("link")).unwrap();
+        let pipe = Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, pipe, 0).unwrap();
+        for (name, why) in [
+            ("directory", "not a regular file"),
+            ("pipe", "not a regular file"),
+            ("link", "symbolic link"),
+            ("none/pid", "none does not exist"),
+            ("file/pid", "file is not below directories alone"),
+        ] {
+            let error = PidFile::write(&at(name)).unwrap_err();
+            assert!(error.to_string().contains(why), "{name}: {error}");
+        }
+        assert!(!at("nowhere").exists());
     }
 
     #[test]
