@@ -32,7 +32,6 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::addresses::Addresses;
-use crate::catalog::CatalogError;
 use crate::config::{Endpoint, QuerySettings, QuicSettings, Settings, StorageSettings};
 use crate::holders::Holders;
 use crate::http::{self, HttpState};
@@ -99,9 +98,6 @@ pub enum ServerError {
     /// The catalog or the users cannot be opened.
     #[error("cannot open the data: {0}")]
     Open(#[from] OpenError),
-    /// What is set cannot be written.
-    #[error("cannot write the data: {0}")]
-    Settings(#[from] CatalogError),
     /// A new store cannot be written.
     #[error("cannot write the data: {0}")]
     Write(StorageError),
@@ -290,6 +286,7 @@ fn tell_facts(
     doors.service.context.set_facts(ServerFacts {
         id: doors.service.identity.id.clone(),
         automatic_cache_bytes: store::automatic_cache_bytes(memory),
+        cache_bytes_most: store::cache_bytes_most(settings.memory, settings.queries.memory),
         memory: store::memory_bounds(memory, settings.queries.memory),
         driver_port,
         http_port,
@@ -309,7 +306,8 @@ fn open_data(
     let engine = store::open(&settings.storage, memory, directory.path(), metrics)?;
     let context = Context::open(engine.clone(), &directory.identity().name)?;
     if let StorageSettings::Slab(slab) = &settings.storage {
-        store::settle_cache(slab.cache, memory, &context.catalog)?;
+        let most = store::cache_bytes_most(settings.memory, settings.queries.memory);
+        store::settle_cache(slab.cache, memory, most, &context.catalog)?;
     }
     let (wanted, name) = (settings.server_name.as_deref(), context.server_name());
     if let Some(wanted) = wanted.filter(|wanted| **wanted != *name) {

@@ -5,11 +5,13 @@ mod file;
 mod options;
 mod queries;
 mod raw;
+mod room;
 mod settings;
 
 pub use options::{OPTIONS, OptionSpec, Takes, find};
 pub use queries::QuerySettings;
 pub use raw::{Origin, RawOptions};
+pub use room::{NoRoom, automatic_cache_bytes, cache_bytes_most};
 pub use settings::{
     CacheSize, Endpoint, InitialPassword, QuicSettings, Settings, SlabSettings, StorageSettings,
     directory,
@@ -54,6 +56,9 @@ pub enum ConfigError {
     /// Options that do not go together.
     #[error("{0}")]
     Combination(&'static str),
+    /// The memory of the server does not hold what it is divided into.
+    #[error(transparent)]
+    Room(Box<NoRoom>),
     /// A port and the offset make no port.
     #[error("{origin}: port {port} and a --port-offset of {offset} are more than 65535")]
     Port {

@@ -64,7 +64,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     one(
         "memory-limit",
         "MB|auto",
-        "Memory that the server may take, at least 256: when all queries together come near it, those \
+        "Memory that the server may take, at least 256, the cache among it: when all queries together come near it, those \
          that hold most are ended [default: auto, what the machine or its container has]",
     ),
     one(

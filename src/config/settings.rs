@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::raw::RawOptions;
-use super::{ConfigError, QuerySettings};
+use super::{ConfigError, QuerySettings, room};
 use crate::limits;
 
 const DRIVER_PORT: u16 = 28015;
@@ -119,7 +119,7 @@ impl Settings {
         } else {
             Some(endpoint(raw, "bind-http", "http-port", HTTP_PORT)?)
         };
-        Ok(Settings {
+        let settings = Settings {
             directory: directory(raw),
             storage: storage(raw)?,
             server_name: server_name(raw)?,
@@ -141,7 +141,9 @@ impl Settings {
             connections_per_address: connections_per_address(raw)?,
             cores: cores(raw)?,
             pid_file: path(raw, "pid-file"),
-        })
+        };
+        room::check(&settings, raw)?;
+        Ok(settings)
     }
 }
 

@@ -134,6 +134,7 @@ pub fn server() -> Result<Arc<Context>, String> {
     context.set_facts(ServerFacts {
         id: "7c8ff3a1-61a5-4d55-8c87-7a3fd0ac4c0b".to_owned(),
         automatic_cache_bytes: 1 << 30,
+        cache_bytes_most: None,
         memory: MemoryBounds::of(1 << 40, Some(BYTES)),
         driver_port: 1,
         http_port: Some(2),

@@ -42,6 +42,7 @@ fn open(folder: &Path, options: &[(&str, &str)]) -> Arc<Service> {
         id: ID.to_owned(),
         memory: store::memory_bounds(None, None),
         automatic_cache_bytes: store::automatic_cache_bytes(store::memory(None)),
+        cache_bytes_most: store::cache_bytes_most(settings.memory, settings.queries.memory),
         driver_port: 28015,
         http_port: None,
         started: SystemTime::now(),
@@ -88,6 +89,44 @@ async fn config(service: &Arc<Service>) -> Value {
 
 async fn update(service: &Arc<Service>, change: Value) -> Value {
     run(service, json!([53, [table("server_config"), change]])).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_the_memory_limit_does_not_hold_is_refused_whenever_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = open(folder.path(), &[("cache-size", "200")]);
+    drop(service);
+    let settings = |options: &[(&str, &str)]| {
+        let mut raw = RawOptions::new();
+        for (option, value) in options {
+            raw.command_line(find(option).unwrap(), vec![(*value).to_owned()]);
+        }
+        Settings::check(&raw).unwrap()
+    };
+    let began = Instant::now();
+    let refused = loop {
+        let directory = Directory::open(folder.path(), None).unwrap();
+        let settings = settings(&[("memory-limit", "256")]);
+        match open_data(&settings, &directory, &Metrics::new().unwrap()) {
+            Err(ServerError::Store(store::StoreError::InUse(_)))
+                if began.elapsed() < Duration::from_secs(10) =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => break error.to_string(),
+            Ok(_) => panic!("it was opened"),
+        }
+    };
+    let text = "a cache of 200 MB is set, and --memory-limit leaves 96 MB for it: raise the limit, or start with --cache-size \
+                auto or 96 at most";
+    assert_eq!(refused, text);
+    let service = open(folder.path(), &[("memory-limit", "256"), ("cache-size", "auto")]);
+    assert_eq!(memory(&service), 64);
+    let answer = update(&service, json!({ "cache_size_mb": 97 })).await;
+    let refused = answer["first_error"].as_str().unwrap();
+    assert!(refused.contains("97 MB is larger than `--memory-limit` allows (96 MB)."), "{refused}");
+    update(&service, json!({ "cache_size_mb": 96 })).await;
+    assert_eq!(memory(&service), 96);
 }
 
 /// The megabytes that the engine has.

@@ -11,8 +11,7 @@ use uuid::Uuid;
 use super::machine;
 use super::storage_metrics::StorageMetrics;
 use crate::catalog::{Catalog, CatalogError};
-use crate::config::{CacheSize, SlabSettings, StorageSettings};
-use crate::limits;
+use crate::config::{self, CacheSize, SlabSettings, StorageSettings};
 use crate::metrics::Metrics;
 use crate::reql::MemoryBounds;
 use crate::storage::disk::FileDisk;
@@ -34,6 +33,20 @@ pub enum StoreError {
         /// What the engine said.
         source: StorageError,
     },
+    /// The cache that was set before, or is asked for in a machine with less than the limit, does not fit.
+    #[error(
+        "a cache of {set} MB is set, and --memory-limit leaves {most} MB for it: raise the limit, or start with --cache-size \
+         auto or {most} at most"
+    )]
+    CacheTooLarge {
+        /// Megabytes that are set.
+        set: u64,
+        /// Megabytes that there can be.
+        most: u64,
+    },
+    /// What is set cannot be written.
+    #[error("cannot write the data: {0}")]
+    Settings(#[from] CatalogError),
     /// The numbers of the engine have names that do not go together with others.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -89,22 +102,27 @@ fn open_slab(
 }
 
 /// Gives the engine the memory that is asked for, which is then the one that is set, or that was set before. Tells the
-/// log.
+/// log. It is `most` at most, if there is a bound.
 pub fn settle_cache(
     asked: Option<CacheSize>,
     memory: Option<u64>,
+    most: Option<u64>,
     catalog: &Catalog,
-) -> Result<(), CatalogError> {
+) -> Result<(), StoreError> {
+    let megabytes = |bytes: u64| bytes / (1024 * 1024);
     let before = catalog.state().settings().cache_bytes;
     let wanted = match asked {
         None => before,
         Some(CacheSize::Auto) => None,
         Some(CacheSize::Bytes(bytes)) => Some(bytes),
     };
+    if let Some((set, most)) = wanted.zip(most).filter(|(set, most)| set > most) {
+        let [set, most] = [set, most].map(megabytes);
+        return Err(StoreError::CacheTooLarge { set, most });
+    }
     if wanted != before {
         catalog.change_settings(|settings| settings.cache_bytes = wanted)?;
     }
-    let megabytes = |bytes: u64| bytes / (1024 * 1024);
     let bytes = wanted.unwrap_or_else(|| automatic_cache_bytes(memory));
     match wanted {
         None => info!("Automatically using cache size of {} MB", megabytes(bytes)),
@@ -140,8 +158,14 @@ pub fn memory_bounds(memory: Option<u64>, query_memory: Option<u64>) -> MemoryBo
 /// The memory of an engine that is told nothing else: a part of what there is. A system that does not tell how much there
 /// is gets by with the least.
 pub fn automatic_cache_bytes(memory: Option<u64>) -> u64 {
-    let part = memory.unwrap_or(0) / limits::CACHE_MACHINE_PART;
-    part.clamp(limits::CACHE_BYTES_MIN, limits::CACHE_BYTES_MAX)
+    config::automatic_cache_bytes(memory.unwrap_or(0))
+}
+
+/// The largest cache that leaves room for a query in what the operator allows; `None` where the operator has not said how much
+/// that is.
+pub fn cache_bytes_most(allowed: Option<u64>, query_memory: Option<u64>) -> Option<u64> {
+    let memory = memory(Some(allowed?))?;
+    Some(config::cache_bytes_most(memory, query_memory))
 }
 
 fn tell_recovery(commits: u64, took: Duration) {
@@ -163,6 +187,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::limits;
 
     fn settings() -> StorageSettings {
         let cache = Some(CacheSize::Bytes(limits::CACHE_BYTES_MIN));

@@ -26,6 +26,8 @@ pub struct ServerFacts {
     pub id: String,
     /// Bytes of memory for the engine where none are set.
     pub automatic_cache_bytes: u64,
+    /// Most bytes that can be set, where the operator has bounded the memory of the server.
+    pub cache_bytes_most: Option<u64>,
     /// What queries may take of memory.
     pub memory: MemoryBounds,
     /// The port for drivers.
@@ -97,7 +99,8 @@ pub(super) fn write(env: &Env, look: &Look<'_>, change: &Change<'_>) -> Result<D
         return Ok(change.new.clone());
     }
     if cache_bytes != before.cache_bytes {
-        check_cache(catalog.engine().memory_bytes().is_some(), cache_bytes)
+        let has_bound = catalog.engine().memory_bytes().is_some();
+        check_cache(has_bound, cache_bytes, facts.cache_bytes_most)
             .map_err(|problem| not_changed(&old_name, &problem))?;
     }
     let changed = catalog.change_settings(|settings: &mut ServerSettings| {
@@ -125,11 +128,16 @@ fn not_changed(server: &str, problem: &str) -> Error {
 }
 
 /// Whether the engine can have this much.
-fn check_cache(has_bound: bool, bytes: Option<u64>) -> std::result::Result<(), String> {
+fn check_cache(
+    has_bound: bool,
+    bytes: Option<u64>,
+    most: Option<u64>,
+) -> std::result::Result<(), String> {
     if !has_bound {
         return Err("All data is in memory: there is no cache.".to_owned());
     }
-    let (bytes, megabyte) = (bytes.unwrap_or(CACHE_BYTES_MAX), MEGABYTE as u64);
+    let Some(bytes) = bytes else { return Ok(()) };
+    let megabyte = MEGABYTE as u64;
     if bytes > CACHE_BYTES_MAX {
         return Err(format!(
             "The proposed cache size of {} MB is larger than the maximum legal value for this platform ({} MB).",
@@ -142,6 +150,13 @@ fn check_cache(has_bound: bool, bytes: Option<u64>) -> std::result::Result<(), S
             "The proposed cache size of {} MB is smaller than the minimum legal value ({} MB).",
             bytes / megabyte,
             CACHE_BYTES_MIN / megabyte
+        ));
+    }
+    if let Some(most) = most.filter(|most| bytes > *most) {
+        return Err(format!(
+            "The proposed cache size of {} MB is larger than `--memory-limit` allows ({} MB).",
+            bytes / megabyte,
+            most / megabyte
         ));
     }
     Ok(())
