@@ -6,6 +6,8 @@
 use std::time::{Duration, Instant};
 
 use super::error::{Error, ErrorKind};
+use crate::datum::Datum;
+use crate::limits;
 
 /// When an evaluation must have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,26 @@ impl Timeout {
     /// That of the option `timeout_ms` of the query.
     pub(super) fn of_query(after: Duration) -> Timeout {
         Timeout { after, why: Why::Query(after) }
+    }
+
+    /// As that, from what the query says.
+    pub(super) fn read(milliseconds: &Datum) -> Result<Timeout, Error> {
+        let most = limits::OPTION_TIME_MAX.as_millis();
+        let given = match milliseconds {
+            Datum::Number(number) => {
+                let whole = milliseconds.as_integer().ok();
+                let after = whole.and_then(|whole| u64::try_from(whole).ok());
+                let allowed = |after: &u64| (1..=most).contains(&u128::from(*after));
+                if let Some(after) = after.filter(allowed) {
+                    return Ok(Timeout::of_query(Duration::from_millis(after)));
+                }
+                number.to_string()
+            }
+            other => other.type_name().to_string(),
+        };
+        Err(Error::logic(format!(
+            "`timeout_ms` must be a whole number of milliseconds from 1 to {most} (got {given})."
+        )))
     }
 
     /// That of the option `--query-timeout` of the server.
@@ -94,6 +116,26 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_is_none_is_refused_by_the_name_of_the_option() {
+        for (given, shown) in [
+            (Datum::Number(0.0), "0"),
+            (Datum::Number(-5.0), "-5"),
+            (Datum::Number(1.5), "1.5"),
+            (Datum::Number(31_622_400_001.0), "31622400001"),
+            (Datum::Number(1e300), &format!("1{}", "0".repeat(300))),
+            (Datum::from("5"), "STRING"),
+            (Datum::Null, "NULL"),
+        ] {
+            let text = format!(
+                "`timeout_ms` must be a whole number of milliseconds from 1 to 31622400000 (got {shown})."
+            );
+            assert_eq!(Timeout::read(&given).unwrap_err().message(), text);
+        }
+        let after = Duration::from_millis(7);
+        assert_eq!(Timeout::read(&Datum::Number(7.0)).unwrap(), Timeout::of_query(after));
+    }
 
     #[test]
     fn the_shorter_time_counts_and_is_told() {

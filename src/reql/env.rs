@@ -135,11 +135,7 @@ impl Env {
                 })?;
         }
         if let Some(timeout) = self.global_optarg("timeout_ms")? {
-            let milliseconds = timeout.integer(self)?;
-            let after = u64::try_from(milliseconds).ok().filter(|n| *n >= 1).ok_or_else(|| {
-                Error::logic(format!("timeout_ms must be positive (got {milliseconds})."))
-            })?;
-            let timeout = Timeout::of_query(Duration::from_millis(after));
+            let timeout = Timeout::read(&timeout.into_datum(self)?)?;
             self.timeout = Some(timeout.shorter(self.timeout));
             self.begin();
         }

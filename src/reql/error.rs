@@ -21,8 +21,10 @@ impl NodeId {
 pub enum ErrorKind {
     /// A fault of the server's own.
     Internal,
-    /// A bound was reached: array size, memory, time.
+    /// A bound was reached: array size, length of a text.
     ResourceLimit,
+    /// It, or all queries together, take more memory than they may. What it wrote before stays.
+    OutOfMemory,
     /// The query asks for what cannot be.
     Logic,
     /// Something is absent or null; `r.default` catches it.
@@ -50,7 +52,7 @@ impl ErrorKind {
     pub fn error_type(self) -> ErrorType {
         match self {
             ErrorKind::Internal | ErrorKind::NotResident => ErrorType::Internal,
-            ErrorKind::ResourceLimit => ErrorType::ResourceLimit,
+            ErrorKind::ResourceLimit | ErrorKind::OutOfMemory => ErrorType::ResourceLimit,
             ErrorKind::Logic | ErrorKind::EmptyUser => ErrorType::QueryLogic,
             ErrorKind::NonExistence => ErrorType::NonExistence,
             ErrorKind::OpFailed | ErrorKind::Cancelled => ErrorType::OpFailed,

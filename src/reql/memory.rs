@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use super::context::Context;
-use super::error::{Error, Result};
+use super::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::memory::{resident, taken_by_thread};
 use crate::storage::Engine;
@@ -68,15 +68,12 @@ pub enum Passed {
 impl Passed {
     /// What the client is told.
     pub fn message(self) -> String {
-        let megabytes = |bytes: u64| bytes / (1024 * 1024);
-        match self {
-            Passed::One(bytes) => {
-                format!("The query takes more than {} MB of memory.", megabytes(bytes))
-            }
-            Passed::All(bytes) => {
-                format!("All queries together take more than {} MB of memory.", megabytes(bytes))
-            }
-        }
+        let (who, bytes, option) = match self {
+            Passed::One(bytes) => ("The query takes", bytes, "--query-memory"),
+            Passed::All(bytes) => ("All queries together take", bytes, "--memory-limit"),
+        };
+        let megabytes = bytes / (1024 * 1024);
+        format!("{who} more than {megabytes} MB of memory. `{option}` of the server bounds that.")
     }
 }
 
@@ -121,7 +118,7 @@ impl MemoryMeter {
     pub fn check(&self, context: &Context, more: u64) -> Result<()> {
         let Some(facts) = context.facts() else { return Ok(()) };
         match self.look(facts.memory, more, &**context.catalog.engine()) {
-            Some(passed) => Err(Error::resource_limit(passed.message())),
+            Some(passed) => Err(Error::new(ErrorKind::OutOfMemory, passed.message())),
             None => Ok(()),
         }
     }
@@ -177,8 +174,18 @@ mod tests {
         assert_eq!(passed(40, 301), Some(Passed::All(300 * MB)));
         assert_eq!([passed(20, 301), passed(2, 312)], [None; 2], "larger ones are ended first");
         assert_eq!([passed(20, 312), passed(2, 320)], [Some(Passed::All(300 * MB)); 2]);
-        let message = Passed::One(100 * MB).message();
-        assert_eq!(message, "The query takes more than 100 MB of memory.");
+    }
+
+    #[test]
+    fn an_error_names_the_option_that_raises_its_bound() {
+        let texts = [Passed::One(100 * MB), Passed::All(300 * MB)].map(Passed::message);
+        assert_eq!(
+            texts,
+            [
+                "The query takes more than 100 MB of memory. `--query-memory` of the server bounds that.",
+                "All queries together take more than 300 MB of memory. `--memory-limit` of the server bounds that.",
+            ]
+        );
     }
 
     #[test]

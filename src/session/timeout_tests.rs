@@ -34,10 +34,12 @@ async fn a_query_ends_when_its_time_is_over() {
     let text = "Query terminated by its option `timeout_ms` after 100 ms.";
     assert_eq!(timed_out(&answer), text);
     assert!(began.elapsed() < SHORT + Duration::from_millis(500), "{:?}", began.elapsed());
-    for wrong in [json!(0), json!(-5)] {
+    for (wrong, shown) in [(json!(0), "0"), (json!(-5), "-5"), (json!("1s"), "STRING")] {
         client.send(1, &json!([1, 1, { "timeout_ms": wrong }]));
         let (_, answer) = client.answer().await;
-        let text = format!("timeout_ms must be positive (got {wrong}).");
+        let text = format!(
+            "`timeout_ms` must be a whole number of milliseconds from 1 to 31622400000 (got {shown})."
+        );
         assert_eq!(answer["r"][0], text, "{answer}");
     }
 }

@@ -51,6 +51,7 @@ fn concerns_the_query(error: &Error) -> bool {
             | ErrorKind::TimedOut
             | ErrorKind::NotResident
             | ErrorKind::ResourceLimit
+            | ErrorKind::OutOfMemory
     )
 }
 

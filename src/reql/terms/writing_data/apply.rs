@@ -306,6 +306,10 @@ fn replace_one(
 fn must_end_the_query(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Cancelled | ErrorKind::TimedOut | ErrorKind::NotResident | ErrorKind::Internal
+        ErrorKind::Cancelled
+            | ErrorKind::TimedOut
+            | ErrorKind::OutOfMemory
+            | ErrorKind::NotResident
+            | ErrorKind::Internal
     )
 }
