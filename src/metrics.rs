@@ -39,6 +39,24 @@ pub enum Refusal {
     Address,
 }
 
+/// A bound of the server's that a query has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// What it may take of memory, or all queries together.
+    Memory,
+    /// How long it may be evaluated.
+    Time,
+}
+
+/// Why the server closed a connection by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Its client did not read its answers while others needed the memory.
+    Unread,
+    /// Its client did not go on with a large query while others waited for its place.
+    Stalled,
+}
+
 /// How a query ended, or began to stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -50,7 +68,7 @@ pub enum Outcome {
     CompileError,
     /// It failed while it ran.
     RuntimeError,
-    /// It was stopped.
+    /// It was stopped, by its client, the table of jobs, or a bound of the server's.
     Stopped,
 }
 
@@ -58,6 +76,10 @@ const TRANSPORTS: [(Transport, &str); 3] =
     [(Transport::Tcp, "tcp"), (Transport::Quic, "quic"), (Transport::Http, "http")];
 
 const REFUSALS: [(Refusal, &str); 2] = [(Refusal::Full, "full"), (Refusal::Address, "address")];
+
+const BOUNDS: [(Bound, &str); 2] = [(Bound::Memory, "memory"), (Bound::Time, "time")];
+
+const CLOSED: [(Closed, &str); 2] = [(Closed::Unread, "unread"), (Closed::Stalled, "stalled")];
 
 const OUTCOMES: [(Outcome, &str); 5] = [
     (Outcome::Success, "success"),
@@ -74,7 +96,9 @@ pub struct Metrics {
     connections: [IntGauge; 3],
     connections_total: [IntCounter; 3],
     refused: [IntCounter; 2],
+    closed: [IntCounter; 2],
     queries: [IntCounter; 5],
+    ended: [IntCounter; 2],
     rate: Rate,
     seconds: Histogram,
 }
@@ -90,14 +114,19 @@ impl Metrics {
         let total = "Connections since the start, by transport.";
         let total = IntCounterVec::new(Opts::new("photondb_connections_total", total), &labels)?;
         registry.register(Box::new(total.clone()))?;
-        let refused = "Connections that were refused since the start, by why.";
-        let refused = Opts::new("photondb_connections_refused_total", refused);
-        let refused = IntCounterVec::new(refused, &["reason"])?;
-        registry.register(Box::new(refused.clone()))?;
-        let queries = "Queries since the start, by how they ended or began to stream.";
-        let queries = Opts::new("photondb_queries_total", queries);
-        let queries = IntCounterVec::new(queries, &["outcome"])?;
-        registry.register(Box::new(queries.clone()))?;
+        let counted = |name: &str, help: &str, label: &str| {
+            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let help = "Connections that were refused since the start, by why.";
+        let refused = counted("photondb_connections_refused_total", help, "reason")?;
+        let help = "Connections that the server closed by itself since the start, by why.";
+        let closed = counted("photondb_connections_closed_total", help, "reason")?;
+        let help = "Queries since the start, by how they ended or began to stream.";
+        let queries = counted("photondb_queries_total", help, "outcome")?;
+        let help = "Queries that the server ended since the start, by the bound that they passed.";
+        let ended = counted("photondb_queries_ended_total", help, "bound")?;
         let seconds = "Time from reading a query to having its first answer.";
         let seconds = HistogramOpts::new("photondb_query_seconds", seconds);
         let seconds = Histogram::with_opts(seconds.buckets(SECONDS.to_vec()))?;
@@ -106,7 +135,9 @@ impl Metrics {
             connections: TRANSPORTS.map(|(_, name)| open.with_label_values(&[name])),
             connections_total: TRANSPORTS.map(|(_, name)| total.with_label_values(&[name])),
             refused: REFUSALS.map(|(_, name)| refused.with_label_values(&[name])),
+            closed: CLOSED.map(|(_, name)| closed.with_label_values(&[name])),
             queries: OUTCOMES.map(|(_, name)| queries.with_label_values(&[name])),
+            ended: BOUNDS.map(|(_, name)| ended.with_label_values(&[name])),
             rate: Rate::default(),
             registry,
             seconds,
@@ -134,6 +165,20 @@ impl Metrics {
     /// Counts a connection that was refused.
     pub fn refused(&self, why: Refusal) {
         if let Some(total) = self.refused.get(why as usize) {
+            total.inc();
+        }
+    }
+
+    /// Counts a connection that the server closed by itself.
+    pub fn closed(&self, why: Closed) {
+        if let Some(total) = self.closed.get(why as usize) {
+            total.inc();
+        }
+    }
+
+    /// Counts a query that the server ended by itself.
+    pub fn ended(&self, bound: Bound) {
+        if let Some(total) = self.ended.get(bound as usize) {
             total.inc();
         }
     }
@@ -246,6 +291,9 @@ mod tests {
         for (index, (outcome, _)) in OUTCOMES.iter().enumerate() {
             assert_eq!(*outcome as usize, index);
         }
+        assert_eq!(REFUSALS.map(|(refusal, _)| refusal as usize), [0, 1]);
+        assert_eq!(CLOSED.map(|(closed, _)| closed as usize), [0, 1]);
+        assert_eq!(BOUNDS.map(|(bound, _)| bound as usize), [0, 1]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The server: puts its parts together, opens its doors, waits for its end.
 
+mod bounds;
 #[cfg(test)]
 mod config_tests;
 mod directory;
@@ -43,11 +44,12 @@ use crate::panics;
 use crate::reql::http_client::{Network, Policy};
 use crate::reql::system::ServerFacts;
 use crate::reql::{Context, OpenError, js};
-use crate::session::{Pool, Service};
+use crate::session::{Ended, Pool, Service};
 use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
 use crate::unread::Unread;
 
+use bounds::Bounds;
 use directory::{Directory, DirectoryError};
 use memory_metrics::{AccountMetric, MemoryMetrics};
 use numbers::Counted;
@@ -187,6 +189,7 @@ fn open(
         metrics,
         unread,
         holders,
+        ended: Ended::default(),
         slow_query: settings.queries.slow,
         identity: directory.identity().clone(),
     });
@@ -210,6 +213,7 @@ fn open(
     }
     restrict_queries(&doors.service.context, &settings.queries, driver_port, http_port);
     tell_facts(&doors, log, settings, driver_port, http_port);
+    tell_bounds(&doors.service, settings, bounds);
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);
     doors.shutdown.spawn(watch::watch(doors.service.clone(), doors.shutdown.clone()));
@@ -294,6 +298,21 @@ fn tell_facts(
         log,
         numbers: Arc::new(Counted(doors.service.metrics.clone())),
     });
+}
+
+/// Tells the operator what bounds the server.
+fn tell_bounds(service: &Service, settings: &Settings, connections: ConnectionBounds) {
+    let memory = store::memory(settings.memory);
+    let bounds = Bounds {
+        memory,
+        cache: service.context.catalog.engine().memory_bytes(),
+        queries: store::memory_bounds(memory, settings.queries.memory),
+        connections,
+        of_one_address: settings.connections_per_address,
+        timeout: settings.queries.timeout,
+        slow: settings.queries.slow,
+    };
+    bounds.tell();
 }
 
 /// Opens the data, and makes what a new server begins with.

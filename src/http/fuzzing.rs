@@ -12,7 +12,7 @@ use super::places::{Awaits, Places};
 use super::{HttpState, router};
 use crate::metrics::Metrics;
 use crate::reql::fuzzing::server;
-use crate::session::{Identity, Pool, Service};
+use crate::session::{Ended, Identity, Pool, Service};
 use crate::shutdown::Shutdown;
 
 /// Threads that evaluate: queries are asked one after the other.
@@ -47,6 +47,7 @@ impl Site {
             metrics: Arc::new(Metrics::new().map_err(|error| error.to_string())?),
             unread: Arc::default(),
             holders: Arc::default(),
+            ended: Ended::default(),
             slow_query: None,
             identity: Identity { id: "fuzz".to_owned(), name: "fuzz".to_owned() },
         };

@@ -62,8 +62,8 @@ impl RunningQueries {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        state.queries.insert(number, query);
-        Running { number, queries: self.clone() }
+        state.queries.insert(number, query.clone());
+        Running { number, query, queries: self.clone() }
     }
 
     /// All of them, in the order they were entered.
@@ -122,6 +122,7 @@ impl std::fmt::Debug for RunningQuery {
 #[derive(Debug)]
 pub struct Running {
     number: u64,
+    query: Arc<RunningQuery>,
     queries: Arc<RunningQueries>,
 }
 
@@ -129,6 +130,11 @@ impl Running {
     /// Its number: no other query has it, and none will.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Its identity in the table of jobs.
+    pub fn id(&self) -> Uuid {
+        self.query.id()
     }
 }
 

@@ -70,7 +70,9 @@ fn explained(path: &Path, error: io::Error) -> io::Error {
 /// gone. One from before the start of the system may also be empty, and its id may be that of another process now.
 fn is_left_over(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => return Err(taken("there is a symbolic link of that name")),
+        Ok(found) if found.is_symlink() => {
+            return Err(taken("there is a symbolic link of that name"));
+        }
         Ok(found) if !found.is_file() => return Err(taken(NO_FILE)),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -78,8 +80,7 @@ fn is_left_over(path: &Path) -> io::Result<bool> {
     }
     // What has come to that name since is not followed, and a pipe not waited for.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file =
-        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(taken(NO_FILE));

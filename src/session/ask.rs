@@ -9,7 +9,7 @@ use photondb_protocol::raw_term::RawTerm;
 use tokio::sync::{Notify, oneshot};
 
 use crate::datum::{Datum, write_json};
-use crate::reql::running::Client;
+use crate::reql::running::{Client, Running};
 use crate::reql::spec::Cost;
 use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
@@ -19,8 +19,9 @@ use crate::turns::Whose;
 use crate::{limits, metrics};
 
 use super::clock::Clock;
+use super::ending::{self, Ending};
 use super::service::Service;
-use super::slow;
+use super::slow::{self, Slow};
 
 /// How much of an answer is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -76,28 +77,33 @@ pub async fn ask(
 ) -> Result<Asked, AskError> {
     let began = Instant::now();
     let compiled = Program::compile(term, optargs, Clock::new().now());
-    let answer = match compiled {
+    match compiled {
         Ok(program) => {
-            let (program, client) = (Arc::new(program), Arc::new(client));
-            let answer = evaluate(service, &client, program.clone(), bounds).await;
-            slow::tell(service, &client, &program, began.elapsed());
+            let (program, client, mut running) = (Arc::new(program), Arc::new(client), None);
+            let answer = evaluate(service, &client, program.clone(), bounds, &mut running).await;
+            let (ending, took) = (ending(&answer), began.elapsed());
+            let (client, program, running) = (&client, &program, running.as_ref());
+            let of = Slow { client, program, running, is_http: true, batch: 1 };
+            slow::tell(service, &of, &ending, took);
+            ending::tell(service, client, &ending);
+            service.metrics.recorder().record(ending.counted(), took);
             answer
         }
-        Err(error) => Err(AskError::Compile(error)),
-    };
-    let outcome = match &answer {
-        Ok(_) => metrics::Outcome::Success,
-        Err(AskError::Compile(_)) => metrics::Outcome::CompileError,
-        Err(AskError::Terminated) => metrics::Outcome::Stopped,
-        Err(AskError::Run(failure))
-            if matches!(failure.kind, ErrorKind::Cancelled | ErrorKind::TimedOut) =>
-        {
-            metrics::Outcome::Stopped
+        Err(error) => {
+            let outcome = metrics::Outcome::CompileError;
+            service.metrics.recorder().record(outcome, began.elapsed());
+            Err(AskError::Compile(error))
         }
-        Err(_) => metrics::Outcome::RuntimeError,
-    };
-    service.metrics.recorder().record(outcome, began.elapsed());
-    answer
+    }
+}
+
+fn ending(answer: &Result<Asked, AskError>) -> Ending {
+    match answer {
+        Ok(_) => Ending::Answered,
+        Err(AskError::Terminated) => Ending::Stopped,
+        Err(AskError::Run(failure)) => Ending::of(failure),
+        Err(_) => Ending::Failed,
+    }
 }
 
 async fn evaluate(
@@ -105,6 +111,7 @@ async fn evaluate(
     client: &Arc<Client>,
     program: Arc<Program>,
     bounds: AskBounds,
+    running: &mut Option<Running>,
 ) -> Result<Asked, AskError> {
     let cancel = StopOnDrop(CancelFlag::default());
     let asked = Instant::now();
@@ -123,7 +130,7 @@ async fn evaluate(
     let ended = Arc::new(Notify::new());
     let wake = ended.clone();
     let wake = Box::new(move |_| wake.notify_one());
-    let _running = queries.enter(program.clone(), client.clone(), cancel.0.clone(), wake);
+    *running = Some(queries.enter(program.clone(), client.clone(), cancel.0.clone(), wake));
     let whose = Whose { user: client.user.clone(), address: client.address.ip() };
     let mut is_in_lane = program.is_administrative();
     loop {

@@ -14,8 +14,9 @@ use tokio::sync::futures::OwnedNotified;
 use crate::datum::{Datum, write_json};
 use crate::reql::{self, Answer, Batch, CancelFlag, Context, Cursor, ErrorKind, Failure, Program};
 use crate::storage::{CommitSequence, Engine, StorageError};
-use crate::{limits, metrics, turns};
+use crate::{limits, turns};
 
+use super::ending::Ending;
 use super::inbox::Inbox;
 
 /// A query of a session, to be evaluated where waiting is allowed.
@@ -75,8 +76,8 @@ pub(super) struct Finished {
 /// How an evaluation ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// The query is over; its last response frame, and whether it succeeded.
-    Ended(Vec<u8>, bool),
+    /// The query is over; its last response frame, and how it ended.
+    Ended(Vec<u8>, Ending),
     /// It was stopped from outside before it was done: whoever stopped it knows what to answer.
     Cancelled,
     /// A batch, as a response frame, and the stream for the batches to come.
@@ -109,17 +110,6 @@ impl Work {
     }
 }
 
-impl Outcome {
-    /// How the server's numbers call it.
-    pub fn counted(&self) -> metrics::Outcome {
-        match self {
-            Outcome::Ended(_, false) => metrics::Outcome::RuntimeError,
-            Outcome::Cancelled => metrics::Outcome::Stopped,
-            _ => metrics::Outcome::Success,
-        }
-    }
-}
-
 impl Job {
     /// Evaluates and hands over the answer.
     pub fn run(self) {
@@ -143,7 +133,7 @@ impl Job {
         let (mut outcome, durable_at) = evaluated.unwrap_or_else(|_| {
             let mut frame = Vec::new();
             write_panic(&mut frame, token);
-            (Outcome::Ended(frame, false), None)
+            (Outcome::Ended(frame, Ending::Failed), None)
         });
         if let Outcome::More(_, cursor) | Outcome::Nothing(cursor, _) = &mut outcome {
             cursor.ran = turns::rest();
@@ -195,7 +185,7 @@ fn start(
                 frame
             });
             match written {
-                Ok(frame) => (Outcome::Ended(frame, true), durable_at),
+                Ok(frame) => (Outcome::Ended(frame, Ending::Answered), durable_at),
                 Err(failure) => (ended_by(&failure, token), durable_at),
             }
         }
@@ -232,7 +222,7 @@ fn next(
             });
             match written {
                 Ok((frame, true)) => Outcome::More(frame, cursor),
-                Ok((frame, false)) => Outcome::Ended(frame, true),
+                Ok((frame, false)) => Outcome::Ended(frame, Ending::Answered),
                 Err(failure) => ended_by(&failure, token),
             }
         }
@@ -249,7 +239,7 @@ fn ended_by(failure: &Failure, token: u64) -> Outcome {
     }
     let mut frame = Vec::new();
     write_failure(&mut frame, token, failure);
-    Outcome::Ended(frame, false)
+    Outcome::Ended(frame, Ending::of(failure))
 }
 
 /// Writes a value as the whole answer.

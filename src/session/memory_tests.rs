@@ -107,7 +107,8 @@ async fn parse_trees_of_queries_under_way_are_counted() {
     account.set_most(8 << 20);
     let mut client = Client::new(&service);
     // An endless count beside many small terms.
-    let endless = json!([39, [[173, []], [69, [[2, [1]], [17, [[10, [1]], -1]]]]]]);
+    let endless =
+        json!([39, [[173, [9_000_000_000_000_000u64]], [69, [[2, [1]], [17, [[10, [1]], -1]]]]]]);
     let terms: Vec<i32> = vec![1; 30_000];
     for token in 0..3 {
         client.start(token, &json!([2, [[2, terms], [43, [endless]]]]));

@@ -8,6 +8,7 @@ mod ask;
 mod clock;
 #[cfg(test)]
 mod crowd_tests;
+mod ending;
 mod evaluate;
 mod inbox;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod sync_tests;
 
 pub use crate::reql::running::Client;
 pub use ask::{AskBounds, AskError, Asked, ask};
+pub use ending::Ended;
 pub use pool::{Pool, step_aside};
 pub use queries::Session;
 pub use service::{Identity, Service};

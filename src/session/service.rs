@@ -9,6 +9,7 @@ use crate::reql::Context;
 use crate::storage::{Engine, StorageError};
 use crate::unread::Unread;
 
+use super::ending::Ended;
 use super::pool::Pool;
 
 /// What all sessions share.
@@ -24,6 +25,8 @@ pub struct Service {
     pub unread: Arc<Unread>,
     /// Queries that hold much.
     pub holders: Arc<Holders>,
+    /// Queries that the server ended by itself.
+    pub ended: Ended,
     /// Queries that take longer until their first answer are told in the log.
     pub slow_query: Option<Duration>,
     /// Who the server is.

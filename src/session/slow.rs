@@ -1,5 +1,5 @@
 //! Tells of queries that took long, if the operator asked for that: until their first answer, and for each later batch that
-//! was evaluated. The line has the terms of the query and none of its
+//! was evaluated. The line says how that ended, and has the terms of the query and none of its
 //! values: a log is read by those who may not read the data.
 
 use std::time::Duration;
@@ -8,31 +8,40 @@ use tracing::warn;
 
 use crate::limits;
 use crate::reql::Program;
-use crate::reql::running::Client;
+use crate::reql::running::{Client, Running};
 
+use super::ending::{Ending, short};
 use super::service::Service;
 
-/// Writes a line to the log if the query took long until its first answer.
-pub(super) fn tell(service: &Service, client: &Client, program: &Program, took: Duration) {
-    tell_batch(service, client, program, 1, took);
+/// What is told of a query beside how long it took and how it ended.
+pub(super) struct Slow<'q> {
+    /// Who asked.
+    pub client: &'q Client,
+    /// What was asked.
+    pub program: &'q Program,
+    /// Its place among the queries that run, if it had one.
+    pub running: Option<&'q Running>,
+    /// Whether it came over HTTP.
+    pub is_http: bool,
+    /// Which batch was evaluated: the first is the first answer.
+    pub batch: u64,
 }
 
-/// Writes a line to the log if a batch took long to evaluate. The first is the first answer.
-pub(super) fn tell_batch(
-    service: &Service,
-    client: &Client,
-    program: &Program,
-    batch: u64,
-    took: Duration,
-) {
+/// Writes a line to the log if a batch took long to evaluate, or to end.
+pub(super) fn tell(service: &Service, of: &Slow<'_>, ending: &Ending, took: Duration) {
     let Some(bound) = service.slow_query.filter(|bound| took >= *bound) else { return };
-    let what = if batch > 1 { format!("slow query in batch {batch}") } else { "slow query".into() };
+    let Slow { client, program, running, is_http, batch } = of;
+    let what =
+        if *batch > 1 { format!("slow query in batch {batch}") } else { "slow query".into() };
+    let job = running.map(|running| format!(", job {}", running.id())).unwrap_or_default();
     warn!(
-        "{what}, {} ms (the bound is {} ms), of user {:?} from {}{}: {}",
+        "{what}, {} ms (the bound is {} ms), {}, of user {:?} from {}{}{job}{}: {}",
         took.as_millis(),
         bound.as_millis(),
+        ending.word(),
         short(&client.user),
         client.address,
+        if *is_http { " over HTTP" } else { "" },
         database(program),
         program.outline(limits::SLOW_QUERY_BYTES),
     );
@@ -42,12 +51,6 @@ pub(super) fn tell_batch(
 fn database(program: &Program) -> String {
     let outline = program.outline_of_global("db", limits::SLOW_QUERY_BYTES);
     outline.map(|database| format!(" in {database}")).unwrap_or_default()
-}
-
-/// A name may be long.
-fn short(user: &str) -> &str {
-    const NAME_BYTES: usize = 64;
-    user.get(..user.floor_char_boundary(NAME_BYTES)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -69,13 +72,16 @@ mod tests {
         service.slow_query = Some(Duration::from_millis(20));
         let query = r#"[53,[[16,[[15,["accounts"]],"bob"]],{"password":"hunter2"}]]"#;
         let program = compile(query, r#"{"db":[14,["shop"]]}"#).unwrap();
+        let client = client();
+        let of =
+            Slow { client: &client, program: &program, running: None, is_http: false, batch: 1 };
         tracing::subscriber::with_default(subscriber, || {
             for took in [19, 20] {
-                tell(&service, &client(), &program, Duration::from_millis(took));
+                tell(&service, &of, &Ending::Answered, Duration::from_millis(took));
             }
         });
         let [line] = &lines.all()[..] else { panic!("{:?}", lines.all()) };
-        let text = "slow query, 20 ms (the bound is 20 ms), of user \"admin\" from 127.0.0.1:1 in r.db(\"shop\"): \
+        let text = "slow query, 20 ms (the bound is 20 ms), answered, of user \"admin\" from 127.0.0.1:1 in r.db(\"shop\"): \
                     r.table(\"accounts\").get(..).update({\"password\": ..})";
         assert_eq!(line.message, text);
     }
@@ -111,5 +117,44 @@ mod tests {
         for batch in [2, 4, 6] {
             assert!(told.contains(&format!("slow query in batch {batch}")), "{told:?}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_line_tells_how_the_query_ended_and_under_which_id_it_ran() {
+        use serde_json::{Value, json};
+
+        let lines = Arc::new(LogLines::default());
+        let subscriber = tracing_subscriber::registry().with(Keep(lines.clone()));
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let mut service = Arc::into_inner(service()).unwrap();
+        service.slow_query = Some(Duration::from_millis(1));
+        let service = Arc::new(service);
+        let mut client = super::super::jobs_tests::Client::new(&service);
+        let long = |body: Value| json!([43, [[39, [[173, [30_000]], [69, [[2, [1]], body]]]]]]);
+        let endless = json!([
+            43,
+            [[39, [[173, [9_000_000_000_000_000u64]], [69, [[2, [1]], [17, [[10, [1]], -1]]]]]]]
+        ]);
+        client.start(1, &long(json!([17, [[10, [1]], -1]])));
+        client.answer().await;
+        let fails = json!([65, [[17, [[10, [1]], 29_999]], [12, ["x"]], false]]);
+        client.start(2, &long(fails));
+        client.answer().await;
+        client.send(3, &json!([1, endless, { "timeout_ms": 20 }]));
+        client.answer().await;
+        client.start(4, &endless);
+        client.begin().await;
+        let ids: Vec<_> = service.context.running.all().iter().map(|query| query.id()).collect();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        client.send(4, &json!([3]));
+        client.answer().await;
+        let told: Vec<String> = lines.all().iter().map(|line| line.message.clone()).collect();
+        let told: Vec<&String> = told.iter().filter(|line| line.starts_with("slow")).collect();
+        assert_eq!(told.len(), 4, "{told:?}");
+        for (line, word) in told.iter().zip(["answered", "failed", "out of time", "stopped"]) {
+            let who = format!(", {word}, of user \"admin\" from 127.0.0.1:1, job ");
+            assert!(line.contains(&who), "{line}");
+        }
+        assert!(told[3].contains(&format!(", job {}: ", ids[0])), "{ids:?} {told:?}");
     }
 }

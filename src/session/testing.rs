@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Identity, Pool, Service};
+use super::{Ended, Identity, Pool, Service};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::reql::Context;
@@ -29,6 +29,7 @@ pub(crate) fn service_with(context: Context, threads: usize) -> Arc<Service> {
         metrics: Arc::new(Metrics::new().unwrap()),
         unread: Arc::default(),
         holders: Arc::default(),
+        ended: Ended::default(),
         slow_query: None,
         identity: Identity {
             id: "7c8ff3a1-61a5-4d55-8c87-7a3fd0ac4c0b".to_owned(),

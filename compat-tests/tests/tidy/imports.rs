@@ -74,7 +74,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
         "session",
         &[
             "reql", "storage", "datum", "auth", "metrics", "shutdown", "limits", "turns",
-            "holders", "unread",
+            "holders", "unread", "seldom",
         ],
     ),
     ("auth", &["storage", "limits", "bell", "turns"]),

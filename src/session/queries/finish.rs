@@ -10,11 +10,13 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
 
 use super::{Session, Slot, State};
+use crate::limits;
+use crate::metrics::Recorder;
 use crate::reql::Passed;
-use crate::session::Service;
+use crate::session::ending::{self, Ending};
 use crate::session::evaluate::{self, Finished, Outcome, Work};
-use crate::session::slow;
-use crate::{limits, metrics};
+use crate::session::slow::{self, Slow};
+use crate::session::{Client, Service};
 
 impl Session {
     /// Takes what came of something that was evaluated elsewhere, or waited for, and answers.
@@ -45,7 +47,7 @@ impl Session {
                     Err(error) => {
                         let mut frame = Vec::new();
                         evaluate::write_not_durable(&mut frame, token, &error);
-                        Outcome::Ended(frame, false)
+                        Outcome::Ended(frame, Ending::Failed)
                     }
                 }
             }
@@ -57,15 +59,15 @@ impl Session {
         let is_noreply = self.noreply.remove(&number);
         // The entry is there: only the end of its evaluation removes one that is being evaluated.
         let Some(slot) = self.slots.get_mut(&token) else { return };
-        let first = slot.began.take();
-        let took = first.unwrap_or(slot.asked).elapsed();
-        if first.is_some() {
-            self.recorder.record(outcome.counted(), took);
-        }
+        let cancelled = if slot.cancel.is_evicted() { Ending::Evicted } else { Ending::Stopped };
+        let ending = match &outcome {
+            Outcome::Ended(_, ending) => ending,
+            Outcome::Cancelled => &cancelled,
+            _ => &Ending::Answered,
+        };
         slot.batches += 1;
-        if let Some(program) = &slot.program {
-            slow::tell_batch(&self.service, &self.client, program, slot.batches, took);
-        }
+        slot.tell(&self.service, &self.client, &mut self.recorder, ending);
+        ending::tell(&self.service, &self.client, ending);
         match outcome {
             Outcome::Ended(frame, _) => {
                 if !slot.noreply {
@@ -188,9 +190,9 @@ impl Session {
     pub(super) fn give_up(&mut self, token: u64, out: &mut Vec<u8>) {
         let Some(slot) = self.slots.get_mut(&token) else { return };
         let number = slot.number;
-        if let Some(began) = slot.began.take() {
-            self.recorder.record(metrics::Outcome::Stopped, began.elapsed());
-        }
+        let ending = if slot.cancel.is_evicted() { Ending::Evicted } else { Ending::Stopped };
+        slot.batches += 1;
+        slot.tell(&self.service, &self.client, &mut self.recorder, &ending);
         write_cancelled(&self.service, slot, token, out);
         self.waiting.retain(|job| job.number != number);
         self.waiting_for_lane.retain(|job| job.number != number);
@@ -213,6 +215,19 @@ impl Session {
 }
 
 impl Slot {
+    /// Counts how it ended, the first time, and tells of it if it took long.
+    fn tell(&mut self, service: &Service, client: &Client, counts: &mut Recorder, ending: &Ending) {
+        let first = self.began.take();
+        let took = first.unwrap_or(self.asked).elapsed();
+        if first.is_some() {
+            counts.record(ending.counted(), took);
+        }
+        let Some(program) = &self.program else { return };
+        let running = self.running.as_ref();
+        let of = Slow { client, program, running, is_http: false, batch: self.batches };
+        slow::tell(service, &of, ending, took);
+    }
+
     /// Drops everything that it holds, and remembers that.
     fn end(&mut self) {
         (self.state, self.program, self.running, self.hold) = (State::Ended, None, None, None);

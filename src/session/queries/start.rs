@@ -14,12 +14,15 @@ use photondb_protocol::response;
 use super::{Session, Slot, State};
 use crate::holders::Hold;
 use crate::limits;
-use crate::metrics;
+use crate::metrics::{self, Bound};
 use crate::reql::running::Running;
 use crate::reql::spec::Cost;
-use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
+use crate::reql::{
+    self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Passed, Program,
+};
+use crate::session::ending::{self, Ending};
 use crate::session::evaluate::{self, Finished, Outcome, Ticket, Work};
-use crate::session::slow;
+use crate::session::slow::{self, Slow};
 use crate::storage::CommitSequence;
 
 type Optargs<'q> = Vec<(Cow<'q, str>, RawTerm<'q>)>;
@@ -58,10 +61,13 @@ impl Session {
                 self.evaluate_inline(asked, &program, out)
             }));
             match evaluated {
-                Ok(Inline::Done(outcome)) => {
+                Ok(Inline::Done(ending)) => {
                     let took = began.elapsed();
-                    slow::tell(&self.service, &self.client, &program, took);
-                    return self.recorder.record(outcome, took);
+                    let (client, program) = (&self.client, &program);
+                    let of = Slow { client, program, running: None, is_http: false, batch: 1 };
+                    slow::tell(&self.service, &of, &ending, took);
+                    ending::tell(&self.service, client, &ending);
+                    return self.recorder.record(ending.counted(), took);
                 }
                 Ok(Inline::Later) => return,
                 Ok(Inline::StartOver) => {}
@@ -105,8 +111,11 @@ impl Session {
         }
         let (inbox, cancel) = (self.inbox.clone(), cancel.clone());
         let owner = Arc::as_ptr(&self.inbox) as usize;
+        let (service, client) = (self.service.clone(), self.client.clone());
         let evict = move |number| {
             cancel.evict();
+            let bound = Passed::All(service.holders.account().most());
+            ending::tell_of(&service, &client, Bound::Memory, &bound.message());
             inbox.push(Finished { number, token, outcome: Outcome::Evicted });
         };
         Some(self.service.holders.enter(owner, bytes, Box::new(evict)))
@@ -197,12 +206,17 @@ impl Session {
                 if let Some(sequence) = self.not_durable(durable_at) {
                     let mut frame = Vec::new();
                     evaluate::write_atom(&mut frame, token, &value, profile.as_ref());
-                    return self.sync(asked, program, sequence, Outcome::Ended(frame, true));
+                    return self.sync(
+                        asked,
+                        program,
+                        sequence,
+                        Outcome::Ended(frame, Ending::Answered),
+                    );
                 }
                 if !noreply {
                     evaluate::write_atom(out, token, &value, profile.as_ref());
                 }
-                return Inline::Done(metrics::Outcome::Success);
+                return Inline::Done(Ending::Answered);
             }
             Ok(Answer::Stream(mut cursor)) => match cursor.next_batch() {
                 Ok(batch) => {
@@ -219,7 +233,7 @@ impl Session {
         if !noreply {
             evaluate::write_failure(out, token, &failure);
         }
-        Inline::Done(metrics::Outcome::RuntimeError)
+        Inline::Done(Ending::of(&failure))
     }
 
     fn answer_first_batch(
@@ -238,14 +252,14 @@ impl Session {
                 cursor.allow_blocking();
                 Outcome::More(frame, cursor)
             } else {
-                Outcome::Ended(frame, true)
+                Outcome::Ended(frame, Ending::Answered)
             };
             return self.sync(asked, program, sequence, outcome);
         }
         if !noreply && evaluate::write_batch(out, token, batch, &cursor) {
             self.keep_open(asked, program, cursor);
         }
-        Inline::Done(metrics::Outcome::Success)
+        Inline::Done(Ending::Answered)
     }
 
     fn keep_open(&mut self, asked: Asked, program: &Arc<Program>, mut cursor: Box<Cursor>) {
@@ -290,7 +304,7 @@ struct Asked {
 /// How an evaluation on the caller's thread ended.
 enum Inline {
     /// Answered, so.
-    Done(metrics::Outcome),
+    Done(Ending),
     /// To be answered when the disk has what it wrote.
     Later,
     /// It would have had to wait; it had no effect, and is to be evaluated on the pool.
