@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 
 use crate::addresses::{Addresses, Counted};
 use crate::limits;
-use crate::metrics::{Connected, Metrics, Refusal, Transport};
+use crate::metrics::{Closed, Connected, Metrics, Refusal, Transport};
 use crate::seldom::Seldom;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
@@ -57,6 +57,7 @@ pub struct Connections {
     unread: Arc<Unread>,
     turned_away: Seldom,
     not_accepted: Seldom,
+    closed: Seldom,
 }
 
 impl Connections {
@@ -65,8 +66,8 @@ impl Connections {
         let (metrics, unread) = (service.metrics.clone(), service.unread.clone());
         let (most, reserved) = divided(places);
         let places = Places::new(most, reserved);
-        let (turned_away, not_accepted) = (Seldom::default(), Seldom::default());
-        Arc::new(Self { places, addresses, metrics, unread, turned_away, not_accepted })
+        let (turned_away, not_accepted, closed) = Default::default();
+        Arc::new(Self { places, addresses, metrics, unread, turned_away, not_accepted, closed })
     }
 
     /// Accepts connections until the server stops. Each is served by a task of its own.
@@ -86,8 +87,11 @@ impl Connections {
                     Ok((place, counted)) => {
                         let (routes, unread) = (routes.clone(), self.unread.clone());
                         let served = serve(stream, peer, routes, place, unread, shutdown.clone());
+                        let there = self.clone();
                         shutdown.spawn(async move {
-                            served.await;
+                            if let Some(why) = served.await {
+                                there.tell_of_closed(peer, why);
+                            }
                             drop(counted);
                         });
                     }
@@ -107,6 +111,18 @@ impl Connections {
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                 }
             }
+        }
+    }
+
+    /// Counts a connection that the server closed by itself, and tells the operator.
+    fn tell_of_closed(&self, peer: SocketAddr, why: Closed) {
+        self.metrics.closed(why);
+        if let Some(count) = self.closed.happened() {
+            warn!(
+                %peer, count,
+                "HTTP connections were closed, the last one because its client did not read its answer while others \
+                 needed the memory (--memory-limit)"
+            );
         }
     }
 
@@ -157,15 +173,16 @@ async fn serve(
     place: Arc<Place>,
     unread: Arc<Unread>,
     shutdown: Shutdown,
-) {
+) -> Option<Closed> {
     // What the system holds of an answer says nothing of the client: with little there, its pace is seen.
     if let Err(error) = SockRef::from(&stream).set_send_buffer_size(limits::HTTP_SEND_BYTES) {
         debug!(%peer, %error, "the send buffer of an HTTP connection keeps its size");
     }
-    converse(stream, peer, routes, place, unread, shutdown).await;
+    converse(stream, peer, routes, place, unread, shutdown).await
 }
 
-/// Serves the connection of a client, whatever carries its bytes.
+/// Serves the connection of a client, whatever carries its bytes. Gives why the server closed it by itself, if it did for want of
+/// memory.
 pub(super) async fn converse<S>(
     stream: S,
     peer: SocketAddr,
@@ -173,7 +190,8 @@ pub(super) async fn converse<S>(
     place: Arc<Place>,
     unread: Arc<Unread>,
     shutdown: Shutdown,
-) where
+) -> Option<Closed>
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (evicted, closed) = (place.evicted().clone(), place.closed().clone());
@@ -204,18 +222,22 @@ pub(super) async fn converse<S>(
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = evicted.cancelled() => return debug!(%peer, "a silent HTTP client made room"),
-        () = closed.cancelled() => return debug!(%peer, "an HTTP client did not read its answer"),
+        () = evicted.cancelled() => {
+            debug!(%peer, "a silent HTTP client made room");
+            return None;
+        }
+        () = closed.cancelled() => return Some(Closed::Unread),
         () = shutdown.begun() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
                 // A client that keeps its connection does not keep the server.
-                () = shutdown.hurried() => return,
+                () = shutdown.hurried() => return None,
             }
         }
     };
     if let Err(error) = ended {
         debug!(%peer, %error, "an HTTP connection ended");
     }
+    None
 }

@@ -204,7 +204,9 @@ fn status(kind: ErrorKind) -> (StatusCode, &'static str) {
     match kind {
         ErrorKind::Logic => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_LOGIC"),
         ErrorKind::NonExistence => (StatusCode::UNPROCESSABLE_ENTITY, "NON_EXISTENCE"),
-        ErrorKind::ResourceLimit | ErrorKind::OutOfMemory => (StatusCode::UNPROCESSABLE_ENTITY, "RESOURCE_LIMIT"),
+        ErrorKind::ResourceLimit | ErrorKind::OutOfMemory => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "RESOURCE_LIMIT")
+        }
         ErrorKind::User | ErrorKind::EmptyUser => (StatusCode::UNPROCESSABLE_ENTITY, "USER"),
         ErrorKind::OpFailed => (StatusCode::UNPROCESSABLE_ENTITY, "OP_FAILED"),
         ErrorKind::OpIndeterminate => (StatusCode::INTERNAL_SERVER_ERROR, "OP_INDETERMINATE"),

@@ -26,7 +26,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::debug;
 
 use crate::limits;
-use crate::metrics::Transport;
+use crate::metrics::{Closed, Transport};
 use crate::session::{Client as Asker, Session};
 use crate::shutdown::{Step, Watch};
 use crate::unread::{Share, Unread};
@@ -99,8 +99,13 @@ where
         state: State::Serving,
         turn: Turn::default(),
         is_cut: false,
+        closed: None,
     };
-    connection.serve().await?;
+    let served = connection.serve().await;
+    if let Some(why) = connection.closed {
+        doors.tell_of_closed(peer, why);
+    }
+    served?;
     if connection.state == State::Closing {
         linger(connection.stream).await;
     }
@@ -215,6 +220,8 @@ struct Connection<S> {
     turn: Turn,
     /// The turn ended with frames left.
     is_cut: bool,
+    /// Why the server ends it by itself, if it does.
+    closed: Option<Closed>,
 }
 
 /// What was done for one client since it last waited for something. The clock is looked at now and then: a client that asks
@@ -340,7 +347,7 @@ where
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => self.input.reserve(bytes.saturating_sub(self.input.len())),
             Poll::Ready(Err(Evicted)) => {
-                debug!("a query did not arrive in time, and others need the memory");
+                self.closed = Some(Closed::Stalled);
                 self.input.clear();
                 self.leave_place();
                 self.state = State::Closing;
@@ -424,7 +431,7 @@ where
         });
         waiting.share.update(bytes, progressed);
         if waiting.evicted.as_mut().poll(context).is_ready() {
-            debug!("a client did not read its answers, and others need the memory");
+            self.closed = Some(Closed::Unread);
             self.state = State::Gone;
         }
     }

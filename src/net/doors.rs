@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::addresses::{Addresses, Counted};
 use crate::auth::Users;
 use crate::limits;
-use crate::metrics::Refusal;
+use crate::metrics::{Closed, Refusal};
 use crate::seldom::Seldom;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
@@ -52,6 +52,9 @@ pub struct Doors {
     pub(super) login_time: Duration,
     /// Connections that were turned away, and that could not be accepted.
     refusals: Seldom,
+    /// Connections that were closed, by why.
+    unread: Seldom,
+    stalled: Seldom,
     pub(super) not_accepted: Seldom,
     /// How many places there are.
     pub(super) most: usize,
@@ -84,6 +87,8 @@ impl Doors {
             turned_away: Arc::new(Semaphore::new(limits::TURNED_AWAY_AT_ONCE)),
             login_time: Duration::from_secs(limits::HANDSHAKE_SECONDS),
             refusals: Seldom::default(),
+            unread: Seldom::default(),
+            stalled: Seldom::default(),
             not_accepted: Seldom::default(),
             most: places,
             places: Arc::new(Semaphore::new(places)),
@@ -125,6 +130,23 @@ impl Doors {
     pub(super) fn tell_of_refusal(&self, peer: SocketAddr, message: &str) {
         if let Some(count) = self.refusals.happened() {
             warn!(%peer, count, "connections were turned away, the last one because: {message}");
+        }
+    }
+
+    /// Counts a connection that the server closed by itself, and tells the operator of it, and how many there were since the
+    /// last line.
+    pub(super) fn tell_of_closed(&self, peer: SocketAddr, why: Closed) {
+        self.service.metrics.closed(why);
+        let (seldom, problem) = match why {
+            Closed::Unread => (&self.unread, "its client did not read its answers"),
+            Closed::Stalled => (&self.stalled, "its client did not send the rest of a large query"),
+        };
+        if let Some(count) = seldom.happened() {
+            warn!(
+                %peer, count,
+                "connections were closed, the last one because {problem} while others needed the memory \
+                 (--memory-limit)"
+            );
         }
     }
 
