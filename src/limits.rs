@@ -631,11 +631,19 @@ pub const LINGER_SECONDS: u64 = 2;
 /// keep it from asking for anything else.
 pub const EMPTY_BATCH_SECONDS: u64 = 1;
 
-/// A stopping server lets queries run for so long before it interrupts them.
-pub const STOP_SECONDS: u64 = 3;
+/// A stopping server lets queries run for so long before it interrupts them: most are over by then, and those that are not
+/// could take any time.
+pub const STOP_GRACE: Duration = Duration::from_millis(500);
 
 /// After that, connections have this long to send what is left.
-pub const STOP_FLUSH_SECONDS: u64 = 1;
+pub const STOP_FLUSH: Duration = Duration::from_secs(1);
+
+/// HTTP connections have less: who keeps one open without asking anything keeps no server.
+pub const STOP_FLUSH_HTTP: Duration = Duration::from_millis(250);
+
+/// The metrics are made anew when they are so old: nobody scrapes them as often to see more, and whoever asks all the time gets
+/// what there is.
+pub const METRICS_AGE: Duration = Duration::from_millis(100);
 
 // Scripts
 

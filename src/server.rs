@@ -25,7 +25,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -434,12 +434,11 @@ const EAFNOSUPPORT: i32 = 97;
 /// Lets queries end, then interrupts them, then leaves.
 async fn stop_serving(shutdown: &Shutdown) {
     shutdown.begin();
-    if timeout(Duration::from_secs(limits::STOP_SECONDS), shutdown.finished()).await.is_ok() {
+    if timeout(limits::STOP_GRACE, shutdown.finished()).await.is_ok() {
         return;
     }
     shutdown.hurry();
-    let most = Duration::from_secs(limits::STOP_FLUSH_SECONDS);
-    if timeout(most, shutdown.finished()).await.is_err() {
+    if timeout(limits::STOP_FLUSH, shutdown.finished()).await.is_err() {
         warn!("some clients were still being served when their time was over");
     }
 }

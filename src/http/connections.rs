@@ -230,9 +230,14 @@ where
         () = shutdown.begun() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
-                ended = connection => ended,
-                // A client that keeps its connection does not keep the server.
-                () = shutdown.hurried() => return None,
+                ended = connection.as_mut() => ended,
+                () = shutdown.hurried() => {
+                    // A client that keeps its connection does not keep the server; one whose query was interrupted is told.
+                    match timeout(limits::STOP_FLUSH_HTTP, connection).await {
+                        Ok(ended) => ended,
+                        Err(_) => return None,
+                    }
+                }
             }
         }
     };

@@ -93,11 +93,20 @@ pub async fn post(
         deadline: Instant::now() + Duration::from_secs(limits::HTTP_QUERY_SECONDS),
     };
     let client = Client { address, user };
-    match ask(&state.service, client, term, options, bounds).await {
-        Ok(asked) => answer(asked),
-        Err(failed) => failure(&failed),
+    tokio::select! {
+        biased;
+        asked = ask(&state.service, client, term, options, bounds) => match asked {
+            Ok(asked) => answer(asked),
+            Err(failed) => failure(&failed),
+        },
+        () = state.shutdown.hurried() => {
+            error(StatusCode::SERVICE_UNAVAILABLE, "OP_FAILED", INTERRUPTED, &[])
+        }
     }
 }
+
+/// RethinkDB's words.
+const INTERRUPTED: &str = "Query interrupted.  Did you shut down the server?";
 
 const CROWDED: &str = "Every HTTP connection that may ask queries is taken.";
 

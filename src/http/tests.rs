@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -194,6 +195,21 @@ async fn what_was_asked_is_counted() {
     assert!(text.contains("photondb_queries_total{outcome=\"success\"} 1"), "{text}");
     assert!(text.contains("photondb_queries_total{outcome=\"runtime_error\"} 1"), "{text}");
     assert!(text.contains("photondb_connections{transport=\"http\"} 1"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_a_stopping_server_interrupts_is_answered() {
+    let site = site("").await;
+    let shutdown = site.state.shutdown.clone();
+    let query = format!("[{ENDLESS}]");
+    let (answer, ()) = tokio::join!(site.query(&query), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        shutdown.begin();
+        shutdown.hurry();
+        tokio::time::timeout(Duration::from_secs(10), shutdown.finished()).await.unwrap();
+    });
+    assert_eq!(answer.0, 503);
+    assert!(answer.1.contains("Query interrupted.  Did you shut down the server?"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ pub async fn serve_quic(endpoint: Endpoint, doors: Arc<Doors>) {
     }
     // The packets of connections that end need the endpoint until they are sent.
     endpoint.set_server_config(None);
-    let most = Duration::from_secs(limits::STOP_SECONDS + limits::STOP_FLUSH_SECONDS);
+    let most = limits::STOP_GRACE + limits::STOP_FLUSH;
     if tokio::time::timeout(most, endpoint.wait_idle()).await.is_err() {
         debug!("QUIC clients were left behind");
     }
