@@ -3,8 +3,10 @@
 //! Queries are counted where they are evaluated, a million a second if need be: each session has a [`Recorder`] of its
 //! own and adds it to the server's numbers once in a while, so that processors do not fight over them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::local::LocalHistogram;
 use prometheus::{
@@ -12,6 +14,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::limits;
 use crate::meter::Rate;
 
 /// The upper bounds of the buckets for the time that queries take, in seconds.
@@ -101,6 +104,8 @@ pub struct Metrics {
     ended: [IntCounter; 2],
     rate: Rate,
     seconds: Histogram,
+    /// The text that was made last, and when.
+    recent: Mutex<Option<(Instant, Bytes)>>,
 }
 
 impl Metrics {
@@ -141,6 +146,7 @@ impl Metrics {
             rate: Rate::default(),
             registry,
             seconds,
+            recent: Mutex::default(),
         })
     }
 
@@ -221,6 +227,24 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
+
+    /// As [`Metrics::text`], or as it was a moment ago: whoever asks again and again makes nobody look at every table and at
+    /// the system each time.
+    pub fn recent_text(&self) -> Result<Bytes, prometheus::Error> {
+        self.recent_text_at(Instant::now())
+    }
+
+    fn recent_text_at(&self, now: Instant) -> Result<Bytes, prometheus::Error> {
+        let mut recent = self.recent.lock();
+        if let Some((made, text)) = &*recent
+            && now.saturating_duration_since(*made) < limits::METRICS_AGE
+        {
+            return Ok(text.clone());
+        }
+        let text = Bytes::from(self.text()?);
+        *recent = Some((now, text.clone()));
+        Ok(text)
+    }
 }
 
 /// One open connection.
@@ -294,6 +318,19 @@ mod tests {
         assert_eq!(REFUSALS.map(|(refusal, _)| refusal as usize), [0, 1]);
         assert_eq!(CLOSED.map(|(closed, _)| closed as usize), [0, 1]);
         assert_eq!(BOUNDS.map(|(bound, _)| bound as usize), [0, 1]);
+    }
+
+    #[test]
+    fn who_asks_again_at_once_is_answered_with_what_was_made() {
+        let (metrics, now) = (Metrics::new().unwrap(), Instant::now());
+        let first = metrics.recent_text_at(now).unwrap();
+        let _connected = metrics.connected(Transport::Tcp);
+        for _ in 0..1_000 {
+            let again = metrics.recent_text_at(now + limits::METRICS_AGE / 2).unwrap();
+            assert_eq!(again.as_ptr(), first.as_ptr());
+        }
+        let later = metrics.recent_text_at(now + limits::METRICS_AGE).unwrap();
+        assert!(later != first);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub async fn ready(State(state): State<HttpState>) -> (StatusCode, &'static str)
 
 /// All numbers, in Prometheus' text form.
 pub async fn metrics(State(state): State<HttpState>) -> Response {
-    match state.service.metrics.text() {
+    match state.service.metrics.recent_text() {
         Ok(text) => {
             let kind = HeaderValue::from_static("text/plain; version=0.0.4");
             ([(header::CONTENT_TYPE, kind)], text).into_response()
