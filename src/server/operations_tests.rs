@@ -1,9 +1,10 @@
-//! Whether `docs/operations.md` tells of every number that a server has, and of no other.
+//! A whole server as its operator sees it: the numbers that it answers with, held against `docs/operations.md`, and its end.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -11,13 +12,13 @@ use tokio::runtime::Handle;
 
 use super::directory::Directory;
 use super::open_files::ConnectionBounds;
-use super::{close, open};
+use super::{close, open, stop_serving};
 use crate::config::{RawOptions, Settings, find};
+use crate::net::Doors;
 
-/// What a whole server answers to who reads its numbers.
-async fn scraped() -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().display().to_string();
+/// A server in a folder, on ports that are free.
+fn started(folder: &Path) -> Arc<Doors> {
+    let path = folder.display().to_string();
     let mut raw = RawOptions::new();
     for (option, value) in [
         ("directory", path.as_str()),
@@ -29,22 +30,66 @@ async fn scraped() -> String {
     }
     let settings = Settings::check(&raw).unwrap();
     let directory = Directory::open(&settings.directory, None).unwrap();
-    let (bounds, workers) = (ConnectionBounds { drivers: 8, http: 8 }, Handle::current());
-    let doors = open(&settings, &directory, bounds, Arc::default(), workers.clone()).unwrap();
+    let bounds = ConnectionBounds { drivers: 8, http: 8 };
+    open(&settings, &directory, bounds, Arc::default(), Handle::current()).unwrap()
+}
+
+/// What it answers to who reads its numbers.
+async fn scraped(doors: &Doors) -> String {
     let port = doors.service.context.facts().unwrap().http_port.unwrap();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let request = b"GET /_metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    doors.shutdown.begin();
-    close(&doors, &workers).await.unwrap();
     answer
+}
+
+/// A driver that has asked for something.
+async fn asked(doors: &Doors, query: &str) -> TcpStream {
+    let port = doors.service.context.facts().unwrap().driver_port;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    // Version 0.4 with an empty key, answers as JSON.
+    let greeting = [0x400c_2d20_u32, 0, 0x7e69_70c7].map(u32::to_le_bytes).concat();
+    stream.write_all(&greeting).await.unwrap();
+    while stream.read_u8().await.unwrap() != 0 {}
+    let (token, length) = (7_u64.to_le_bytes(), (query.len() as u32).to_le_bytes());
+    let frame = [&token[..], &length, query.as_bytes()].concat();
+    stream.write_all(&frame).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_stops_soon_and_tells_those_whose_queries_it_interrupts() {
+    let folder = tempfile::tempdir().unwrap();
+    let doors = started(folder.path());
+    let endless = "[1,[43,[[39,[[173,[9000000000000000]],[69,[[2,[1]],[17,[[10,[1]],-1]]]]]]]]]";
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(asked(&doors, endless).await);
+    }
+    while doors.service.context.running.all().len() < clients.len() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let began = Instant::now();
+    stop_serving(&doors.shutdown).await;
+    close(&doors, &Handle::current()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    for mut client in clients {
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains("Query interrupted.  Did you shut down the server?"), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_of_metrics_has_all_that_a_server_answers_and_no_others() {
-    let text = scraped().await;
+    let folder = tempfile::tempdir().unwrap();
+    let doors = started(folder.path());
+    let text = scraped(&doors).await;
+    stop_serving(&doors.shutdown).await;
+    close(&doors, &Handle::current()).await.unwrap();
     let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
     let told: BTreeSet<&str> = helps.filter_map(|line| line.split(' ').next()).collect();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
