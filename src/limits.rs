@@ -460,8 +460,7 @@ pub const HANDSHAKE_PASSWORD_CHECKS: usize = 4;
 /// those. Further frames are not read until one ends. RethinkDB's bound.
 pub const QUERIES_PER_CONNECTION: usize = 1_024;
 
-/// A longer query is read and compiled while another thread takes over what the network worker serves: its time grows
-/// with its length, a millisecond for about so many bytes.
+/// A longer query is read and compiled on the pool: its time grows with its length, a millisecond for about so many bytes.
 pub const INLINE_BODY_BYTES: usize = 64 * 1024;
 
 /// Open streams of one connection, feeds included. One more is an error of the query that opens it.
@@ -584,6 +583,9 @@ pub const HELD_QUERY_BYTES: usize = 64 * 1024;
 /// About what one term of a parse tree takes, with its place in the query: two nodes' worth, since each is shared and
 /// rounded up by the allocator.
 pub const TERM_BYTES: usize = 192;
+
+/// A parse tree that takes more is dropped on another thread than that of its connection: half a millisecond.
+pub const PROGRAM_DROPPED_AT_ONCE: usize = 1024 * 1024;
 
 /// Part of the server's memory that the parse trees of queries may take together. Beyond it those with the largest are
 /// ended.

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::limits;
+use crate::pace;
 use crate::text::{four_hex_digits, plain_prefix, short_escape};
 
 /// One JSON value. Strings without escapes borrow from the text.
@@ -217,6 +218,7 @@ impl<'a> Reader<'a> {
     /// Counts a value against the bound.
     pub(crate) fn count(&mut self) -> Result<(), JsonError> {
         self.values += 1;
+        pace::count(self.values);
         if self.values > limits::JSON_VALUES_MAX { Err(JsonError::TooManyValues) } else { Ok(()) }
     }
 

@@ -10,6 +10,7 @@ pub mod handshake;
 pub mod json;
 pub mod limits;
 pub mod numbers;
+pub mod pace;
 pub mod query;
 pub mod raw_term;
 pub mod response;

@@ -7,6 +7,7 @@ use std::vec::IntoIter;
 
 use crate::json::Json;
 use crate::numbers::TermType;
+use crate::pace;
 
 /// One term. Borrows its strings from the query's text.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,12 +57,15 @@ impl RawTerm<'_> {
     /// Understands JSON as a term. Does not recurse; the tree is as deep as the JSON at most.
     pub fn from_json(json: Json<'_>) -> Result<RawTerm<'_>, RawTermError> {
         let mut outer: Vec<Open<'_>> = Vec::new();
+        let mut steps = 0;
         let mut inner = match start(json, Reading::Terms) {
             Ok(Start::Whole(term)) => return Ok(term),
             Ok(Start::Opened(open)) => open,
             Err(message) => return Err(RawTermError { message, path: Vec::new() }),
         };
         loop {
+            steps += 1;
+            pace::count(steps);
             let Some(child) = inner.next() else {
                 let closed = inner.close();
                 match outer.pop() {

@@ -3,7 +3,7 @@
 //! A path is a field's name, an array of paths (all of them), or an object whose fields lead further inside. An edit
 //! makes a new value; what it leaves alone is shared with the old one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::literals::Literals;
@@ -200,16 +200,36 @@ fn without(value: &Datum, path: &Path, arrays: Arrays) -> Result<Datum, DatumErr
 }
 
 fn drop_fields(object: Object, path: &Path) -> Object {
+    if let Path::Field(name) = path {
+        return object.without(name);
+    }
+    let mut changes = BTreeMap::new();
+    note_drops(&object, path, &mut changes);
+    object.merged(changes.into_iter().collect())
+}
+
+/// Notes what an object loses by a path, beside what it has lost by others: however many there are, it is copied once.
+fn note_drops(object: &Object, path: &Path, changes: &mut BTreeMap<Arc<str>, Option<Datum>>) {
+    work::step();
     match path {
-        Path::Field(name) => object.without(name),
-        Path::All(paths) => paths.iter().fold(object, drop_fields),
-        Path::Inside(fields) => fields.iter().fold(object, |object, (name, path)| {
-            match object.field(name).map(|value| without(&value, path, Arrays::Enter)) {
-                Some(Ok(value)) => object.with(name.clone(), value),
-                // A path that does not fit the value drops nothing.
-                Some(Err(_)) | None => object,
+        Path::Field(name) => {
+            if object.contains(name) {
+                changes.insert(name.clone(), None);
             }
-        }),
+        }
+        Path::All(paths) => paths.iter().for_each(|path| note_drops(object, path, changes)),
+        Path::Inside(fields) => {
+            for (name, path) in fields {
+                let value = match changes.get(name) {
+                    Some(changed) => changed.clone(),
+                    None => object.field(name),
+                };
+                // A path that does not fit the value drops nothing.
+                if let Some(Ok(value)) = value.map(|value| without(&value, path, Arrays::Enter)) {
+                    changes.insert(name.clone(), Some(value));
+                }
+            }
+        }
     }
 }
 

@@ -44,6 +44,8 @@ struct Arriving {
     charge: Charge,
     /// When it came on last.
     since: Instant,
+    /// All of it is there: it waits for the server, not for its client.
+    is_whole: bool,
     waker: Option<Waker>,
 }
 
@@ -84,7 +86,12 @@ impl Frames {
             && self.has_room(bytes)
         {
             let Some(waiting) = state.waiting.remove(&number) else { return };
-            let arriving = Arriving { charge: self.account.charge(bytes), since: now, waker: None };
+            let arriving = Arriving {
+                charge: self.account.charge(bytes),
+                since: now,
+                is_whole: false,
+                waker: None,
+            };
             state.arriving.insert(number, arriving);
             wake(waiting.waker);
         }
@@ -129,6 +136,7 @@ impl Frames {
             let worst = state
                 .arriving
                 .iter()
+                .filter(|(_, arriving)| !arriving.is_whole)
                 .filter(|(_, arriving)| stalled(arriving) >= limits::LARGE_FRAME_PATIENCE)
                 .max_by_key(|(_, arriving)| arriving.weight(now))
                 .map(|(number, _)| *number);
@@ -200,6 +208,15 @@ impl Place {
     }
 }
 
+impl Place {
+    /// All of the frame is there. Its place is not lost any more, and nobody is to be woken for it.
+    pub(super) fn has_arrived(&mut self) {
+        if let Some(arriving) = self.frames.state.lock().arriving.get_mut(&self.number) {
+            (arriving.is_whole, arriving.waker) = (true, None);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.frames.state.lock();
@@ -247,6 +264,18 @@ mod tests {
         assert_eq!(frames.account().held(), 0);
         let mut larger_than_all = frames.enter(1_000);
         assert_eq!(poll(&mut larger_than_all, 0), IN);
+    }
+
+    #[test]
+    fn a_frame_that_has_arrived_keeps_its_place_until_it_is_read() {
+        let frames = frames(100);
+        let mut whole = frames.enter(80);
+        whole.has_arrived();
+        let mut waits = frames.enter(50);
+        frames.make_room(Instant::now() + SOON);
+        assert_eq!((poll(&mut waits, 0), frames.account().held()), (Poll::Pending, 80));
+        drop(whole);
+        assert_eq!(poll(&mut waits, 0), IN);
     }
 
     #[test]

@@ -307,9 +307,16 @@ where
             }
             match self.codec.decode(&mut self.input) {
                 Ok(Some(Received::Query { token, body })) => {
-                    self.session.receive(token, &body, &mut self.output);
-                    drop(body);
-                    self.leave_place();
+                    if body.len() <= limits::INLINE_BODY_BYTES {
+                        self.session.receive(token, &body, &mut self.output);
+                        drop(body);
+                        drop(self.leave_place());
+                    } else {
+                        let mut place = self.leave_place();
+                        place.iter_mut().for_each(Place::has_arrived);
+                        let place = Box::new(place);
+                        self.session.receive_long(token, body, place, &mut self.output);
+                    }
                 }
                 Ok(Some(Received::TooLarge { token, size })) => {
                     write_response(&mut self.output, token, |output| {
@@ -327,12 +334,12 @@ where
         self.session.flush_counts();
     }
 
-    /// A large frame has been read, or will not be: its memory is given back.
-    fn leave_place(&mut self) {
-        if self.place.take().is_some() {
-            // What follows it has its own memory from now on: otherwise it would keep that of the frame.
-            self.input = BytesMut::from(&*self.input);
-        }
+    /// A large frame has arrived, or will not be read. Its place is kept as long as its memory is.
+    fn leave_place(&mut self) -> Option<Place> {
+        let place = self.place.take()?;
+        // What follows it has its own memory from now on: otherwise it would keep that of the frame.
+        self.input = BytesMut::from(&*self.input);
+        Some(place)
     }
 
     /// Whether more of the frame under way may be read. A large one waits until all of it has a place; one that did not
@@ -349,7 +356,7 @@ where
             Poll::Ready(Err(Evicted)) => {
                 self.closed = Some(Closed::Stalled);
                 self.input.clear();
-                self.leave_place();
+                drop(self.leave_place());
                 self.state = State::Closing;
                 let message = "The query took too long to arrive while others needed the memory.";
                 let error_type = Some(ErrorType::ResourceLimit);

@@ -4,12 +4,14 @@
 //! checks is RethinkDB's: a term's arguments come before its own arity, and its arity before its options.
 
 use std::borrow::Cow;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use photondb_protocol::numbers::TermType;
 use photondb_protocol::raw_term::{Frame, RawTerm};
 
-use crate::datum::Datum;
+use crate::datum::{Datum, work};
 use crate::limits;
 
 use super::error::{Error, NodeId};
@@ -158,6 +160,10 @@ struct Compiler<'c> {
     frames: Vec<(NodeId, Frame)>,
     /// The functions around the current term, innermost last.
     functions: Vec<Function>,
+    /// Parameters of all of them.
+    params: usize,
+    /// Which of them have a parameter of a name, innermost last; kept while the parameters are many.
+    bound: HashMap<VarId, Vec<usize>>,
     now: &'c Datum,
     mentions_bounds: bool,
 }
@@ -166,7 +172,79 @@ struct Compiler<'c> {
 struct Function {
     params: Vec<VarId>,
     captures: Vec<VarId>,
+    /// The captures again, once they are many.
+    captured: HashSet<VarId>,
     captures_implicit: bool,
+}
+
+impl Function {
+    /// A function with these parameters, in which nothing has been looked at.
+    fn new(params: Vec<VarId>) -> Function {
+        let (captures, captured) = (Vec::new(), HashSet::new());
+        Function { params, captures, captured, captures_implicit: false }
+    }
+
+    /// Notes that its body uses a variable of a function around it. Whether that was not known.
+    fn capture(&mut self, name: VarId) -> bool {
+        let is_new = if self.captures.len() < FEW {
+            !self.captures.contains(&name)
+        } else {
+            if self.captured.is_empty() {
+                self.captured.extend(&self.captures);
+            }
+            self.captured.insert(name)
+        };
+        if is_new {
+            self.captures.push(name);
+        }
+        is_new
+    }
+}
+
+/// So many names are searched one by one; more are not, since each of them may be looked for.
+const FEW: usize = 32;
+
+/// The compiled fields of an object, in the order of their names.
+enum FieldNodes {
+    Few(Vec<(Arc<str>, Node)>),
+    Many(BTreeMap<Arc<str>, Node>),
+}
+
+impl FieldNodes {
+    fn with_room(fields: usize) -> FieldNodes {
+        if fields <= FEW {
+            FieldNodes::Few(Vec::with_capacity(fields))
+        } else {
+            FieldNodes::Many(BTreeMap::new())
+        }
+    }
+
+    /// Adds a field; gives its name back when there is one of that name.
+    fn add(&mut self, name: Arc<str>, node: Node) -> Result<(), Arc<str>> {
+        match self {
+            FieldNodes::Few(nodes) => {
+                let order = |have: &(Arc<str>, Node)| have.0.as_bytes().cmp(name.as_bytes());
+                match nodes.binary_search_by(order) {
+                    Ok(_) => return Err(name),
+                    Err(at) => nodes.insert(at, (name, node)),
+                }
+            }
+            FieldNodes::Many(nodes) => match nodes.entry(name) {
+                Entry::Occupied(have) => return Err(have.key().clone()),
+                Entry::Vacant(place) => {
+                    place.insert(node);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn in_order(self) -> Vec<(Arc<str>, Node)> {
+        match self {
+            FieldNodes::Few(nodes) => nodes,
+            FieldNodes::Many(nodes) => nodes.into_iter().collect(),
+        }
+    }
 }
 
 /// Where a term stands.
@@ -192,12 +270,15 @@ impl<'c> Compiler<'c> {
         Compiler {
             frames: vec![(ROOT, Frame::Position(0))],
             functions: Vec::new(),
+            params: 0,
+            bound: HashMap::new(),
             now,
             mentions_bounds: false,
         }
     }
 
     fn child(&mut self, parent: NodeId, frame: Frame) -> NodeId {
+        work::step();
         // A query's bytes are bounded well below 2^32 terms.
         let id = NodeId(self.frames.len() as u32);
         self.frames.push((parent, frame));
@@ -266,7 +347,7 @@ impl<'c> Compiler<'c> {
         id: NodeId,
         place: Place,
     ) -> Compiled<Node> {
-        let mut nodes: Vec<(Arc<str>, Node)> = Vec::with_capacity(fields.len());
+        let mut nodes = FieldNodes::with_room(fields.len());
         let mut facts = Facts::LITERAL;
         for (name, raw) in fields {
             let name: Arc<str> = Arc::from(name);
@@ -275,14 +356,11 @@ impl<'c> Compiler<'c> {
                 Place { around: Some(TermType::MakeObj), orders: false, stored: false, ..place };
             let node = self.term(raw, child, place)?;
             facts = facts.join(node.facts);
-            match nodes.binary_search_by(|(have, _)| have.as_bytes().cmp(name.as_bytes())) {
-                Ok(_) => {
-                    return Err(Error::logic(format!("Duplicate object key: {name}.")).at(id));
-                }
-                Err(at) => nodes.insert(at, (name, node)),
+            if let Err(name) = nodes.add(name, node) {
+                return Err(Error::logic(format!("Duplicate object key: {name}.")).at(id));
             }
         }
-        Ok(Node { id, op: Op::Object(Arc::new(nodes)), facts })
+        Ok(Node { id, op: Op::Object(Arc::new(nodes.in_order())), facts })
     }
 
     fn call(
@@ -358,9 +436,7 @@ impl<'c> Compiler<'c> {
         self.child(id, Frame::Position(0));
         let params = func_params(params).map_err(|error| error.at(id))?;
         let body_id = self.child(id, Frame::Position(1));
-        let function =
-            Function { params: params.clone(), captures: Vec::new(), captures_implicit: false };
-        self.functions.push(function);
+        self.open(Function::new(params.clone()));
         let around = Place {
             around: Some(TermType::Func),
             orders: false,
@@ -369,7 +445,7 @@ impl<'c> Compiler<'c> {
             ..place
         };
         let body = self.term(body, body_id, around);
-        let function = self.functions.pop();
+        let function = self.close();
         let body = body?;
         let (captures, captures_implicit) = function.map_or((Vec::new(), false), |function| {
             (function.captures, function.captures_implicit)
@@ -377,6 +453,50 @@ impl<'c> Compiler<'c> {
         let facts = body.facts;
         let func = FuncNode { id, params, body, captures, captures_implicit };
         Ok(Node { id, op: Op::Func(Arc::new(func)), facts })
+    }
+
+    /// A function begins; its parameters hide those of the same name around it.
+    fn open(&mut self, function: Function) {
+        work::steps(function.params.len());
+        self.params += function.params.len();
+        self.functions.push(function);
+        if self.params <= FEW {
+            return;
+        }
+        let known = if self.bound.is_empty() { 0 } else { self.functions.len() - 1 };
+        for (at, function) in self.functions.iter().enumerate().skip(known) {
+            for name in &function.params {
+                let owners = self.bound.entry(*name).or_default();
+                if owners.last() != Some(&at) {
+                    owners.push(at);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self) -> Option<Function> {
+        let function = self.functions.pop()?;
+        let at = self.functions.len();
+        self.params -= function.params.len();
+        if self.params <= FEW {
+            self.bound.clear();
+        }
+        for name in &function.params {
+            if let Some(owners) = self.bound.get_mut(name)
+                && owners.last() == Some(&at)
+            {
+                owners.pop();
+            }
+        }
+        Some(function)
+    }
+
+    /// The innermost function that has a parameter of this name.
+    fn owner(&self, name: VarId) -> Option<usize> {
+        if self.params <= FEW {
+            return self.functions.iter().rposition(|function| function.params.contains(&name));
+        }
+        self.bound.get(&name)?.last().copied()
     }
 
     fn var(&mut self, args: &[RawTerm<'_>], id: NodeId) -> Compiled<Node> {
@@ -390,12 +510,14 @@ impl<'c> Compiler<'c> {
         };
         // Drivers number variables with small integers; a fraction is cut as RethinkDB cuts it.
         let name = *number as VarId;
-        let Some(owner) = self.functions.iter().rposition(|f| f.params.contains(&name)) else {
+        let Some(owner) = self.owner(name) else {
             return Err(Error::logic("Variable name not found.").at(id));
         };
-        for function in self.functions.iter_mut().skip(owner + 1) {
-            if !function.captures.contains(&name) {
-                function.captures.push(name);
+        // Where it is known it is known further outside too.
+        for function in self.functions.iter_mut().skip(owner + 1).rev() {
+            work::step();
+            if !function.capture(name) {
+                break;
             }
         }
         Ok(Node { id, op: Op::Var(name), facts: Facts::LITERAL })
@@ -403,6 +525,7 @@ impl<'c> Compiler<'c> {
 
     /// `r.row` is the parameter of the one function around it that has a single one. Of several it could be either's.
     fn implicit_var(&mut self, id: NodeId) -> Compiled<Node> {
+        work::steps(self.functions.len() / FEW);
         let mut owners = (0..).zip(&self.functions).filter(|(_, f)| binds_implicit(&f.params));
         let owner = match (owners.next(), owners.next()) {
             (None, _) => {

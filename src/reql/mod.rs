@@ -55,4 +55,4 @@ pub use context::{Context, OpenError};
 pub use error::{Error, ErrorKind};
 pub use index_function::ReqlFunctions;
 pub use memory::{MemoryBounds, Passed};
-pub use run::{Answer, Batch, Cursor, Failure, RunRequest, run, write_watched};
+pub use run::{Answer, Batch, Cursor, Failure, RunRequest, read_watched, run, write_watched};

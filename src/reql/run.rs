@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use photondb_protocol::numbers::{ErrorType, ResponseNote};
+use photondb_protocol::pace;
 use photondb_protocol::raw_term::Frame;
 use tokio::sync::Notify;
 
 use crate::cancel::CancelFlag;
-use crate::datum::{Datum, number_to_text};
+use crate::datum::{Datum, number_to_text, work};
 use crate::limits;
 use crate::storage::CommitSequence;
 use crate::turns::Ran;
@@ -134,6 +135,32 @@ pub fn write_watched<T>(
 ) -> std::result::Result<T, Failure> {
     let watch = WalkWatch::new(context.clone(), cancel.clone(), deadline, None);
     walk_watch::watched(watch, || Ok(write())).map_err(|error| Failure::of_all(&error))
+}
+
+/// Reads and compiles a query of the context, which may be long: it ends as an evaluation does. To be called where waiting is
+/// allowed.
+pub fn read_watched<T>(
+    context: &Arc<Context>,
+    cancel: &CancelFlag,
+    read: impl FnOnce() -> T,
+) -> std::result::Result<T, Failure> {
+    let watch = WalkWatch::new(context.clone(), cancel.clone(), None, None);
+    let read = || {
+        let _observed = Observed(pace::observe_with(Some(work::look)));
+        // It may have been stopped while it waited for a thread.
+        work::look();
+        Ok(read())
+    };
+    walk_watch::watched(watch, read).map_err(|error| Failure::of_all(&error))
+}
+
+/// Takes the observer of what a thread reads away, with whatever the reading ends.
+struct Observed(Option<fn()>);
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        pace::observe_with(self.0);
+    }
 }
 
 fn answer(val: Val, env: Env) -> Result<Answer> {

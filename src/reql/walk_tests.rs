@@ -1,14 +1,21 @@
-//! Every term on values that hold one part many times over: none may keep a thread longer than a query on a network
-//! worker is allowed, and each ends when its query is stopped.
+//! Every term on values that hold one part many times over, and on values with many parts: none may keep a thread longer than
+//! a query on a network worker is allowed, and each ends when its query is stopped.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::env::Env;
+use super::error::{Error, Result};
+use super::function::Shortcut;
+use super::scope::Scope;
 use super::spec::TermSpec;
+use super::stream::collect_array;
 use super::terms::rows;
 use super::terms::testing::{Server, compile};
+use super::walk_watch::watched;
 use super::{Answer, CancelFlag, ErrorKind, Failure, RunRequest, run};
+use crate::datum::Datum;
 
 /// Far more than an evaluation may take without optimisation, and far less than a walk to the end of such a value.
 const SOON: Duration = Duration::from_secs(4);
@@ -167,4 +174,132 @@ fn an_index_function_without_an_end_stops_no_writer() {
         server.succeed(&format!(r#"[76,[{table},"h{at}"]]"#));
         assert!(began.elapsed() < 5 * SOON, "took {:?}", began.elapsed());
     }
+}
+
+/// Values with as much in them as one that a client sends may have, which are the variables from 1 on.
+fn large_values() -> Vec<Datum> {
+    const MANY: usize = 100_000;
+    let name = |at: usize| Datum::from(format!("name {:06}", MANY - at).as_str());
+    let number = |at: usize| Datum::Number(at as f64);
+    let many = |value: &dyn Fn(usize) -> Datum| Datum::array((0..MANY).map(value).collect());
+    let named = |at: usize| (format!("name {at:06}"), number(at));
+    let fields = (0..MANY).map(named).map(|(name, value)| (Arc::from(name), value));
+    let corner = |at: usize| {
+        let angle = at as f64 / 20_000.0 * std::f64::consts::TAU;
+        Datum::array(vec![Datum::Number(angle.cos()), Datum::Number(angle.sin())])
+    };
+    let ring = Datum::array((0..20_000).chain([0]).map(corner).collect());
+    let polygon = Datum::object([
+        ("$reql_type$", "GEOMETRY".into()),
+        ("coordinates", Datum::array(vec![ring])),
+        ("type", "Polygon".into()),
+    ]);
+    vec![
+        many(&number),
+        many(&name),
+        Datum::Object(fields.collect()),
+        many(&|at| Datum::object([("id", number(MANY - at)), ("a", number(at % 7))])),
+        many(&|at| Datum::array(vec![name(at), number(at)])),
+        Datum::from("a long text ".repeat(700_000).as_str()),
+        polygon,
+    ]
+}
+
+/// Queries that apply a term to them, as they are and as its arguments.
+fn queries_on_large_values(row: &TermSpec, values: usize) -> Vec<String> {
+    let number = row.term.number();
+    let of = |arguments: &str| format!("[{number},[{arguments}]]");
+    let (names, object, rows, table) = ("[10,[2]]", "[10,[3]]", "[10,[4]]", r#"[15,["t"]]"#);
+    let mut queries = Vec::new();
+    for value in 1..=values {
+        let x = format!("[10,[{value}]]");
+        queries.extend([
+            of(&x),
+            of(&format!("{x},{x}")),
+            of(&format!("{x},0,{x}")),
+            of(&format!("[154,[{x}]]")),
+            of(&format!("{table},{x}")),
+            of(&format!("{table},[154,[{x}]]")),
+            of(&format!("{x},[69,[[2,[20]],[10,[20]]]]")),
+            of(&format!("{x},[69,[[2,[20,21]],[2,[[10,[20]],1]]]]")),
+        ]);
+    }
+    for x in [names, object, rows] {
+        queries.extend([
+            of(&format!("{x},[154,[{names}]]")),
+            of(&format!("{x},{object}")),
+            of(&format!(r#"{x},"id""#)),
+            of(&format!(r#"{x},"a",[69,[[2,[20]],{names}]]"#)),
+        ]);
+    }
+    queries
+}
+
+/// Evaluates a term on the values and reads all that it gives.
+fn evaluate(server: &Server, body: &str, values: &[Datum], cancel: &CancelFlag) -> Result<()> {
+    let names: Vec<String> = (1..=values.len()).map(|name| name.to_string()).collect();
+    let query = format!("[69,[[2,[{}]],{body}]]", names.join(","));
+    let Ok(program) = compile(&query, r#"{"array_limit":100000000}"#) else { return Ok(()) };
+    let program = Arc::new(program);
+    let env = Env::new(server.context().clone(), program.clone(), cancel.clone(), true)?;
+    watched(env.walk_watch(), || {
+        let function = program.root().eval(&env, &Scope::EMPTY)?;
+        let val = function.into_func(Shortcut::None, &env)?.call(&env, values)?;
+        let value = if val.is_sequence() {
+            collect_array(val.into_stream(&env)?, &env)?
+        } else {
+            val.into_datum(&env)?
+        };
+        value.try_print().map(drop).map_err(Error::from)
+    })
+}
+
+/// How long a query on the values goes on when it is stopped so long after its beginning; nothing if it is over before.
+fn goes_on(server: &Server, query: &str, values: &[Datum], after: Duration) -> Duration {
+    let cancel = CancelFlag::default();
+    let (ended, is_over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let stop = cancel.clone();
+        let stopper = scope.spawn(move || {
+            if is_over.recv_timeout(after) == Err(mpsc::RecvTimeoutError::Timeout) {
+                stop.cancel();
+                return Some(Instant::now());
+            }
+            None
+        });
+        let _ = evaluate(server, query, values, &cancel);
+        let end = Instant::now();
+        drop(ended);
+        stopper.join().unwrap().map_or(Duration::ZERO, |stopped| end - stopped)
+    })
+}
+
+#[test]
+fn every_term_on_large_values_ends_soon_when_it_is_stopped() {
+    /// What a query that is stopped may take to end.
+    const MOST: Duration = Duration::from_millis(200);
+    let (server, values) = (with_table(), large_values());
+    let only = std::env::var("PHOTONDB_WALKED_TERM").ok();
+    let mut late = Vec::new();
+    for row in rows() {
+        if only.as_ref().is_some_and(|only| only != row.name) {
+            continue;
+        }
+        for query in queries_on_large_values(row, values.len()) {
+            for after in [5, 50].map(Duration::from_millis) {
+                let tries = (0..3).map(|_| goes_on(&server, &query, &values, after));
+                let least = tries.scan(Duration::MAX, |least, took| {
+                    let goes_on = *least > MOST;
+                    *least = took.min(*least);
+                    goes_on.then_some(*least)
+                });
+                let least = least.last().unwrap_or_default();
+                if least > MOST {
+                    eprintln!("{} went on for {least:?}: {query}", row.name);
+                    late.push((row.name, query.clone(), least));
+                }
+            }
+        }
+    }
+    assert!(late.is_empty(), "{late:#?}");
 }

@@ -18,6 +18,7 @@ use crate::{limits, turns};
 
 use super::ending::Ending;
 use super::inbox::Inbox;
+use super::long_query::{LongQuery, ReadQuery};
 
 /// A query of a session, to be evaluated where waiting is allowed.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ impl Ticket {
 pub(super) enum Work {
     /// Evaluates a query from its start.
     Start(Arc<Program>),
+    /// Reads and compiles a long query.
+    Read(Box<LongQuery>),
     /// Reads the next batch of a stream. The flag says that an empty batch of a feed is to be answered too.
     Continue(Box<Cursor>, bool),
 }
@@ -80,6 +83,8 @@ pub(super) enum Outcome {
     Ended(Vec<u8>, Ending),
     /// It was stopped from outside before it was done: whoever stopped it knows what to answer.
     Cancelled,
+    /// A long query has been read: nothing has been evaluated yet.
+    Read(Box<ReadQuery>),
     /// A batch, as a response frame, and the stream for the batches to come.
     More(Vec<u8>, Box<Cursor>),
     /// A feed that has nothing yet. The notification was registered before it was asked.
@@ -105,6 +110,7 @@ impl Work {
     pub fn is_administrative(&self) -> bool {
         match self {
             Work::Start(program) => program.is_administrative(),
+            Work::Read(_) => false,
             Work::Continue(cursor, _) => cursor.is_quick() && cursor.program().is_administrative(),
         }
     }
@@ -124,6 +130,7 @@ impl Job {
                 (request.is_brief, request.asked) = (is_in_lane, asked);
                 start(&program, &context, token, request)
             }
+            Work::Read(query) => (Outcome::Read(Box::new(query.read(&context, &cancel))), None),
             Work::Continue(mut cursor, answer_empty) => {
                 cursor.set_asked(asked);
                 turns::go_on(cursor.ran);

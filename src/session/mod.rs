@@ -13,6 +13,7 @@ mod evaluate;
 mod inbox;
 #[cfg(test)]
 mod jobs_tests;
+mod long_query;
 #[cfg(test)]
 mod memory_tests;
 mod pool;

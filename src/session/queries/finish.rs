@@ -9,7 +9,7 @@ use photondb_protocol::response;
 use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
 
-use super::{Session, Slot, State};
+use super::{Session, Slot, State, drop_aside, is_large};
 use crate::limits;
 use crate::metrics::Recorder;
 use crate::reql::Passed;
@@ -27,6 +27,10 @@ impl Session {
             Outcome::Terminated => return self.terminated(number, token, out),
             Outcome::Evicted => return self.evicted(number, token, out),
             Outcome::GivenUp => return self.leave_pool(number),
+            Outcome::Read(query) => {
+                self.leave_pool(number);
+                return self.has_read(number, token, *query, out);
+            }
             Outcome::StartOver => {
                 self.leave_pool(number);
                 let is_stopped = |slot: &Slot| slot.cancel.is_cancelled();
@@ -109,6 +113,7 @@ impl Session {
             | Outcome::Terminated
             | Outcome::Evicted
             | Outcome::GivenUp
+            | Outcome::Read(_)
             | Outcome::StartOver
             | Outcome::Syncing
             | Outcome::Synced(..) => {}
@@ -163,7 +168,7 @@ impl Session {
             }
             State::Evaluating if slot.ticket.take() => self.give_up(token, out),
             State::Open(_) => slot.end(),
-            State::Evaluating | State::Ended => {}
+            State::Reading | State::Evaluating | State::Ended => {}
         }
     }
 
@@ -182,7 +187,7 @@ impl Session {
             }
             State::Evaluating if slot.ticket.take() => self.give_up(token, out),
             State::Open(_) => slot.end(),
-            State::Evaluating | State::Ended => {}
+            State::Reading | State::Evaluating | State::Ended => {}
         }
     }
 
@@ -230,7 +235,10 @@ impl Slot {
 
     /// Drops everything that it holds, and remembers that.
     fn end(&mut self) {
-        (self.state, self.program, self.running, self.hold) = (State::Ended, None, None, None);
+        if let Some(program) = self.program.take().filter(|program| is_large(program)) {
+            drop_aside(program);
+        }
+        (self.state, self.running, self.hold) = (State::Ended, None, None);
     }
 }
 

@@ -1,8 +1,11 @@
 //! The queries of one client by token: which are being evaluated, which are open streams, what waits for them.
-//! `start.rs` begins a query, `finish.rs` takes what came of one that was evaluated elsewhere; what a client asks of a
-//! query that it has is here.
+//! `start.rs` begins a query, `long.rs` one that is read on the pool, `finish.rs` takes what came of one that was
+//! evaluated elsewhere; what a client asks of a query that it has is here.
 
 mod finish;
+mod long;
+#[cfg(test)]
+mod long_tests;
 mod start;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -10,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use photondb_protocol::frame::write_response;
 use photondb_protocol::numbers::{ResponseType, Version};
 use photondb_protocol::query::{self, Query};
@@ -20,7 +24,7 @@ use tokio::task::AbortHandle;
 use super::clock::Clock;
 use super::evaluate::{self, Finished, Job, Ticket, Work};
 use super::inbox::Inbox;
-use super::pool::{Queued, step_aside};
+use super::pool::Queued;
 use super::service::Service;
 use crate::holders::Hold;
 use crate::limits;
@@ -95,6 +99,8 @@ struct Slot {
 
 #[derive(Debug)]
 enum State {
+    /// A long query that is read and compiled on the pool, or waits to get there.
+    Reading,
     /// On the pool, or waiting to get there.
     Evaluating,
     /// A stream, until the client asks for more.
@@ -165,7 +171,7 @@ impl Session {
         if body.len() <= limits::INLINE_BODY_BYTES {
             self.take(token, body, out);
         } else {
-            step_aside(|| self.take(token, body, out));
+            self.receive_long(token, Bytes::copy_from_slice(body), Box::new(()), out);
         }
     }
 
@@ -280,6 +286,13 @@ impl Session {
                 }
                 return;
             }
+            State::Reading => {
+                // Nothing of it has been evaluated. Whoever reads it finds out by itself.
+                slot.stops += 1;
+                self.behind += 1;
+                slot.ticket.take();
+                return self.give_up(token, out);
+            }
             State::Open(_) | State::Ended => {}
             State::Expecting(_, wait) => {
                 wait.abort();
@@ -300,6 +313,9 @@ impl Session {
         }
         for _ in 0..slot.continues {
             write_response(out, token, |out| response::write_no_such_stream(out, token));
+        }
+        if slot.is_large() {
+            drop_aside(slot);
         }
     }
 
@@ -391,7 +407,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.inbox.close();
         let slots = std::mem::take(&mut self.slots);
-        let is_long = slots.len() > limits::SLOTS_DROPPED_AT_ONCE;
+        let is_long =
+            slots.len() > limits::SLOTS_DROPPED_AT_ONCE || slots.values().any(Slot::is_large);
         let end = move || {
             for slot in slots.values() {
                 slot.cancel.cancel();
@@ -400,10 +417,30 @@ impl Drop for Session {
                 }
             }
         };
-        // The network's threads have others to serve than a client that has gone.
-        match Handle::try_current() {
-            Ok(runtime) if is_long => drop(runtime.spawn_blocking(end)),
-            _ => end(),
-        }
+        if is_long { aside(end) } else { end() }
+    }
+}
+
+impl Slot {
+    /// Whether it takes long to drop it.
+    fn is_large(&self) -> bool {
+        self.program.as_ref().is_some_and(|program| is_large(program))
+    }
+}
+
+/// Whether it takes long to drop a program.
+fn is_large(program: &Program) -> bool {
+    program.tree_bytes() > limits::PROGRAM_DROPPED_AT_ONCE
+}
+
+/// Drops something large elsewhere: the network's threads have others to serve than a client that wants it no more.
+fn drop_aside<T: Send + 'static>(large: T) {
+    aside(move || drop(large));
+}
+
+fn aside(work: impl FnOnce() + Send + 'static) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
     }
 }

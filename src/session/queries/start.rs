@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// Enters a query among those that run.
-    fn enter(&self, token: u64, program: &Arc<Program>, cancel: &CancelFlag) -> Running {
+    pub(super) fn enter(&self, token: u64, program: &Arc<Program>, cancel: &CancelFlag) -> Running {
         let inbox = self.inbox.clone();
         let wake = move |number| {
             inbox.push(Finished { number, token, outcome: Outcome::Terminated });
@@ -98,7 +98,7 @@ impl Session {
 
     /// Charges a query that takes much, in its text and its tree, for as long as its entry lives. It is ended when others need
     /// the memory.
-    fn hold(
+    pub(super) fn hold(
         &self,
         token: u64,
         size: usize,
@@ -176,7 +176,7 @@ impl Session {
     }
 
     /// Whether the token is free and there is room for another stream; answers if not.
-    fn check_token(&self, token: u64, out: &mut Vec<u8>) -> bool {
+    pub(super) fn check_token(&self, token: u64, out: &mut Vec<u8>) -> bool {
         if self.slots.contains_key(&token) {
             write_response(out, token, |out| response::write_duplicate_token(out, token));
             return false;
@@ -311,7 +311,7 @@ enum Inline {
     StartOver,
 }
 
-fn write_compile_error(out: &mut Vec<u8>, token: u64, error: &CompileError) {
+pub(super) fn write_compile_error(out: &mut Vec<u8>, token: u64, error: &CompileError) {
     write_response(out, token, |out| {
         let kind = ResponseType::CompileError;
         response::write_error(out, kind, None, &error.message, &error.path);

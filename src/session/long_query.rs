@@ -1,0 +1,121 @@
+//! A long query between its arrival and its evaluation: read and compiled on a thread of the pool, in turns like an
+//! evaluation, and given up when it is stopped. Knows the text and the program; not tokens, nor who waits for it.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use photondb_protocol::numbers::QueryType;
+use photondb_protocol::query::{self, Query, QueryError};
+use photondb_protocol::raw_term::RawTerm;
+
+use crate::datum::Datum;
+use crate::reql::{self, CancelFlag, CompileError, Context, ErrorKind, Failure, Program};
+
+/// The text of a query that has not been looked at.
+pub(super) struct LongQuery {
+    body: Bytes,
+    /// Given back when the text is.
+    kept: Kept,
+    now: Datum,
+}
+
+/// Whatever its owner wants to be kept as long as the text of a query is.
+pub type Kept = Box<dyn Send + Sync>;
+
+/// What came of reading a long query.
+#[derive(Debug)]
+pub(super) struct ReadQuery {
+    /// Whether its client wants no answer. None when that is not known, since it was not read to its end.
+    pub noreply: Option<bool>,
+    /// Bytes of its text.
+    pub size: usize,
+    /// The query, or why it cannot be run.
+    pub program: Result<Arc<Program>, Unread>,
+}
+
+/// Why a query cannot be run.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It was stopped.
+    Stopped,
+    /// It is no query.
+    Query(QueryError),
+    /// It is not a START, and none that is answered unread.
+    Other,
+    /// Its terms are wrong.
+    Compile(CompileError),
+    /// Reading it took too much memory.
+    Failure(Failure),
+    /// A fault of the server's own.
+    Panic,
+}
+
+impl fmt::Debug for LongQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LongQuery").field("bytes", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
+impl LongQuery {
+    /// A query that arrived at `now`.
+    pub fn new(body: Bytes, kept: Kept, now: Datum) -> LongQuery {
+        LongQuery { body, kept, now }
+    }
+
+    /// Reads and compiles it, and drops its text.
+    pub fn read(self, context: &Arc<Context>, cancel: &CancelFlag) -> ReadQuery {
+        let LongQuery { body, kept, now } = self;
+        let mut noreply = None;
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            reql::read_watched(context, cancel, || program(&body, &now, &mut noreply))
+        }));
+        let program = match read {
+            Ok(Ok(program)) => program,
+            Ok(Err(failure)) if failure.kind == ErrorKind::Cancelled => Err(Unread::Stopped),
+            Ok(Err(failure)) => Err(Unread::Failure(failure)),
+            Err(_) => Err(Unread::Panic),
+        };
+        let size = body.len();
+        drop((body, kept));
+        ReadQuery { noreply, size, program }
+    }
+}
+
+fn program(body: &[u8], now: &Datum, noreply: &mut Option<bool>) -> Result<Arc<Program>, Unread> {
+    match query::parse(body) {
+        Ok(Query::Start { term, optargs }) => {
+            *noreply =
+                Some(optargs.iter().any(|(name, value)| {
+                    name == "noreply" && matches!(value, RawTerm::Bool(true))
+                }));
+            Program::compile(term, optargs, now).map(Arc::new).map_err(Unread::Compile)
+        }
+        Ok(_) => Err(Unread::Other),
+        Err(error) => {
+            *noreply = Some(error.noreply);
+            Err(Unread::Query(error))
+        }
+    }
+}
+
+/// What a body asks for, when that is not to evaluate a term: what follows it means nothing then.
+pub(super) fn other_than_start(body: &[u8]) -> Option<QueryType> {
+    let text = body.trim_ascii_start().strip_prefix(b"[")?.trim_ascii_start();
+    let (digit, rest) = text.split_first()?;
+    let ends = matches!(rest.trim_ascii_start().first(), Some(b',' | b']'));
+    let number = i64::from(*digit) - i64::from(b'0');
+    let kind = QueryType::from_number(number).filter(|_| digit.is_ascii_digit() && ends)?;
+    (kind != QueryType::Start).then_some(kind)
+}
+
+/// Whether the global options at the end of a text seem to say that no answer is wanted: asked of a query that ends
+/// before it is read.
+pub(super) fn seems_noreply(body: &[u8]) -> bool {
+    /// Room for a few options.
+    const END_BYTES: usize = 512;
+    let end = body.get(body.len().saturating_sub(END_BYTES)..).unwrap_or_default();
+    let text: Vec<u8> = end.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    text.windows(14).any(|window| window == br#""noreply":true"#) && text.ends_with(b"}]")
+}
