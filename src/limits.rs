@@ -269,6 +269,10 @@ pub const INLINE_WALK_LOOKS: u32 = 4;
 /// An answer that is longer than that, in bytes of JSON, is written on the pool.
 pub const INLINE_ANSWER_BYTES: usize = 1024 * 1024;
 
+/// Bytes of documents, as they were or as they shall be, that a write may replace where it was read. Copying them takes about
+/// a millisecond. What is written cannot start over, so that this is known before.
+pub const INLINE_WRITE_BYTES: usize = 1024 * 1024;
+
 /// Bytes that a query may read inline from the memory of the operating system, in pages that the server's own cache does
 /// not have. Copying and summing them takes about a third of a millisecond. Then the query starts over on the pool.
 pub const INLINE_READ_BYTES: usize = 1024 * 1024;
@@ -807,6 +811,10 @@ pub const HTTP_PASSWORDS_WAITING: usize = 64;
 
 /// How long a request waits at most until its password is checked.
 pub const HTTP_PASSWORD_TIME: Duration = Duration::from_secs(5);
+
+/// Longest regular expression, in bytes. RE2 compiles to at most 87,000 instructions, of which each character takes one, and
+/// refuses longer ones; compiling cannot be stopped, so that those are not begun.
+pub const REGEX_PATTERN_BYTES: usize = 256 * 1024;
 
 /// Compiled regular expressions kept on each thread. A query has a handful; each takes some kilobytes.
 pub const REGEX_CACHE: usize = 64;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::change::{CommittedChanges, DocumentChange};
 use super::scan::document;
 use super::{Document, Index, PrimaryKey, Table, TableError};
-use crate::limits::{WRITE_ATTEMPTS, WRITE_COMMIT_BYTES, WRITE_COMMIT_DOCUMENTS};
+use crate::limits::{
+    INLINE_WRITE_BYTES, WRITE_ATTEMPTS, WRITE_COMMIT_BYTES, WRITE_COMMIT_DOCUMENTS,
+};
 use crate::storage::{Commit, Durability, Operation, ReadMode, Snapshot, StorageError, WriteBatch};
 
 /// What becomes of a document.
@@ -74,7 +76,7 @@ impl Table {
     /// With [`ReadMode::CachedOnly`], `NotResident` comes before anything is committed; before anything is decided when
     /// it is a document that is not in memory, when there are more keys than share one commit, when the engine has too
     /// much to write already, and when somebody else is at one of the documents, who may be waiting for the disk; after
-    /// some decisions when the documents are too long for one commit.
+    /// some decisions when the documents are too long for one commit, or for a thread that has others to serve.
     pub fn write<E>(
         &self,
         keys: &[PrimaryKey],
@@ -156,7 +158,9 @@ impl<'a> Job<'a> {
             let batch = self.decide_some(&*snapshot, &read, &twice, decide)?;
             // Whoever may not wait starts over elsewhere when something is in the way, and must not have written then: all
             // of it is one commit.
-            if self.mode == ReadMode::CachedOnly && self.done.len() < self.keys.len() {
+            if self.mode == ReadMode::CachedOnly
+                && (self.done.len() < self.keys.len() || batch.bytes() > INLINE_WRITE_BYTES)
+            {
                 return Err(StorageError::NotResident.into());
             }
             match self.apply(batch, before.0) {
@@ -214,7 +218,15 @@ impl<'a> Job<'a> {
     fn read_ahead(&self, snapshot: &dyn Snapshot) -> Result<Vec<Option<Document>>, TableError> {
         match self.mode {
             ReadMode::MayBlock => Ok(Vec::new()),
-            ReadMode::CachedOnly => self.keys.iter().map(|key| self.read(snapshot, key)).collect(),
+            ReadMode::CachedOnly => {
+                let read = self.keys.iter().map(|key| self.read(snapshot, key));
+                let documents: Vec<Option<Document>> = read.collect::<Result<_, _>>()?;
+                let bytes = documents.iter().flatten().map(|document| document.as_bytes().len());
+                if bytes.sum::<usize>() > INLINE_WRITE_BYTES {
+                    return Err(StorageError::NotResident.into());
+                }
+                Ok(documents)
+            }
         }
     }
 
