@@ -8,7 +8,7 @@ thread_local! {
 }
 
 /// Values between two calls of the observer: some ten microseconds.
-pub(crate) const VALUES: usize = 1024;
+pub const VALUES: usize = 1024;
 
 /// Sets the observer of what this thread reads, and gives the one it had.
 pub fn observe_with(observer: Option<fn()>) -> Option<fn()> {

@@ -5,7 +5,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as PADDED};
 
-use super::DatumError;
+use super::{DatumError, work};
 
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -19,8 +19,15 @@ const LINE_BYTES: usize = 57;
 
 /// Padded base64 in lines of 76 digits, as mail has them and RethinkDB sends them.
 pub fn base64_text(bytes: &[u8]) -> String {
-    let lines: Vec<String> = bytes.chunks(LINE_BYTES).map(|line| PADDED.encode(line)).collect();
-    lines.join("\r\n")
+    let mut text = String::with_capacity(bytes.len() / LINE_BYTES * 78 + 80);
+    for line in bytes.chunks(LINE_BYTES) {
+        work::step();
+        if !text.is_empty() {
+            text.push_str("\r\n");
+        }
+        PADDED.encode_string(line, &mut text);
+    }
+    text
 }
 
 /// Reads base64 with or without padding; blanks and line ends may stand anywhere.
@@ -28,7 +35,10 @@ pub fn base64_bytes(text: &str) -> Result<Vec<u8>, DatumError> {
     let blank = |c: &char| matches!(c, ' ' | '\t' | '\r' | '\n');
     let mut rest = text.chars().filter(|c| !blank(c));
     let mut digits = String::with_capacity(text.len());
-    for c in rest.by_ref() {
+    for (at, c) in rest.by_ref().enumerate() {
+        if at.is_multiple_of(LINE_BYTES) {
+            work::step();
+        }
         match c {
             '=' => break,
             c if c.is_ascii_alphanumeric() || matches!(c, '+' | '/') => digits.push(c),

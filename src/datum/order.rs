@@ -11,6 +11,7 @@ use super::{Datum, GEOMETRY, Object, TIME, pairs, work};
 
 impl Ord for Datum {
     fn cmp(&self, other: &Self) -> Ordering {
+        work::step();
         match (self, other) {
             (Datum::Null, Datum::Null) => Ordering::Equal,
             (Datum::MinVal, Datum::MinVal) | (Datum::MaxVal, Datum::MaxVal) => Ordering::Equal,
@@ -69,7 +70,6 @@ fn compare_parts(one: &Datum, other: &Datum) -> Ordering {
 /// adaptors would take several frames a level.
 fn compare_elements(a: &[Datum], b: &[Datum]) -> Ordering {
     for (x, y) in a.iter().zip(b) {
-        work::step();
         let ordering = x.cmp(y);
         if ordering.is_ne() {
             return ordering;
@@ -81,7 +81,6 @@ fn compare_elements(a: &[Datum], b: &[Datum]) -> Ordering {
 /// Field by field, in the order of their names, each by its name and then by its value.
 fn compare_fields(a: &Object, b: &Object) -> Ordering {
     for ((a_name, a_value), (b_name, b_value)) in a.iter().zip(b.iter()) {
-        work::step();
         let ordering = a_name.cmp(b_name).then_with(|| a_value.cmp(b_value));
         if ordering.is_ne() {
             return ordering;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::datum::Datum;
+use crate::datum::{Datum, work};
 
 use super::env::Env;
 use super::error::{Error, NodeId, Result};
@@ -106,6 +106,8 @@ impl Func {
 
     /// Calls it. Errors in the body blame the body's terms; others blame the function.
     pub fn call(&self, env: &Env, args: &[Datum]) -> Result<Val> {
+        // Not every body has a term that looks whether the query may go on.
+        work::step();
         match &self.kind {
             FuncKind::Reql { node, captured } => {
                 check_arity(node, args.len()).map_err(|error| error.at(self.at))?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use photondb_protocol::numbers::{ErrorType, ResponseNote};
-use photondb_protocol::pace;
 use photondb_protocol::raw_term::Frame;
 use tokio::sync::Notify;
 
@@ -146,21 +145,11 @@ pub fn read_watched<T>(
 ) -> std::result::Result<T, Failure> {
     let watch = WalkWatch::new(context.clone(), cancel.clone(), None, None);
     let read = || {
-        let _observed = Observed(pace::observe_with(Some(work::look)));
         // It may have been stopped while it waited for a thread.
         work::look();
-        Ok(read())
+        Ok(walk_watch::reading(read))
     };
     walk_watch::watched(watch, read).map_err(|error| Failure::of_all(&error))
-}
-
-/// Takes the observer of what a thread reads away, with whatever the reading ends.
-struct Observed(Option<fn()>);
-
-impl Drop for Observed {
-    fn drop(&mut self) {
-        pace::observe_with(self.0);
-    }
 }
 
 fn answer(val: Val, env: Env) -> Result<Answer> {

@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use photondb_protocol::pace;
+
 use super::context::Context;
 use super::deadline::Deadline;
 use super::env::interrupted;
@@ -82,6 +84,21 @@ pub(super) fn watched<T>(watch: WalkWatch, evaluate: impl FnOnce() -> Result<T>)
         Ok(ended) => Err(ended.0),
         Err(other) => resume_unwind(other),
     })
+}
+
+/// Reads JSON whose values are steps of the walks of the query that is watched.
+pub(super) fn reading<T>(read: impl FnOnce() -> T) -> T {
+    let _observed = Reading(pace::observe_with(Some(|| work::steps(pace::VALUES))));
+    read()
+}
+
+/// Puts the observer of what a thread reads back, however the reading ends.
+struct Reading(Option<fn()>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        pace::observe_with(self.0);
+    }
 }
 
 /// Evaluates something that may do so much work and no more, which says nothing of how long it takes: the same work always

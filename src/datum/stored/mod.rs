@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Datum, Object, REQL_TYPE, write_json};
+use super::{Datum, Object, REQL_TYPE, work, write_json};
 use crate::limits::{DOCUMENT_DEPTH, STORAGE_VALUE_BYTES, STORED_ARRAY_LEN};
 
 pub use lazy::DamagedDocument;
@@ -151,6 +151,7 @@ impl StoredObject {
 
     /// Appends the document as JSON.
     pub fn write_json(&self, out: &mut Vec<u8>) {
+        work::byte_steps(self.json().len());
         out.extend_from_slice(self.json());
     }
 
@@ -258,6 +259,7 @@ impl StoredObject {
 
     /// Whether both are the same value, when neither is of a pseudo type. Decodes what is written differently.
     pub(super) fn equals(&self, other: &Self) -> Result<bool, StoredError> {
+        work::byte_steps(self.json().len().min(other.json().len()));
         if self.json() == other.json() {
             return Ok(true);
         }

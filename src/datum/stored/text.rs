@@ -9,7 +9,7 @@ use std::sync::Arc;
 use photondb_protocol::text::{four_hex_digits, plain_prefix, short_escape};
 
 use super::StoredError;
-use crate::datum::{BINARY, Datum, ObjectBuilder, base64_bytes};
+use crate::datum::{BINARY, Datum, ObjectBuilder, base64_bytes, work};
 use crate::limits::DOCUMENT_DEPTH;
 
 /// The one value of the whole text.
@@ -74,6 +74,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a scalar or an empty container, or opens a container and reads nothing of it but a first name.
     fn scalar_or_open(&mut self, open: &mut Vec<Open>) -> Result<Option<Datum>, StoredError> {
+        work::step();
         match self.peek()? {
             b'n' => self.word(b"null", Datum::Null),
             b't' => self.word(b"true", Datum::Bool(true)),
@@ -213,6 +214,7 @@ impl<'a> Reader<'a> {
     fn plain(&mut self) -> Result<&'a str, StoredError> {
         let rest = self.rest();
         let plain = rest.get(..plain_prefix(rest)).unwrap_or_default();
+        work::byte_steps(plain.len());
         let part =
             std::str::from_utf8(plain).map_err(|_| self.damaged("text that is not UTF-8"))?;
         self.at += plain.len();

@@ -5,13 +5,14 @@ mod complaint;
 use photondb_protocol::json::{self, Json, JsonError};
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::{Datum, ObjectBuilder, pseudo_typed};
+use crate::datum::{Datum, ObjectBuilder, pseudo_typed, work};
 use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
+use crate::reql::walk_watch::reading;
 
 /// `r.json(text)`
 pub static JSON: TermSpec = TermSpec::pure(
@@ -45,7 +46,7 @@ pub enum JsonFault {
 
 /// The value of a JSON text.
 pub fn parse_json(env: &Env, text: &str) -> std::result::Result<Datum, JsonFault> {
-    let json = json::parse(text).map_err(|error| {
+    let json = reading(|| json::parse(text)).map_err(|error| {
         JsonFault::Malformed(match error {
             JsonError::Malformed { .. } => complaint::complaint(text),
             JsonError::TooDeep | JsonError::TooManyValues => format!("{error}."),
@@ -61,6 +62,7 @@ fn to_datum(env: &Env, json: Json<'_>, depth: usize) -> Result<Datum> {
             limits::DOCUMENT_DEPTH
         )));
     }
+    work::step();
     Ok(match json {
         Json::Null => Datum::Null,
         Json::Bool(value) => Datum::Bool(value),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::{Datum, Object, ObjectBuilder, pseudo_typed};
+use crate::datum::{Datum, Object, ObjectBuilder, pseudo_typed, work};
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
@@ -48,12 +48,14 @@ fn object(args: &Args<'_>) -> Result<Val> {
 
 fn keys(args: &Args<'_>) -> Result<Val> {
     let object = plain_object(args, "keys")?;
+    work::steps(object.len());
     let names = object.iter().map(|(name, _)| Datum::String(Arc::clone(name)));
     args.value(names.collect::<Vec<_>>())
 }
 
 fn values(args: &Args<'_>) -> Result<Val> {
     let object = plain_object(args, "values")?;
+    work::steps(object.len());
     args.value(object.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>())
 }
 

@@ -11,6 +11,8 @@ use std::fmt::Write;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::limits::REGEX_PATTERN_BYTES;
+
 /// What is wrong with an expression.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -45,11 +47,12 @@ const NEST_LIMIT: u32 = 500;
 
 /// An expression ready to search with.
 pub(super) fn compile(pattern: &str) -> Parsed<Regex> {
+    let too_large = || Fault::new("pattern too large - compile failed", "");
+    if pattern.len() > REGEX_PATTERN_BYTES {
+        return Err(too_large());
+    }
     let translated = Translator::new(pattern).run()?;
-    RegexBuilder::new(&translated)
-        .nest_limit(NEST_LIMIT)
-        .build()
-        .map_err(|_| Fault::new("pattern too large - compile failed", ""))
+    RegexBuilder::new(&translated).nest_limit(NEST_LIMIT).build().map_err(|_| too_large())
 }
 
 struct Translator<'a> {
@@ -443,5 +446,13 @@ mod tests {
                 assert!(!fault.text.starts_with("pattern too large"), "{pattern}");
             }
         }
+    }
+
+    #[test]
+    fn a_pattern_of_many_megabytes_is_refused_unread() {
+        let began = std::time::Instant::now();
+        let fault = compile(&"a".repeat(64 << 20)).unwrap_err();
+        assert_eq!(fault.text, "pattern too large - compile failed");
+        assert!(began.elapsed() < std::time::Duration::from_secs(1));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::datum::{Datum, DatumError, Object};
+use crate::datum::{Datum, DatumError, Object, work};
 
 /// The sum of the answers so far.
 pub(crate) struct WriteTotals {
@@ -22,6 +22,7 @@ impl WriteTotals {
     /// Adds one more answer, which must be an object.
     pub(crate) fn add(&mut self, answer: &Datum) -> Result<(), DatumError> {
         for (name, value) in answer.as_object()?.iter() {
+            work::step();
             match self.fields.get_mut(name) {
                 Some(total) => join(total, value, self.array_limit, &mut self.warnings)?,
                 None => drop(self.fields.insert(name.clone(), value.clone())),
@@ -61,6 +62,7 @@ fn join(
             if values.len() > room {
                 warnings.insert(format!("Too many changes, array truncated to {array_limit}."));
             }
+            work::steps(values.len());
             Arc::make_mut(total).extend(values.iter().take(room).cloned());
         }
         (Datum::String(_), Datum::String(_)) => {}
