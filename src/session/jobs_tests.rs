@@ -36,6 +36,11 @@ impl Client {
         self.session.has_room()
     }
 
+    /// Whether nothing of it is evaluated, and whether it is to be polled.
+    pub(super) fn is_idle(&self) -> (bool, bool) {
+        (self.session.is_idle(), self.session.expects_answers())
+    }
+
     pub(super) fn start(&mut self, token: u64, term: &Value) {
         self.send(token, &json!([1, term, {}]));
     }

@@ -88,7 +88,15 @@ async fn a_query_that_is_read_ends_when_it_is_stopped() {
         assert_eq!((token, &answer["t"]), (1, &stopped["t"]), "{answer}");
     }
     assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
-    // The token is free at once.
+    // Until whoever reads it has noticed, the session is to be polled, or it would never be idle.
+    let noticed = Instant::now();
+    while client.is_idle() != (true, false) {
+        assert_eq!(client.is_idle(), (false, true));
+        assert!(noticed.elapsed() < Duration::from_secs(10), "it is still read");
+        client.begin().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The token is free.
     client.start(1, &json!(5));
     assert_eq!(client.answer().await.1["r"], json!([5]));
 }

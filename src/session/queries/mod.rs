@@ -152,7 +152,8 @@ impl Session {
 
     /// Whether answers may come from elsewhere: without it there is no need to poll.
     pub fn expects_answers(&self) -> bool {
-        !self.slots.is_empty()
+        // A job that was given up is on the pool until it has noticed.
+        !(self.slots.is_empty() && self.on_pool.is_empty() && self.on_lane.is_empty())
     }
 
     /// Whether no query is being evaluated. Open streams and feeds that wait do not count.
