@@ -4,8 +4,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -259,11 +261,29 @@ pub fn release_binary() -> PathBuf {
     target.unwrap_or_else(default).join("release/photondb")
 }
 
-/// Two free ports, both taken before either is given back, so that they differ.
+/// Ports that no system gives to outgoing connections by itself: one of those might be taken before the server asks for it.
+const PORTS: Range<u32> = 10_000..32_000;
+
+/// Two free ports.
 fn free_addresses() -> io::Result<(SocketAddr, SocketAddr)> {
-    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok((first.local_addr()?, second.local_addr()?))
+    Ok((free_address()?, free_address()?))
+}
+
+/// The next port that is free, beginning where another process probably does not.
+fn free_address() -> io::Result<SocketAddr> {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let many = PORTS.end - PORTS.start;
+    let start = std::process::id().wrapping_mul(64);
+    let mut problem = None;
+    for _ in 0..many {
+        let offset = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % many;
+        let port = u16::try_from(PORTS.start + offset).map_err(io::Error::other)?;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => return listener.local_addr(),
+            Err(error) => problem = Some(error),
+        }
+    }
+    Err(problem.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
 fn system(what: &str) -> impl FnOnce(io::Error) -> HarnessError + use<> {
