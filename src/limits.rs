@@ -541,6 +541,9 @@ pub const LANE_CHECKS: u32 = 512 * 1024;
 /// The same for looks during walks, of [`WALK_STEPS`] steps each.
 pub const LANE_WALK_LOOKS: u32 = 512;
 
+/// Documents that one of them may insert: each is a commit of its own, and the hash of a password.
+pub const LANE_DOCUMENTS: usize = 16;
+
 /// Queries of administration of one connection that are evaluated beside each other.
 pub const POOL_LANE_QUERIES_PER_CONNECTION: usize = 1;
 
@@ -583,6 +586,10 @@ pub const LARGE_FRAME_WAIT: Duration = Duration::from_secs(5);
 /// A query whose parse tree takes more than this is charged for it until it is over, its open stream too. Those that are
 /// smaller are bounded by their number, and not worth the count.
 pub const HELD_QUERY_BYTES: usize = 64 * 1024;
+
+/// Variables of functions around them that the functions of one query may use, each counted for each function that it is
+/// handed on by: finding them takes some milliseconds, and a query of a person or a driver has some hundreds.
+pub const QUERY_CAPTURES: usize = 64 * 1024;
 
 /// About what one term of a parse tree takes, with its place in the query: two nodes' worth, since each is shared and
 /// rounded up by the allocator.
@@ -816,8 +823,23 @@ pub const HTTP_PASSWORD_TIME: Duration = Duration::from_secs(5);
 /// refuses longer ones; compiling cannot be stopped, so that those are not begun.
 pub const REGEX_PATTERN_BYTES: usize = 256 * 1024;
 
-/// Compiled regular expressions kept on each thread. A query has a handful; each takes some kilobytes.
-pub const REGEX_CACHE: usize = 64;
+/// Classes of Unicode in a regular expression (`\\pL`): reading one takes a tenth of a millisecond, and cannot be stopped. RE2
+/// makes some hundred instructions of one and allows 87,000.
+pub const REGEX_CLASSES: usize = 1_000;
+
+/// Bytes that an expression may compile to: about what RE2 allows, and a tenth of a second.
+pub const REGEX_BYTES: usize = 6 * 1024 * 1024;
+
+/// Bytes of an expression that is compiled where the query was read, and bytes of its pattern: a millisecond or two.
+pub const REGEX_SMALL_BYTES: usize = 64 * 1024;
+/// See [`REGEX_SMALL_BYTES`].
+pub const REGEX_SMALL_PATTERN_BYTES: usize = 256;
+
+/// Bytes that searching with an expression may take beside it, kept with it.
+pub const REGEX_SEARCH_BYTES: usize = 1024 * 1024;
+
+/// Bytes of all compiled expressions that are kept: those of some dozens of patterns that queries use.
+pub const REGEX_CACHE_BYTES: u64 = 48 * 1024 * 1024;
 
 // Requests to other servers
 

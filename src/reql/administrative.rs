@@ -10,6 +10,7 @@ use photondb_protocol::numbers::TermType;
 use super::eval::{Call, Node, Op};
 use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::Datum;
+use crate::limits::LANE_DOCUMENTS;
 
 /// Whether a query is one of administration. Most are told from others by their first table.
 pub(super) fn is_administrative(root: &Node) -> bool {
@@ -117,10 +118,51 @@ fn is_bounded(node: &Node, tables: &mut usize, in_function: bool) -> bool {
             *tables += usize::from(is_table);
             (if is_table { is_system(call) } else { is_bounded_term(call.spec.term) })
                 && (call.spec.term != TermType::Merge || merges_values(call))
+                && writes_little(call)
                 && call.args.iter().all(|node| is_bounded(node, tables, in_function))
                 && call.optargs.iter().all(|(_, node)| is_bounded(node, tables, in_function))
         }
     }
+}
+
+/// Whether a write changes few rows, or those in no time. Once it has changed one it cannot start over on the pool, however long it takes.
+fn writes_little(call: &Call) -> bool {
+    match call.spec.term {
+        TermType::Insert => call.args.iter().skip(1).all(is_few),
+        TermType::Delete | TermType::Replace | TermType::Update => {
+            call.args.first().is_some_and(has_few_rows)
+        }
+        _ => true,
+    }
+}
+
+fn is_few(documents: &Node) -> bool {
+    match &documents.op {
+        Op::Datum(Datum::Array(documents)) => documents.len() <= LANE_DOCUMENTS,
+        Op::Datum(_) | Op::Object(_) => true,
+        Op::Call(call) if call.spec.term == TermType::MakeArray => {
+            call.args.len() <= LANE_DOCUMENTS
+        }
+        Op::Call(_) | Op::Func(_) | Op::Var(_) | Op::ImplicitVar => false,
+    }
+}
+
+/// Whether it is a row, or rows of a table that are changed in no time each: those of users are not, which may have their
+/// passwords hashed.
+fn has_few_rows(selection: &Node) -> bool {
+    let mut node = selection;
+    while let Op::Call(call) = &node.op {
+        let is_row = call.spec.term == TermType::Get || is_system_row(call);
+        match (&call.args[..], call.spec.term) {
+            _ if is_row => return true,
+            ([_, name], TermType::Table) => {
+                return !matches!(&name.op, Op::Datum(Datum::String(name)) if &**name == "users");
+            }
+            ([first, ..], _) => node = first,
+            ([], _) => return false,
+        }
+    }
+    false
 }
 
 /// A function could put what it is merged with into itself, and another one that again.
@@ -204,6 +246,7 @@ mod tests {
             ),
             format!("[55,[{config},{with_field}]]"),
             format!(r#"[56,[{users},{{"id":"bob","password":"p"}}]]"#),
+            format!(r#"[54,[[16,[{users},"bob"]]]]"#),
             format!(r#"[53,[[174,[{table}]],{{"name":"u"}}]]"#),
             format!("[175,[{table}]]"),
             r#"[61,[[14,["test"]],"t"]]"#.to_owned(),
@@ -217,6 +260,9 @@ mod tests {
             format!("[53,[{table},{{}}]]"),
             format!("[53,[{config},[69,[[2,[1]],{itself}]]]]"),
             format!("[56,[{users},{table}]]"),
+            format!("[56,[{users},[2,[{}]]]]", vec![r#"{"id":"u"}"#; 17].join(",")),
+            format!(r#"[53,[{users},{{"password":"p"}}]]"#),
+            format!("[54,[[39,[{users},{{}}]]]]"),
             format!("[56,[{table},{users}]]"),
             format!("[177,[{table}]]"),
             r#"[60,[[24,["t",[43,[[173,[9000000000000000]]]]]]]]"#.to_owned(),

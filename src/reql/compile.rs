@@ -28,7 +28,10 @@ pub struct Program {
     root: Node,
     globals: Vec<(&'static str, Node)>,
     frames: Vec<(NodeId, Frame)>,
+    /// Variables of functions around them that its functions use, each counted for each function.
+    captures: usize,
     mentions_bounds: bool,
+    is_administrative: bool,
     now: Datum,
     client: OnceLock<Arc<Client>>,
 }
@@ -62,9 +65,19 @@ impl Program {
         });
         match compiled {
             Ok((globals, root)) => {
-                let Compiler { frames, mentions_bounds, .. } = compiler;
-                let (now, client) = (now.clone(), OnceLock::new());
-                Ok(Program { root, globals, frames, mentions_bounds, now, client })
+                let Compiler { frames, captures, mentions_bounds, .. } = compiler;
+                let is_administrative = administrative::is_administrative(&root)
+                    && globals.iter().all(|(_, option)| administrative::is_named(option));
+                Ok(Program {
+                    root,
+                    globals,
+                    frames,
+                    captures,
+                    mentions_bounds,
+                    is_administrative,
+                    now: now.clone(),
+                    client: OnceLock::new(),
+                })
             }
             Err(error) => {
                 let path = error.blamed().map_or_else(Vec::new, |at| path(&compiler.frames, at));
@@ -100,7 +113,7 @@ impl Program {
 
     /// About how many bytes its tree takes beside the texts in it.
     pub fn tree_bytes(&self) -> usize {
-        self.frames.len() * limits::TERM_BYTES
+        self.frames.len() * limits::TERM_BYTES + self.captures * size_of::<VarId>()
     }
 
     /// Whether any global option was given.
@@ -123,8 +136,7 @@ impl Program {
 
     /// Whether it may use the threads that are kept for administration.
     pub fn is_administrative(&self) -> bool {
-        administrative::is_administrative(&self.root)
-            && self.globals.iter().all(|(_, option)| administrative::is_named(option))
+        self.is_administrative
     }
 
     /// Which terms the query is made of, without the values in it; no longer than so many bytes.
@@ -160,8 +172,12 @@ struct Compiler<'c> {
     frames: Vec<(NodeId, Frame)>,
     /// The functions around the current term, innermost last.
     functions: Vec<Function>,
+    /// Those of them whose parameter is also `r.row`, innermost last.
+    implicit: Vec<usize>,
     /// Parameters of all of them.
     params: usize,
+    /// Captures of all functions of the query.
+    captures: usize,
     /// Which of them have a parameter of a name, innermost last; kept while the parameters are many.
     bound: HashMap<VarId, Vec<usize>>,
     now: &'c Datum,
@@ -270,7 +286,9 @@ impl<'c> Compiler<'c> {
         Compiler {
             frames: vec![(ROOT, Frame::Position(0))],
             functions: Vec::new(),
+            implicit: Vec::new(),
             params: 0,
+            captures: 0,
             bound: HashMap::new(),
             now,
             mentions_bounds: false,
@@ -459,6 +477,9 @@ impl<'c> Compiler<'c> {
     fn open(&mut self, function: Function) {
         work::steps(function.params.len());
         self.params += function.params.len();
+        if binds_implicit(&function.params) {
+            self.implicit.push(self.functions.len());
+        }
         self.functions.push(function);
         if self.params <= FEW {
             return;
@@ -478,6 +499,9 @@ impl<'c> Compiler<'c> {
         let function = self.functions.pop()?;
         let at = self.functions.len();
         self.params -= function.params.len();
+        if self.implicit.last() == Some(&at) {
+            self.implicit.pop();
+        }
         if self.params <= FEW {
             self.bound.clear();
         }
@@ -519,26 +543,34 @@ impl<'c> Compiler<'c> {
             if !function.capture(name) {
                 break;
             }
+            self.captures += 1;
+        }
+        if self.captures > limits::QUERY_CAPTURES {
+            return Err(Error::resource_limit(format!(
+                "The functions of a query may use {} variables of functions around them in all, those between counted.",
+                limits::QUERY_CAPTURES
+            ))
+            .at(id));
         }
         Ok(Node { id, op: Op::Var(name), facts: Facts::LITERAL })
     }
 
     /// `r.row` is the parameter of the one function around it that has a single one. Of several it could be either's.
     fn implicit_var(&mut self, id: NodeId) -> Compiled<Node> {
-        work::steps(self.functions.len() / FEW);
-        let mut owners = (0..).zip(&self.functions).filter(|(_, f)| binds_implicit(&f.params));
-        let owner = match (owners.next(), owners.next()) {
-            (None, _) => {
-                return Err(Error::logic("r.row is not defined in this context.").at(id));
-            }
-            (Some(_), Some(_)) => {
+        let owner = match self.implicit[..] {
+            [] => return Err(Error::logic("r.row is not defined in this context.").at(id)),
+            [owner] => owner,
+            _ => {
                 let message = "Cannot use r.row in nested queries.  Use functions instead.";
                 return Err(Error::logic(message).at(id));
             }
-            (Some((owner, _)), None) => owner,
         };
-        for function in self.functions.iter_mut().skip(owner + 1) {
-            function.captures_implicit = true;
+        // Where it is known it is known further outside too.
+        for function in self.functions.iter_mut().skip(owner + 1).rev() {
+            work::step();
+            if std::mem::replace(&mut function.captures_implicit, true) {
+                break;
+            }
         }
         Ok(Node { id, op: Op::ImplicitVar, facts: Facts::LITERAL })
     }

@@ -161,11 +161,6 @@ impl Env {
         self.deadline.set(Deadline::earlier(self.caller_deadline, timeout));
     }
 
-    /// Whether all that was evaluated so far is less than starts over elsewhere when it is brief.
-    pub(super) fn is_quick(&self) -> bool {
-        self.checks.get() < limits::LANE_CHECKS
-    }
-
     /// It is asked for what is evaluated next at that time.
     pub fn set_asked(&mut self, asked: Instant) {
         self.asked = asked;
@@ -230,6 +225,11 @@ impl Env {
             (false, true) if self.is_brief => Some((limits::LANE_CHECKS, limits::LANE_WALK_LOOKS)),
             _ => None,
         }
+    }
+
+    /// Whether the query is to start over elsewhere when it takes long.
+    pub fn starts_over(&self) -> bool {
+        self.bounds().is_some()
     }
 
     fn look_at_memory(&self, wanted: usize) -> Result<()> {

@@ -259,11 +259,6 @@ impl Cursor {
         &self.env.program
     }
 
-    /// Whether so little was evaluated so far that the next batch may be read in the lane of administration.
-    pub fn is_quick(&self) -> bool {
-        self.env.is_quick()
-    }
-
     /// The client has asked for the next batch at that time.
     pub fn set_asked(&mut self, asked: Instant) {
         self.env.set_asked(asked);

@@ -343,7 +343,7 @@ fn compiling_takes_time_with_the_length_of_the_text_and_not_with_its_square() {
     let (parameters, uses) =
         (join(10_000, &|at| at.to_string()), join(10_000, &|at| format!("[10,[{at}]]")));
     let some = join(1_000, &|at| format!("[10,[{at}]]"));
-    let inner = (0..500)
+    let inner = (0..60)
         .fold(format!("[2,[{some}]]"), |body, at| format!("[69,[[2,[{}]],{body}]]", 20_000 + at));
     let began = Instant::now();
     for query in [
@@ -354,6 +354,25 @@ fn compiling_takes_time_with_the_length_of_the_text_and_not_with_its_square() {
         assert!(compile(&query, "{}").is_ok());
     }
     assert!(began.elapsed() < 2 * SOON, "{:?}", began.elapsed());
+}
+
+/// Seen to fail: fifty thousand bytes took a second, on a thread of the network.
+#[test]
+fn what_functions_hand_on_of_functions_around_them_is_bounded() {
+    let nested = |parameters: usize, functions: usize| {
+        let join = |part: &dyn Fn(usize) -> String| {
+            (0..parameters).map(part).collect::<Vec<_>>().join(",")
+        };
+        let uses = format!("[2,[{}]]", join(&|at| format!("[10,[{at}]]")));
+        let inner =
+            (0..functions).fold(uses, |body, at| format!("[69,[[2,[{}]],{body}]]", 20_000 + at));
+        format!("[69,[[2,[{}]],{inner}]]", join(&|at| at.to_string()))
+    };
+    assert!(compile(&nested(1_000, 60), "{}").is_ok());
+    let began = Instant::now();
+    let refused = compile(&nested(1_900, 100), "{}").unwrap_err();
+    assert!(refused.message.starts_with("The functions of a query may use 65536 variables"));
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
 }
 
 #[test]

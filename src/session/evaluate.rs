@@ -110,8 +110,8 @@ impl Work {
     pub fn is_administrative(&self) -> bool {
         match self {
             Work::Start(program) => program.is_administrative(),
-            Work::Read(_) => false,
-            Work::Continue(cursor, _) => cursor.is_quick() && cursor.program().is_administrative(),
+            // A later batch cannot start over on the pool when it takes long.
+            Work::Read(_) | Work::Continue(..) => false,
         }
     }
 }

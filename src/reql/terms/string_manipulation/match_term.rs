@@ -1,20 +1,15 @@
 //! `match`: the first place where a regular expression fits a string.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use photondb_protocol::numbers::TermType;
-use regex::bytes::{Match, Regex};
+use regex::bytes::Match;
 
 use crate::datum::Datum;
-use crate::limits;
-use crate::reql::error::{Error, Result};
+use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
-use super::re2;
+use super::compiled::compiled;
 
 /// `string.match(regexp)`
 pub static MATCH: TermSpec = TermSpec::pure(
@@ -27,7 +22,7 @@ pub static MATCH: TermSpec = TermSpec::pure(
 
 fn match_term(args: &Args<'_>) -> Result<Val> {
     let text = args.str(0)?;
-    let regex = compiled(&args.str(1)?)?;
+    let regex = compiled(args.env, &args.str(1)?)?;
     let Some(groups) = regex.captures(text.as_bytes()) else {
         return args.value(Datum::Null);
     };
@@ -50,28 +45,6 @@ fn place(found: &Match<'_>) -> [(&'static str, Datum); 3] {
         ("start", Datum::Number(found.start() as f64)),
         ("end", Datum::Number(found.end() as f64)),
     ]
-}
-
-thread_local! {
-    /// Expressions compiled last on this thread: a query uses one for many rows.
-    static COMPILED: RefCell<HashMap<Arc<str>, Regex>> = RefCell::default();
-}
-
-fn compiled(pattern: &Arc<str>) -> Result<Regex> {
-    if let Some(regex) = COMPILED.with_borrow(|compiled| compiled.get(pattern).cloned()) {
-        return Ok(regex);
-    }
-    let regex = re2::compile(pattern).map_err(|fault| {
-        let re2::Fault { portion, text } = fault;
-        Error::logic(format!("Error in regexp `{pattern}` (portion `{portion}`): {text}"))
-    })?;
-    COMPILED.with_borrow_mut(|compiled| {
-        if compiled.len() >= limits::REGEX_CACHE {
-            compiled.clear();
-        }
-        compiled.insert(pattern.clone(), regex.clone());
-    });
-    Ok(regex)
 }
 
 #[cfg(test)]

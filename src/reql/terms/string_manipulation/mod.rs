@@ -1,6 +1,7 @@
 //! String manipulation.
 
 mod case;
+mod compiled;
 mod format;
 mod match_term;
 mod re2;

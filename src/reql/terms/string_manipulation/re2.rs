@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::limits::REGEX_PATTERN_BYTES;
+use crate::limits;
 
 /// What is wrong with an expression.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,14 +45,39 @@ const REPEAT_DIGITS_MAX: usize = 8;
 /// Groups within groups. The compiler behind recurses that deep.
 const NEST_LIMIT: u32 = 500;
 
-/// An expression ready to search with.
-pub(super) fn compile(pattern: &str) -> Parsed<Regex> {
-    let too_large = || Fault::new("pattern too large - compile failed", "");
-    if pattern.len() > REGEX_PATTERN_BYTES {
-        return Err(too_large());
+/// Why a pattern is not compiled.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It is no expression.
+    Fault(Fault),
+    /// It would take more than it may.
+    TooLarge,
+}
+
+impl Failure {
+    /// What RE2 says.
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            Self::Fault(fault) => fault,
+            Self::TooLarge => Fault::new("pattern too large - compile failed", ""),
+        }
     }
-    let translated = Translator::new(pattern).run()?;
-    RegexBuilder::new(&translated).nest_limit(NEST_LIMIT).build().map_err(|_| too_large())
+}
+
+/// An expression ready to search with, of no more than so many bytes. How long that takes is bounded by them, and by the
+/// length of the pattern and its classes of Unicode, each of which has hundreds of ranges.
+pub(super) fn compile(pattern: &str, most: usize) -> Result<Regex, Failure> {
+    if pattern.len() > limits::REGEX_PATTERN_BYTES {
+        return Err(Failure::TooLarge);
+    }
+    let translated = Translator::new(pattern).run().map_err(Failure::Fault)?;
+    let classes = translated.match_indices("\\p").chain(translated.match_indices("\\P"));
+    if classes.count() > limits::REGEX_CLASSES {
+        return Err(Failure::TooLarge);
+    }
+    let mut builder = RegexBuilder::new(&translated);
+    builder.nest_limit(NEST_LIMIT).size_limit(most).dfa_size_limit(limits::REGEX_SEARCH_BYTES);
+    builder.build().map_err(|_| Failure::TooLarge)
 }
 
 struct Translator<'a> {
@@ -309,6 +334,10 @@ impl<'a> Translator<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn compile(pattern: &str) -> Parsed<Regex> {
+        super::compile(pattern, limits::REGEX_BYTES).map_err(Failure::fault)
+    }
 
     fn first(pattern: &str, text: &str) -> Option<String> {
         let regex = compile(pattern).unwrap_or_else(|fault| panic!("{pattern}: {fault:?}"));
