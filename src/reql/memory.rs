@@ -16,6 +16,8 @@ pub struct MemoryBounds {
     pub one: u64,
     /// Bytes of the machine that may be in use.
     machine: u64,
+    /// Bytes of memory that the server may have.
+    limit: u64,
 }
 
 impl MemoryBounds {
@@ -23,7 +25,7 @@ impl MemoryBounds {
     pub fn of(machine: u64, one: Option<u64>) -> MemoryBounds {
         let part = machine / limits::QUERY_MACHINE_PART;
         let one = one.unwrap_or_else(|| part.max(limits::QUERY_BYTES.min(machine / 4)));
-        MemoryBounds { one, machine: machine - part }
+        MemoryBounds { one, machine: machine - part, limit: machine }
     }
 
     /// Bytes of all queries beside a cache of so many bytes.
@@ -46,7 +48,7 @@ impl MemoryBounds {
             _ if over <= all / 16 => self.one / 32,
             _ => 0,
         };
-        (held > spared).then_some(Passed::All(all))
+        (held > spared).then_some(Passed::All { bytes: all, of: self.limit })
     }
 
     /// Bytes that a query has taken since it was last looked at, after which it is looked at again.
@@ -61,19 +63,38 @@ impl MemoryBounds {
 pub enum Passed {
     /// Its own.
     One(u64),
-    /// That of all queries together.
-    All(u64),
+    /// That of all queries together, and what it is a part of: the rest is the cache's and everything else's.
+    All {
+        /// The bound.
+        bytes: u64,
+        /// What the server may have.
+        of: u64,
+    },
+    /// That of all parse trees together.
+    Trees(u64),
 }
 
 impl Passed {
     /// What the client is told.
     pub fn message(self) -> String {
-        let (who, bytes, option) = match self {
-            Passed::One(bytes) => ("The query takes", bytes, "--query-memory"),
-            Passed::All(bytes) => ("All queries together take", bytes, "--memory-limit"),
-        };
-        let megabytes = bytes / (1024 * 1024);
-        format!("{who} more than {megabytes} MB of memory. `{option}` of the server bounds that.")
+        let megabytes = |bytes: u64| bytes / (1024 * 1024);
+        match self {
+            Passed::One(bytes) => format!(
+                "The query takes more than {} MB of memory. `--query-memory` of the server bounds that.",
+                megabytes(bytes)
+            ),
+            Passed::All { bytes, of } => format!(
+                "All queries together take more than {} of the {} MB of `--memory-limit` of the server: its cache and others \
+                 have the rest.",
+                megabytes(bytes),
+                megabytes(of)
+            ),
+            Passed::Trees(bytes) => format!(
+                "The parse trees of all queries together take more than {} of the {} MB of `--memory-limit` of the server.",
+                megabytes(bytes),
+                megabytes(bytes.saturating_mul(limits::HELD_MACHINE_PART))
+            ),
+        }
     }
 }
 
@@ -153,7 +174,8 @@ mod tests {
     use crate::storage::memory::MemoryEngine;
 
     const MB: u64 = 1 << 20;
-    const BOUNDS: MemoryBounds = MemoryBounds { one: 100 * MB, machine: 500 * MB };
+    const BOUNDS: MemoryBounds = MemoryBounds { one: 100 * MB, machine: 500 * MB, limit: 570 * MB };
+    const ALL: Passed = Passed::All { bytes: 300 * MB, of: 570 * MB };
     const CACHE: u64 = 200 * MB;
 
     #[test]
@@ -171,19 +193,20 @@ mod tests {
         let passed = |held, outside| BOUNDS.passed(held * MB, outside * MB, CACHE);
         assert_eq!(passed(100, 300), None);
         assert_eq!(passed(101, 101), Some(Passed::One(100 * MB)));
-        assert_eq!(passed(40, 301), Some(Passed::All(300 * MB)));
+        assert_eq!(passed(40, 301), Some(ALL));
         assert_eq!([passed(20, 301), passed(2, 312)], [None; 2], "larger ones are ended first");
-        assert_eq!([passed(20, 312), passed(2, 320)], [Some(Passed::All(300 * MB)); 2]);
+        assert_eq!([passed(20, 312), passed(2, 320)], [Some(ALL); 2]);
     }
 
     #[test]
-    fn an_error_names_the_option_that_raises_its_bound() {
-        let texts = [Passed::One(100 * MB), Passed::All(300 * MB)].map(Passed::message);
+    fn an_error_names_the_option_that_raises_its_bound_and_the_value_of_that() {
+        let texts = [Passed::One(100 * MB), ALL, Passed::Trees(100 * MB)].map(Passed::message);
         assert_eq!(
             texts,
             [
                 "The query takes more than 100 MB of memory. `--query-memory` of the server bounds that.",
-                "All queries together take more than 300 MB of memory. `--memory-limit` of the server bounds that.",
+                "All queries together take more than 300 of the 570 MB of `--memory-limit` of the server: its cache and others have the rest.",
+                "The parse trees of all queries together take more than 100 of the 400 MB of `--memory-limit` of the server.",
             ]
         );
     }

@@ -88,7 +88,7 @@ async fn open_streams_with_long_texts_end_when_others_need_the_memory() {
         let (found, answer) = client.answer().await;
         assert_eq!(found, token);
         if answer["t"] == 18 {
-            let message = "All queries together take more than 8 MB of memory. `--memory-limit` of the server bounds that.";
+            let message = "The parse trees of all queries together take more than 8 of the 32 MB of `--memory-limit` of the server.";
             assert_eq!((&answer["e"], &answer["r"]), (&json!(2_000_000), &json!([message])));
             ended += 1;
         }

@@ -262,7 +262,7 @@ pub(super) fn write_cancelled(service: &Service, slot: &Slot, token: u64, out: &
     } else if slot.cancel.is_terminated() {
         write_terminated(out, token);
     } else if slot.cancel.is_evicted() {
-        let bound = Passed::All(service.holders.account().most());
+        let bound = Passed::Trees(service.holders.account().most());
         let error_type = Some(ErrorType::ResourceLimit);
         write_response(out, token, |out| {
             let (kind, message) = (ResponseType::RuntimeError, bound.message());

@@ -114,7 +114,7 @@ impl Session {
         let (service, client) = (self.service.clone(), self.client.clone());
         let evict = move |number| {
             cancel.evict();
-            let bound = Passed::All(service.holders.account().most());
+            let bound = Passed::Trees(service.holders.account().most());
             ending::tell_of(&service, &client, Bound::Memory, &bound.message());
             inbox.push(Finished { number, token, outcome: Outcome::Evicted });
         };
