@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::error::{Error, ErrorKind};
-use crate::datum::Datum;
+use crate::datum::{Datum, number_to_json};
 use crate::limits;
 
 /// When an evaluation must have ended.
@@ -26,8 +26,8 @@ pub(super) struct Timeout {
 /// Whose bound it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// Of whoever evaluates the query.
-    Caller,
+    /// Of the server, for queries over HTTP: nobody else sets a moment himself.
+    Http,
     /// The option of the query.
     Query(Duration),
     /// The option of the server.
@@ -51,7 +51,9 @@ impl Timeout {
                 if let Some(after) = after.filter(allowed) {
                     return Ok(Timeout::of_query(Duration::from_millis(after)));
                 }
-                number.to_string()
+                let mut text = Vec::new();
+                number_to_json(*number, &mut text);
+                String::from_utf8_lossy(&text).into_owned()
             }
             other => other.type_name().to_string(),
         };
@@ -78,9 +80,9 @@ impl Timeout {
 }
 
 impl Deadline {
-    /// One that the caller has set.
-    pub fn of_caller(at: Instant) -> Deadline {
-        Deadline { at, why: Why::Caller }
+    /// That of a query over HTTP.
+    pub fn over_http(at: Instant) -> Deadline {
+        Deadline { at, why: Why::Http }
     }
 
     /// The earlier of two.
@@ -99,7 +101,10 @@ impl Deadline {
             return Ok(());
         }
         let message = match self.why {
-            Why::Caller => "The query ran longer than the server allows.".to_owned(),
+            Why::Http => format!(
+                "The query ran longer than the server allows over HTTP, {} s.",
+                limits::HTTP_QUERY_SECONDS
+            ),
             Why::Query(after) => format!(
                 "Query terminated by its option `timeout_ms` after {} ms.",
                 after.as_millis()
@@ -124,7 +129,7 @@ mod tests {
             (Datum::Number(-5.0), "-5"),
             (Datum::Number(1.5), "1.5"),
             (Datum::Number(31_622_400_001.0), "31622400001"),
-            (Datum::Number(1e300), &format!("1{}", "0".repeat(300))),
+            (Datum::Number(1e300), "1e300"),
             (Datum::from("5"), "STRING"),
             (Datum::Null, "NULL"),
         ] {
@@ -138,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shorter_time_counts_and_is_told() {
+    fn the_shorter_time_counts_and_is_told_with_its_number() {
         let (short, long) = (Duration::ZERO, Duration::from_secs(600));
         let server = Timeout::of_server(long);
         let both = Timeout::of_query(short).shorter(Some(server));
@@ -146,10 +151,14 @@ mod tests {
         assert_eq!(error.message(), "Query terminated by its option `timeout_ms` after 0 ms.");
         assert_eq!(server.shorter(Some(Timeout::of_query(short))), both);
         server.starting_at(Instant::now()).unwrap().check().unwrap();
-        let caller = Deadline::of_caller(Instant::now());
+        let caller = Deadline::over_http(Instant::now());
         assert_eq!(
             Deadline::earlier(server.starting_at(Instant::now()), Some(caller)),
             Some(caller)
+        );
+        assert_eq!(
+            caller.check().unwrap_err().message(),
+            "The query ran longer than the server allows over HTTP, 60 s."
         );
         assert_eq!(Deadline::earlier(None, None), None);
         assert_eq!(Timeout::of_query(Duration::MAX).starting_at(Instant::now()), None);

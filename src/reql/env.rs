@@ -173,7 +173,7 @@ impl Env {
 
     /// The query must end by then.
     pub fn set_deadline(&mut self, deadline: Instant) {
-        self.caller_deadline = Some(Deadline::of_caller(deadline));
+        self.caller_deadline = Some(Deadline::over_http(deadline));
         self.deadline.set(Deadline::earlier(self.caller_deadline, self.deadline.get()));
     }
 
