@@ -98,16 +98,16 @@ impl Connections {
                     Err(why) => {
                         self.metrics.refused(why);
                         let message = refusal(why);
-                        if let Some(count) = self.turned_away.happened() {
+                        self.turned_away.tell(move |count| {
                             warn!(%peer, count, "HTTP connections were refused, the last one: {message}");
-                        }
+                        });
                         shutdown.spawn(turn_away(stream, peer, message));
                     }
                 },
                 Err(error) => {
-                    if let Some(count) = self.not_accepted.happened() {
+                    self.not_accepted.tell(move |count| {
                         warn!(%error, count, "HTTP connections could not be accepted");
-                    }
+                    });
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                 }
             }
@@ -117,13 +117,13 @@ impl Connections {
     /// Counts a connection that the server closed by itself, and tells the operator.
     fn tell_of_closed(&self, peer: SocketAddr, why: Closed) {
         self.metrics.closed(why);
-        if let Some(count) = self.closed.happened() {
+        self.closed.tell(move |count| {
             warn!(
                 %peer, count,
                 "HTTP connections were closed, the last one because its client did not read its answer while others \
                  needed the memory (--memory-limit)"
             );
-        }
+        });
     }
 
     fn enter(&self, peer: SocketAddr) -> Result<(Arc<Place>, (Counted, Connected)), Refusal> {
@@ -148,7 +148,9 @@ pub fn queries_of(places: usize) -> usize {
 fn refusal(why: Refusal) -> &'static str {
     match why {
         Refusal::Full => "Every HTTP connection of the server is being answered.",
-        Refusal::Address => "Your address has as many HTTP connections as one may have.",
+        Refusal::Address => {
+            "Your address has as many HTTP connections as one may have (--max-connections-per-address)."
+        }
     }
 }
 

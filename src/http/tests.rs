@@ -334,7 +334,7 @@ async fn an_address_has_no_more_connections_than_it_may_have() {
     let mut answer = String::new();
     third.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(answer.ends_with("Your address has as many HTTP connections as one may have.\n"));
+    assert!(answer.ends_with("Your address has as many HTTP connections as one may have (--max-connections-per-address).\n"));
     drop(first);
     // The server may need a moment to see that it is gone.
     let text = loop {

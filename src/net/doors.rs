@@ -117,20 +117,23 @@ impl Doors {
     pub(super) fn refusal(&self, why: Refusal) -> String {
         match (why, self.addresses.most()) {
             (Refusal::Address, Some(most)) => format!(
-                "This server serves {most} connections of one address at most, and has as many of yours."
+                "This server serves {most} connections of one address at most (--max-connections-per-address), and has as many of yours."
             ),
             _ => {
                 let most = self.most;
-                format!("This server serves {most} connections at most, and has as many.")
+                format!(
+                    "This server serves {most} connections at most (`ulimit -n`), and has as many."
+                )
             }
         }
     }
 
     /// Tells the operator of a client that was turned away, and how many there were since the last line.
     pub(super) fn tell_of_refusal(&self, peer: SocketAddr, message: &str) {
-        if let Some(count) = self.refusals.happened() {
+        let message = message.to_owned();
+        self.refusals.tell(move |count| {
             warn!(%peer, count, "connections were turned away, the last one because: {message}");
-        }
+        });
     }
 
     /// Counts a connection that the server closed by itself, and tells the operator of it, and how many there were since the
@@ -141,13 +144,13 @@ impl Doors {
             Closed::Unread => (&self.unread, "its client did not read its answers"),
             Closed::Stalled => (&self.stalled, "its client did not send the rest of a large query"),
         };
-        if let Some(count) = seldom.happened() {
+        seldom.tell(move |count| {
             warn!(
                 %peer, count,
                 "connections were closed, the last one because {problem} while others needed the memory \
                  (--memory-limit)"
             );
-        }
+        });
     }
 
     /// Random bytes for one handshake.

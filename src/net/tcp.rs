@@ -51,9 +51,9 @@ pub async fn serve_tcp(listener: TcpListener, doors: Arc<Doors>) {
         match accepted {
             Ok((stream, peer)) => admit(stream, peer, &doors),
             Err(error) => {
-                if let Some(count) = doors.not_accepted.happened() {
+                doors.not_accepted.tell(move |count| {
                     warn!(%error, count, "connections could not be accepted");
-                }
+                });
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             }
         }

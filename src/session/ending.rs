@@ -79,13 +79,14 @@ pub(super) fn tell_of(service: &Service, client: &Client, bound: Bound, message:
         Bound::Memory => &service.ended.memory,
         Bound::Time => &service.ended.time,
     };
-    if let Some(count) = seldom.happened() {
-        let (user, address) = (short(&client.user), client.address);
+    let (user, address) = (short(&client.user).to_owned(), client.address);
+    let message = message.to_owned();
+    seldom.tell(move |count| {
         warn!(
             count,
             "queries were ended by the server, the last one of user {user:?} from {address}: {message}"
         );
-    }
+    });
 }
 
 /// A name may be long.

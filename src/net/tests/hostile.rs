@@ -197,7 +197,7 @@ fn an_address_has_no_more_connections_than_it_may_have() {
         assert!(text.starts_with(r#"{"error":"This server serves 3 connections"#), "{text}");
         let mut refused = site.socket().await;
         let text = read_to_the_end(&mut refused).await;
-        let expected = "ERROR: This server serves 3 connections of one address at most, and has as many of yours.\n\0";
+        let expected = "ERROR: This server serves 3 connections of one address at most (--max-connections-per-address), and has as many of yours.\n\0";
         assert_eq!(String::from_utf8_lossy(&text), expected);
         let metrics = String::from_utf8(site.doors.service.metrics.text().unwrap()).unwrap();
         let counted = "photondb_connections_refused_total{reason=\"address\"} 2";
