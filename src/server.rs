@@ -51,7 +51,7 @@ use crate::unread::Unread;
 
 use bounds::Bounds;
 use directory::{Directory, DirectoryError};
-use memory_metrics::{AccountMetric, MemoryMetrics};
+use memory_metrics::{AccountMetric, LostMetric, MemoryMetrics};
 use numbers::Counted;
 use open_files::ConnectionBounds;
 use pid_file::PidFile;
@@ -239,7 +239,7 @@ fn bound_what_waits(
         account.set_most(store::part(settings.memory, part));
         metrics.add(Box::new(AccountMetric::new(name, help, account.clone())?))?;
     }
-    Ok(())
+    metrics.add(Box::new(LostMetric::new(context.hub.clone())?))
 }
 
 /// Bounds what arrives from clients, and shows it among the numbers.

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use tokio::sync::Notify;
 
+use super::lost::Lost;
 use super::queue::{Bounds, Drained, Ended, Queue};
 use crate::account::{Account, Charge};
 use crate::limits;
@@ -45,6 +46,8 @@ pub struct Hub {
     tables: RwLock<HashMap<TableId, Listeners>>,
     /// What waits for all of them.
     account: Arc<Account>,
+    /// What the queues gave up of it.
+    lost: Lost,
     next: AtomicU64,
 }
 
@@ -61,9 +64,20 @@ impl Hub {
         &self.account
     }
 
+    /// Changes that feeds have lost since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.all()
+    }
+
+    /// Bytes that may wait for one listener.
+    pub fn most_of_one(&self) -> usize {
+        let part = usize::try_from(self.account.most() / limits::FEED_QUEUE_PART);
+        part.unwrap_or(usize::MAX).min(limits::FEED_QUEUE_BYTES)
+    }
+
     /// Listens from now on: every change committed after this call is put into the queue.
     ///
-    /// At most `limit` changes wait in the queue, and at most [`limits::FEED_QUEUE_BYTES`] of them; when all queues
+    /// At most `limit` changes wait in the queue, and at most [`Hub::most_of_one`] bytes of them; when all queues
     /// together are too much, the largest are emptied. See [`Drained::skipped`].
     pub fn subscribe(
         self: &Arc<Self>,
@@ -71,9 +85,8 @@ impl Hub {
         interest: Interest,
         limit: usize,
     ) -> Subscription {
-        let part = usize::try_from(self.account.most() / limits::FEED_QUEUE_PART);
-        let bytes = part.unwrap_or(usize::MAX).min(limits::FEED_QUEUE_BYTES);
-        let queue = Arc::new(Queue::new(Bounds { changes: limit, bytes }, &self.account));
+        let bounds = Bounds { changes: limit, bytes: self.most_of_one() };
+        let queue = Arc::new(Queue::new(bounds, &self.account));
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let listeners = tables.entry(table).or_default();
@@ -111,17 +124,14 @@ impl Hub {
 
 impl Hub {
     /// Empties queues, those with most bytes first, until there is room again: a quarter of what may wait, so that this
-    /// is not done for every change. What a queue shares with others is not free before they have let go of it, too.
-    fn shed(&self, tables: &HashMap<TableId, Listeners>) {
+    /// is not done for every change. What a queue shares with others is not free before they have let go of it, too. Gives
+    /// how many changes were lost.
+    fn shed(&self, tables: &HashMap<TableId, Listeners>) -> u64 {
         let room = self.account.most() / 4 * 3;
         let mut queues: Vec<_> = tables.values().flat_map(Listeners::queues).collect();
         queues.sort_by_cached_key(|queue| std::cmp::Reverse(queue.bytes()));
-        for queue in queues {
-            if self.account.held() <= room {
-                return;
-            }
-            queue.shed();
-        }
+        let fullest = queues.into_iter().take_while(|_| self.account.held() > room);
+        fullest.map(|queue| queue.shed()).sum()
     }
 }
 
@@ -148,13 +158,17 @@ impl ChangeSink for Hub {
     fn deliver(&self, changes: CommittedChanges) {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let Some(listeners) = tables.get(&changes.table) else { return };
+        let mut behind = 0;
         for document in changes.documents {
             let charge = self.account.charge(bytes_of(&document));
-            listeners.deliver(&Arc::new(Change { sequence: changes.sequence, document, charge }));
+            let change = Change { sequence: changes.sequence, document, charge };
+            behind += listeners.deliver(&Arc::new(change));
         }
-        if self.account.is_over() {
-            self.shed(&tables);
-        }
+        let shed = if self.account.is_over() { self.shed(&tables) } else { 0 };
+        // The log is told once nobody waits for the listeners.
+        drop(tables);
+        self.lost.by_slow_readers(changes.table, behind);
+        self.lost.by_all_together(shed);
     }
 
     fn dropped(&self, table: TableId) {
@@ -173,16 +187,19 @@ impl Listeners {
         points.chain(self.ranges.values().map(|(_, queue)| queue))
     }
 
-    fn deliver(&self, change: &Arc<Change>) {
+    /// Gives how many changes were lost for it, by all queues together.
+    fn deliver(&self, change: &Arc<Change>) -> u64 {
         let key = &change.document.key;
+        let mut lost = 0;
         for queue in self.points.get(key).into_iter().flat_map(BTreeMap::values) {
-            queue.push(change);
+            lost += queue.push(change);
         }
         for (range, queue) in self.ranges.values() {
             if range.contains(key.as_bytes()) {
-                queue.push(change);
+                lost += queue.push(change);
             }
         }
+        lost
     }
 }
 
@@ -299,6 +316,7 @@ mod tests {
         let drained = slow.drain(10, usize::MAX);
         assert_eq!(drained.skipped, 4);
         assert_eq!(sequences(&drained), [5]);
+        assert_eq!(hub.lost(), 4, "and the operator as well");
     }
 
     #[test]
@@ -389,6 +407,7 @@ mod tests {
             .collect();
         let skipped = feeds.iter().map(|feed| feed.drain(1, usize::MAX).skipped);
         assert_eq!(skipped.collect::<Vec<_>>(), [1, 1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(hub.lost(), 2);
     }
 
     #[test]

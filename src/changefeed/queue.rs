@@ -65,24 +65,23 @@ impl Queue {
     }
 
     /// Adds a change. A full queue is emptied first, as RethinkDB does: a reader that far behind is told how many
-    /// changes it lost and goes on with the newest.
-    pub(super) fn push(&self, change: &Arc<Change>) {
+    /// changes it lost and goes on with the newest. Gives how many these are.
+    pub(super) fn push(&self, change: &Arc<Change>) -> u64 {
         let mut state = self.lock();
         let key = change.document.key.as_bytes();
         if state.passed_over.as_ref().is_some_and(|keys| keys.contains(key)) {
-            return;
+            return 0;
         }
         let bytes = change.bytes();
-        if state.waiting.changes.len() >= self.bounds.changes
-            || state.bytes.saturating_add(bytes) > self.bounds.bytes
-        {
-            state.skip();
-        }
+        let is_full = state.waiting.changes.len() >= self.bounds.changes
+            || state.bytes.saturating_add(bytes) > self.bounds.bytes;
+        let lost = if is_full { state.skip() } else { 0 };
         state.bytes += bytes;
         state.waiting.changes.push_back(change.clone());
         state.charge_places();
         drop(state);
         self.ready.notify_one();
+        lost
     }
 
     /// From now on takes no changes of these keys, or those of all keys.
@@ -100,13 +99,14 @@ impl Queue {
         self.lock().bytes
     }
 
-    /// Gives up everything that waits; the reader is told how much it was.
-    pub(super) fn shed(&self) {
+    /// Gives up everything that waits; the reader is told how much it was. Gives that, too.
+    pub(super) fn shed(&self) -> u64 {
         let mut state = self.lock();
-        state.skip();
+        let lost = state.skip();
         state.charge_places();
         drop(state);
         self.ready.notify_one();
+        lost
     }
 
     /// Takes up to `most` changes, and no more than are about so many bytes; what was skipped and why the feed ended come
@@ -145,10 +145,12 @@ impl Queue {
 }
 
 impl State {
-    fn skip(&mut self) {
-        self.waiting.skipped += self.waiting.changes.len() as u64;
+    fn skip(&mut self) -> u64 {
+        let lost = self.waiting.changes.len() as u64;
+        self.waiting.skipped += lost;
         self.waiting.changes = VecDeque::new();
         self.bytes = 0;
+        lost
     }
 
     fn charge_places(&mut self) {

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use prometheus::IntGauge;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Counter, MetricFamily};
+use prometheus::{IntCounter, IntGauge};
 
 use crate::account::Account;
+use crate::changefeed::Hub;
 use crate::memory;
 
 /// The memory of the process.
@@ -62,6 +63,37 @@ impl Collector for AccountMetric {
     fn collect(&self) -> Vec<MetricFamily> {
         self.held.set(i64::try_from(self.account.held()).unwrap_or(i64::MAX));
         self.held.collect()
+    }
+}
+
+/// The changes that feeds have lost, which the hub counts.
+pub struct LostMetric {
+    /// What it is called. It counts nothing itself.
+    name: IntCounter,
+    hub: Arc<Hub>,
+}
+
+impl LostMetric {
+    /// Those of this hub.
+    pub fn new(hub: Arc<Hub>) -> Result<Self, prometheus::Error> {
+        let help = "Changes that feeds have lost since the start because too much waited for them.";
+        Ok(LostMetric { name: IntCounter::new("photondb_feeds_lost_changes_total", help)?, hub })
+    }
+}
+
+impl Collector for LostMetric {
+    fn desc(&self) -> Vec<&Desc> {
+        self.name.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.name.collect();
+        for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
+            let mut counter = Counter::default();
+            counter.set_value(self.hub.lost() as f64);
+            metric.set_counter(counter);
+        }
+        families
     }
 }
 
