@@ -14,6 +14,7 @@ mod wire;
 mod worker;
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Instant;
@@ -63,8 +64,17 @@ pub enum ScriptError {
     OutOfMemory,
     /// No helper became free in time.
     Busy,
+    /// No helper could be started; the text says what the system said.
+    NotStarted(String),
     /// Its helper died.
     Crashed,
+}
+
+impl ScriptError {
+    /// Whether nobody should have the helper afterwards.
+    fn spoils_helper(&self) -> bool {
+        matches!(self, ScriptError::Interrupted | ScriptError::OutOfMemory | ScriptError::Crashed)
+    }
 }
 
 /// The scripts of one query. The helper starts with the first.
@@ -93,7 +103,11 @@ impl Scripts {
         let mut slot = self.thread.borrow_mut();
         let thread = match slot.take() {
             Some(thread) => thread,
-            None => Thread::start(host, asker, cancel, job.deadline)?,
+            None => Thread::start(host, asker, cancel, job.deadline).inspect_err(|error| {
+                if let ScriptError::NotStarted(problem) = error {
+                    host.tell_not_started(problem);
+                }
+            })?,
         };
         let frame = match wire::write_job(&job) {
             Ok(frame) => frame,
@@ -104,13 +118,10 @@ impl Scripts {
         };
         let result = thread.run(cancel, job.deadline, frame);
         // What an interrupted engine still holds is of no use to the query's next script.
-        if matches!(
-            result,
-            Err(ScriptError::Interrupted | ScriptError::OutOfMemory | ScriptError::Crashed)
-        ) {
-            thread.leash.kill();
-        } else {
-            *slot = Some(thread);
+        match &result {
+            Err(ScriptError::NotStarted(problem)) => host.tell_not_started(problem),
+            Err(error) if error.spoils_helper() => thread.leash.kill(),
+            _ => *slot = Some(thread),
         }
         result
     }
@@ -128,6 +139,17 @@ impl Thread {
         cancel: &CancelFlag,
         deadline: Option<Instant>,
     ) -> Result<Thread, ScriptError> {
+        Thread::start_with(host, asker, cancel, deadline, Helper::start)
+    }
+
+    /// As [`Thread::start`], with helpers that are started so.
+    fn start_with(
+        host: &ScriptHost,
+        asker: &Asker,
+        cancel: &CancelFlag,
+        deadline: Option<Instant>,
+        start: fn() -> io::Result<Helper>,
+    ) -> Result<Thread, ScriptError> {
         let slot = host.acquire(asker, cancel, deadline)?;
         let (jobs, waiting) = sync_channel(1);
         let (answers, results) = sync_channel(1);
@@ -136,8 +158,8 @@ impl Thread {
         std::thread::Builder::new()
             .name("script".to_owned())
             .stack_size(limits::SCRIPT_THREAD_STACK_BYTES)
-            .spawn(move || wait_for_helper(slot, &held, &waiting, &answers))
-            .map_err(|_| ScriptError::Busy)?;
+            .spawn(move || wait_for_helper(slot, start, &held, &waiting, &answers))
+            .map_err(|error| ScriptError::NotStarted(error.to_string()))?;
         Ok(Thread { jobs, results, leash })
     }
 
@@ -148,7 +170,11 @@ impl Thread {
         job: Vec<u8>,
     ) -> Result<Outcome, ScriptError> {
         let given_up = deadline.and_then(|end| end.checked_add(limits::SCRIPT_GRACE));
-        self.jobs.send(job).map_err(|_| ScriptError::Crashed)?;
+        // Where the thread has ended, it has said why.
+        self.jobs.send(job).or_else(|_| match self.results.try_recv() {
+            Ok(Err(error)) => Err(error),
+            _ => Err(ScriptError::Crashed),
+        })?;
         loop {
             match self.results.recv_timeout(limits::SCRIPT_GRACE) {
                 Ok(result) => return result,
@@ -166,17 +192,19 @@ impl Thread {
 /// Serves a query's jobs with one helper, and keeps the helper for others when the query wants no more.
 fn wait_for_helper(
     slot: Slot,
+    start: fn() -> io::Result<Helper>,
     leash: &Leash,
     jobs: &Receiver<Vec<u8>>,
     answers: &SyncSender<Result<Outcome, ScriptError>>,
 ) {
     // One that was killed while it was kept is of no use.
     let kept = std::iter::from_fn(|| slot.kept()).find(Helper::is_alive);
-    let started = kept.map_or_else(Helper::start, Ok);
+    let started = kept.map_or_else(start, Ok);
     let mut helper = match started {
         Ok(helper) => helper,
         Err(error) => {
-            tracing::error!("a process for scripts cannot be started: {error}");
+            // The first answer, so that there is room for it. Who has gone away does not want to know.
+            drop(answers.send(Err(ScriptError::NotStarted(error.to_string()))));
             return;
         }
     };
@@ -185,10 +213,7 @@ fn wait_for_helper(
     }
     while let Ok(job) = jobs.recv() {
         let result = helper.run(&job);
-        let is_spoilt = matches!(
-            result,
-            Err(ScriptError::Interrupted | ScriptError::OutOfMemory | ScriptError::Crashed)
-        );
+        let is_spoilt = result.as_ref().is_err_and(ScriptError::spoils_helper);
         if answers.send(result).is_err() || is_spoilt {
             return;
         }

@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use tracing::error;
+
 use super::ScriptError;
 use super::helper::Helper;
 use crate::cancel::CancelFlag;
 use crate::limits;
+use crate::seldom::Seldom;
 use crate::shares::Shares;
 
 /// The script helpers of a server.
@@ -20,6 +23,8 @@ use crate::shares::Shares;
 pub struct ScriptHost {
     off: AtomicBool,
     used: Arc<Used>,
+    /// Helpers that could not be started.
+    not_started: Seldom,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +114,17 @@ impl ScriptHost {
     /// Whether no script may run.
     pub fn are_off(&self) -> bool {
         self.off.load(Ordering::Relaxed)
+    }
+
+    /// Tells the operator that a helper could not be started, as clients that ask for scripts see it each time.
+    pub(super) fn tell_not_started(&self, problem: &str) {
+        let problem = problem.to_owned();
+        self.not_started.tell(move |count| {
+            error!(
+                count,
+                "processes for scripts could not be started, the last one because: {problem}"
+            );
+        });
     }
 
     /// How many helpers are used now.

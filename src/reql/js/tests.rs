@@ -338,3 +338,20 @@ fn a_helper_gives_way_to_the_server() {
     let lowest = threads.map(|thread| getpriority_process(Pid::from_raw(thread)).unwrap()).max();
     assert_eq!(lowest, Some((own + limits::BACKGROUND_NICENESS).min(19)));
 }
+
+#[test]
+fn a_helper_that_cannot_be_started_is_told_with_its_cause() {
+    let (host, cancel) = (ScriptHost::default(), CancelFlag::default());
+    let query = Query::new();
+    let out_of_files = || Err(io::Error::from_raw_os_error(24));
+    // Whether the thread has ended when the job comes, or not.
+    for pause in [0, 50] {
+        let thread =
+            Thread::start_with(&host, &Asker::nobody(), &cancel, None, out_of_files).unwrap();
+        std::thread::sleep(Duration::from_millis(pause));
+        let job = wire::write_job(&query.job("1", None, Duration::from_secs(20))).unwrap();
+        let error = thread.run(&cancel, None, job).err();
+        let problem = "Too many open files (os error 24)".to_owned();
+        assert_eq!(error, Some(ScriptError::NotStarted(problem)));
+    }
+}

@@ -87,7 +87,7 @@ pub(super) fn write_result(result: &Result<Outcome, ScriptError>) -> Vec<u8> {
         Err(ScriptError::ArrayTooLong(_)) => 3,
         Err(ScriptError::Interrupted) => 4,
         Err(ScriptError::OutOfMemory) => 5,
-        Err(ScriptError::Busy | ScriptError::Crashed) => 6,
+        Err(ScriptError::Busy | ScriptError::NotStarted(_) | ScriptError::Crashed) => 6,
     }];
     let written = match result {
         Ok(Outcome::Value(value)) => write_value(value, 0, &mut out),

@@ -114,6 +114,9 @@ impl Script {
                 "The server runs {} JavaScript queries already, and none of them ended in time.",
                 limits::SCRIPT_HELPERS
             )),
+            ScriptError::NotStarted(problem) => {
+                Error::resource_limit(format!("The script could not be run: {problem}."))
+            }
             ScriptError::Crashed => Error::internal(format!(
                 "Javascript query `{source}` caused a crash in a worker process."
             )),
