@@ -1,6 +1,7 @@
 //! The file with the process id: made new, never written through a link or over something else, and removed when the
 //! server ends in order. It is on the disk, with its name, before the server goes on; one that a power cut left behind is
-//! older than the start of the system, whatever it holds and whoever has its process id now.
+//! older than the start of the system, whatever it holds and whoever has its process id now. So is that of a server that was
+//! killed, once its process id is that of another program.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -90,12 +91,46 @@ fn is_left_over(path: &Path) -> io::Result<bool> {
         return Ok(true);
     }
     let Some(id) = process_id(file)? else {
-        return Err(taken("there is a file of that name that holds no process id"));
+        return Err(taken(
+            "there is a file of that name that holds no process id: name another, or remove it",
+        ));
     };
-    if !is_old && id != std::process::id() && Path::new("/proc").join(id.to_string()).exists() {
-        return Err(taken(format!("it belongs to process {id}, which is running")));
+    if !is_old && id != std::process::id() && is_server(Path::new("/proc"), id) {
+        return Err(taken(format!(
+            "it belongs to process {id}, a server that is running: stop that one, or give each its own file"
+        )));
     }
     Ok(true)
+}
+
+/// Whether a process runs the program that this one runs, by its name: another version of it may have been installed since.
+/// `system` is where the system tells of processes. One whose program cannot be seen, since it is another user's, goes by the
+/// name that everybody may see.
+fn is_server(system: &Path, id: u32) -> bool {
+    let folder = |id: &str| system.join(id);
+    let of = folder(&id.to_string());
+    let Ok(status) = fs::read_to_string(of.join("status")) else { return false };
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().trim()
+    };
+    // It has ended, and nobody has asked how; or the number is that of a thread.
+    if field("State").starts_with(['Z', 'X']) || field("Tgid") != id.to_string() {
+        return false;
+    }
+    let own = program(&folder("self"));
+    match program(&of) {
+        Some(program) => own.is_none_or(|own| own == program),
+        None => fs::read_to_string(folder("self").join("comm"))
+            .map_or(true, |own| own.trim_end() == field("Name")),
+    }
+}
+
+/// The name of the program that a process runs. One whose file was replaced is shown with a remark behind it.
+fn program(process: &Path) -> Option<String> {
+    let path = fs::read_link(process.join("exe")).ok()?;
+    let name = path.file_name()?.to_str()?;
+    Some(name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
 }
 
 const NO_FILE: &str = "what has that name is not a regular file";
@@ -129,6 +164,7 @@ fn process_id(file: File) -> io::Result<Option<u32>> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::process::{Command, Stdio};
 
     use rustix::fs::{CWD, FileType, Mode};
 
@@ -196,11 +232,68 @@ mod tests {
         assert_eq!(fs::read_to_string(&target).unwrap(), "4194999\n");
         // The largest process id of Linux is less than that.
         drop(PidFile::write(&target).unwrap());
-        for (content, why) in [("notes\n", "holds no process id"), ("1\n", "is running")] {
-            fs::write(&target, content).unwrap();
-            let error = PidFile::write(&target).unwrap_err();
-            assert!(error.to_string().contains(why), "{error}");
-            assert_eq!(fs::read_to_string(&target).unwrap(), content);
+        fs::write(&target, "notes\n").unwrap();
+        let error = PidFile::write(&target).unwrap_err();
+        assert!(error.to_string().contains("holds no process id"), "{error}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "notes\n");
+    }
+
+    #[test]
+    fn a_process_id_blocks_only_while_a_server_has_it() {
+        let system = tempfile::tempdir().unwrap();
+        let process = |id: &str, tgid: &str, state: &str, program: Option<&str>, comm: &str| {
+            let folder = system.path().join(id);
+            fs::create_dir(&folder).unwrap();
+            let status = format!("Name:\t{comm}\nState:\t{state}\nTgid:\t{tgid}\nPid:\t{id}\n");
+            fs::write(folder.join("status"), status).unwrap();
+            fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
+            if let Some(program) = program {
+                symlink(program, folder.join("exe")).unwrap();
+            }
+        };
+        let (sleeps, ended) = ("S (sleeping)", "Z (zombie)");
+        process("self", "1", sleeps, Some("/new/photondb"), "photondb");
+        process("10", "10", sleeps, Some("/usr/bin/photondb (deleted)"), "photondb");
+        process("11", "11", ended, None, "photondb");
+        process("12", "12", sleeps, Some("/usr/sbin/nginx"), "nginx");
+        process("13", "10", sleeps, Some("/usr/bin/photondb"), "photondb");
+        process("14", "14", sleeps, None, "photondb");
+        process("15", "15", sleeps, None, "init");
+        let blocks = (10..17).map(|id| is_server(system.path(), id)).collect::<Vec<_>>();
+        assert_eq!(blocks, [true, false, false, false, true, false, false]);
+    }
+
+    #[test]
+    fn the_file_of_a_zombie_or_of_another_program_is_replaced_and_that_of_a_server_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("photondb.pid");
+        let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(&path, format!("{}\n", other.id())).unwrap();
+        drop(PidFile::write(&path).unwrap());
+        other.kill().unwrap();
+        // Nobody has asked yet how it ended.
+        fs::write(&path, format!("{}\n", other.id())).unwrap();
+        drop(PidFile::write(&path).unwrap());
+        other.wait().unwrap();
+        // The same program: it waits for the end of its input.
+        let mut server = Command::new("/proc/self/exe");
+        server.args(["--exact", "server::pid_file::tests::waits_when_told_to"]);
+        let server = server.env(WAITS, "yes").stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut server = server.spawn().unwrap();
+        fs::write(&path, format!("{}\n", server.id())).unwrap();
+        let error = PidFile::write(&path).unwrap_err().to_string();
+        drop(server.stdin.take());
+        server.wait().unwrap();
+        assert!(error.contains("a server that is running: stop that one"), "{error}");
+        drop(PidFile::write(&path).unwrap());
+    }
+
+    const WAITS: &str = "PHOTONDB_PID_FILE_TEST";
+
+    #[test]
+    fn waits_when_told_to() {
+        if std::env::var_os(WAITS).is_some() {
+            io::stdin().read_to_end(&mut Vec::new()).unwrap();
         }
     }
 }
