@@ -149,6 +149,7 @@ pub async fn run(
         closed = close(&doors, &workers) => closed?,
         signal = signals.stop() => warn!("Server got {signal} again; leaving at once"),
     }
+    doors.shutdown.end();
     drop(pid_file);
     Ok(())
 }

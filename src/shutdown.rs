@@ -1,7 +1,7 @@
 //! The server's end: said once, heard everywhere, and waited for. Knows tasks, not what they do.
 //!
 //! It comes in two steps: first nothing new is begun and what is under way may end; then what is still under way is
-//! interrupted.
+//! interrupted. Those who watch over the server are answered until it is gone.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Says that the server stops, and knows who has not stopped yet.
 #[derive(Clone, Debug)]
@@ -17,14 +18,21 @@ pub struct Shutdown {
     workers: Handle,
     begun: CancellationToken,
     hurried: CancellationToken,
+    ended: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// Something that is under way. The server's end waits until it is dropped.
+#[derive(Debug)]
+pub struct UnderWay {
+    _token: TaskTrackerToken,
 }
 
 impl Shutdown {
     /// Of a server that runs on these threads.
     pub fn new(workers: Handle) -> Shutdown {
-        let (begun, hurried) = (CancellationToken::new(), CancellationToken::new());
-        Shutdown { workers, begun, hurried, tasks: TaskTracker::new() }
+        let (begun, hurried, ended) = Default::default();
+        Shutdown { workers, begun, hurried, ended, tasks: TaskTracker::new() }
     }
 
     /// Nothing new is to be begun.
@@ -36,6 +44,11 @@ impl Shutdown {
     /// What is under way is to be interrupted.
     pub fn hurry(&self) {
         self.hurried.cancel();
+    }
+
+    /// The server is gone: nobody is answered any more.
+    pub fn end(&self) {
+        self.ended.cancel();
     }
 
     /// Whether the server stops.
@@ -62,6 +75,24 @@ impl Shutdown {
     /// Runs a task that [`Shutdown::finished`] waits for.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_on(task, &self.workers);
+    }
+
+    /// Runs a task until the server is gone. [`Shutdown::finished`] does not wait for it, but for what it has under way.
+    pub fn attend(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.ended.clone();
+        self.workers.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = ended.cancelled() => {}
+            }
+        });
+    }
+
+    /// Something begins that [`Shutdown::finished`] is to wait for. None once nothing new is to be begun.
+    pub fn under_way(&self) -> Option<UnderWay> {
+        // Taken before it is looked at: whoever waits has said before that the server stops.
+        let token = self.tasks.token();
+        (!self.has_begun()).then_some(UnderWay { _token: token })
     }
 
     /// Waits until the server was told to stop and every task has ended.
@@ -126,6 +157,28 @@ mod tests {
         tokio::task::yield_now().await;
         shutdown.hurry();
         assert_eq!(watched.await.unwrap(), (Step::Begun, Step::Hurried, true));
+    }
+
+    #[tokio::test]
+    async fn who_attends_until_the_end_is_not_waited_for_but_what_is_under_way_is() {
+        let shutdown = Shutdown::new(Handle::current());
+        let (kept, dropped) = tokio::sync::oneshot::channel::<()>();
+        shutdown.attend(async move {
+            std::future::pending::<()>().await;
+            drop(kept);
+        });
+        let under_way = shutdown.under_way().unwrap();
+        shutdown.begin();
+        assert!(shutdown.under_way().is_none());
+        let mut finished = Box::pin(shutdown.finished());
+        let mut is_finished = async || {
+            poll_fn(|context| Poll::Ready(finished.as_mut().poll(context).is_ready())).await
+        };
+        assert!(!is_finished().await);
+        drop(under_way);
+        assert!(is_finished().await);
+        shutdown.end();
+        dropped.await.unwrap_err();
     }
 
     #[tokio::test]

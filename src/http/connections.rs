@@ -4,7 +4,10 @@
 //! Clients that send no request, or take no answer, must not keep others out. When every place is taken, the connection
 //! whose client has been silent longest is closed for the new one; one whose request is being evaluated is not. So health
 //! checks, which ask as soon as they are connected, are answered however many clients send nothing. However many ask
-//! queries, some places are left that only health checks and metrics may use. Knows sockets and HTTP; not routes.
+//! queries, some places are left that only health checks and metrics may use.
+//!
+//! A server that stops goes on to accept and answer until it is gone, so that those who watch over it see that it stops. It
+//! waits for requests that came before, and for no connection. Knows sockets and HTTP; not routes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -33,7 +36,7 @@ use crate::session::Service;
 use crate::shutdown::Shutdown;
 use crate::unread::Unread;
 
-use super::places::{Awaits, Place, Places};
+use super::places::{Place, Places};
 use super::watched::{AnswerBody, RequestBody, WatchedStream};
 
 /// After a failed accept: out of files, most likely.
@@ -70,7 +73,7 @@ impl Connections {
         Arc::new(Self { places, addresses, metrics, unread, turned_away, not_accepted, closed })
     }
 
-    /// Accepts connections until the server stops. Each is served by a task of its own.
+    /// Accepts connections until the server is gone. Each is served by a task of its own.
     pub async fn accept(
         self: Arc<Self>,
         listener: TcpListener,
@@ -78,17 +81,13 @@ impl Connections {
         shutdown: Shutdown,
     ) {
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = shutdown.begun() => return,
-            };
-            match accepted {
+            match listener.accept().await {
                 Ok((stream, peer)) => match self.enter(peer) {
                     Ok((place, counted)) => {
                         let (routes, unread) = (routes.clone(), self.unread.clone());
                         let served = serve(stream, peer, routes, place, unread, shutdown.clone());
                         let there = self.clone();
-                        shutdown.spawn(async move {
+                        shutdown.attend(async move {
                             if let Some(why) = served.await {
                                 there.tell_of_closed(peer, why);
                             }
@@ -101,7 +100,7 @@ impl Connections {
                         self.turned_away.tell(move |count| {
                             warn!(%peer, count, "HTTP connections were refused, the last one: {message}");
                         });
-                        shutdown.spawn(turn_away(stream, peer, message));
+                        shutdown.attend(turn_away(stream, peer, message));
                     }
                 },
                 Err(error) => {
@@ -197,10 +196,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (evicted, closed) = (place.evicted().clone(), place.closed().clone());
+    let (asking, stopping) = (place.clone(), shutdown.clone());
     let stream = WatchedStream::new(stream, place.clone());
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |request: Request<Incoming>| {
-        place.awaits(Awaits::Server);
+        place.begins(shutdown.under_way());
         let body = |body| Body::new(RequestBody::new(body, place.clone()));
         let mut request = request.map(body);
         let is_reserved = place.is_reserved();
@@ -229,22 +229,20 @@ where
             return None;
         }
         () = closed.cancelled() => return Some(Closed::Unread),
-        () = shutdown.begun() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = shutdown.hurried() => {
-                    // A client that keeps its connection does not keep the server; one whose query was interrupted is told.
-                    match timeout(limits::STOP_FLUSH_HTTP, connection).await {
-                        Ok(ended) => ended,
-                        Err(_) => return None,
-                    }
-                }
-            }
-        }
+        () = keeps_server(&asking, &stopping) => return None,
     };
     if let Err(error) = ended {
         debug!(%peer, %error, "an HTTP connection ended");
     }
     None
+}
+
+/// Ends when a server that stops has waited long enough for the request of a client. One whose query was interrupted has been
+/// told by then, if it reads.
+async fn keeps_server(place: &Place, shutdown: &Shutdown) {
+    shutdown.hurried().await;
+    tokio::time::sleep(limits::STOP_FLUSH_HTTP).await;
+    if !place.is_under_way() {
+        std::future::pending().await
+    }
 }

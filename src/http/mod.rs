@@ -77,7 +77,7 @@ fn router(state: HttpState) -> Router {
         .with_state(state)
 }
 
-/// Serves HTTP on these listeners, to so many connections at once and of each address, until the server stops.
+/// Serves HTTP on these listeners, to so many connections at once and of each address, until the server is gone.
 pub fn serve(
     listeners: Vec<TcpListener>,
     state: HttpState,
@@ -88,7 +88,7 @@ pub fn serve(
     let connections = Connections::new(connections, addresses, &state.service);
     for listener in listeners {
         let (routes, shutdown) = (router(state.clone()), state.shutdown.clone());
-        state.shutdown.spawn(connections.clone().accept(listener, routes, shutdown));
+        state.shutdown.attend(connections.clone().accept(listener, routes, shutdown));
     }
 }
 

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
+use crate::shutdown::UnderWay;
 use crate::unread::{Share, Unread};
 
 /// The places of all listeners together.
@@ -69,7 +70,8 @@ impl Places {
         }
         drop(open);
         let (places, evicted) = (self.clone(), CancellationToken::new());
-        let state = State { awaits: Awaits::Server, turn: None, taken: 0, answer: None };
+        let state =
+            State { awaits: Awaits::Server, turn: None, taken: 0, answer: None, request: None };
         let (state, closed) = (Mutex::new(state), CancellationToken::new());
         let place = Arc::new(Place { places, is_reserved, evicted, closed, state });
         place.awaits(Awaits::Request);
@@ -134,6 +136,8 @@ struct State {
     taken: usize,
     /// The answer that its client has not read to the end, among those of all clients.
     answer: Option<Share>,
+    /// Its request, for which a stopping server waits until the answer is sent.
+    request: Option<UnderWay>,
 }
 
 impl Place {
@@ -143,6 +147,17 @@ impl Place {
         let share = unread.enter(bytes, Box::new(move || closed.cancel()));
         let before = self.state.lock().answer.replace(share);
         drop(before);
+    }
+
+    /// A request has come; none when the server stops and waits for no further ones.
+    pub fn begins(&self, request: Option<UnderWay>) {
+        self.state.lock().request = request;
+        self.awaits(Awaits::Server);
+    }
+
+    /// Whether a stopping server waits for its request.
+    pub fn is_under_way(&self) -> bool {
+        self.state.lock().request.is_some()
     }
 
     /// Whether it is one of the reserve: for what is answered at once.
@@ -184,7 +199,7 @@ impl Place {
         let mut state = self.state.lock();
         if state.awaits == Awaits::Rest {
             self.turn(&mut state, Awaits::Request);
-            let read = state.answer.take();
+            let read = (state.answer.take(), state.request.take());
             drop(state);
             drop(read);
         }

@@ -43,10 +43,13 @@ pub async fn post(
     body: Body,
 ) -> Response {
     let address = peer.address;
+    if state.shutdown.has_begun() {
+        let refused = error(StatusCode::SERVICE_UNAVAILABLE, "OP_FAILED", STOPPING, &[]);
+        return (CLOSE, refused).into_response();
+    }
     if peer.is_reserved {
         // The next connection of this client may find a place where queries are answered.
-        return ([(header::CONNECTION, HeaderValue::from_static("close"))], busy(CROWDED))
-            .into_response();
+        return (CLOSE, busy(CROWDED)).into_response();
     }
     let user: Arc<str> = match access::user(&state, &headers, address.ip()).await {
         Ok(user) => Arc::from(user),
@@ -109,6 +112,11 @@ pub async fn post(
 const INTERRUPTED: &str = "Query interrupted.  Did you shut down the server?";
 
 const CROWDED: &str = "Every HTTP connection that may ask queries is taken.";
+
+const STOPPING: &str = "The server is stopping.";
+
+const CLOSE: [(HeaderName, HeaderValue); 1] =
+    [(header::CONNECTION, HeaderValue::from_static("close"))];
 
 /// For now.
 fn busy(why: &str) -> Response {

@@ -71,14 +71,39 @@ impl Site {
 }
 
 #[tokio::test]
-async fn it_lives_and_is_ready_until_it_stops() {
+async fn it_is_ready_until_it_stops_and_lives_until_it_is_gone() {
     let site = site("").await;
     assert_eq!(site.get("/health/live").await, (200, "live\n".to_owned()));
     assert_eq!(site.get("/health/ready").await, (200, "ready\n".to_owned()));
     assert_eq!(site.get("/nothing").await.0, 404);
+    // One that keeps its connection keeps no server.
+    let mut open = TcpStream::connect(site.address).await.unwrap();
+    let mut ready = async |status: &str| {
+        open.write_all(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1_000];
+        let length = open.read(&mut answer).await.unwrap();
+        assert!(String::from_utf8_lossy(&answer[..length]).starts_with(status), "{status}");
+    };
+    ready("HTTP/1.1 200").await;
     site.state.shutdown.begin();
     site.state.shutdown.finished().await;
-    assert!(TcpStream::connect(site.address).await.is_err());
+    for hurried in [false, true] {
+        assert_eq!(site.get("/health/live").await, (200, "live\n".to_owned()));
+        assert_eq!(site.get("/health/ready").await, (503, "stopping\n".to_owned()));
+        assert_eq!(site.get("/_metrics").await.0, 200);
+        let (status, refused) = site.query("[1]").await;
+        assert!(status == 503 && refused.contains("The server is stopping."), "{refused}");
+        ready("HTTP/1.1 503").await;
+        if !hurried {
+            site.state.shutdown.hurry();
+            tokio::time::sleep(2 * limits::STOP_FLUSH_HTTP).await;
+        }
+    }
+    site.state.shutdown.end();
+    assert_eq!(open.read(&mut [0; 16]).await.unwrap_or(0), 0);
+    while TcpStream::connect(site.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

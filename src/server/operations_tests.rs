@@ -36,10 +36,15 @@ fn started(folder: &Path) -> Arc<Doors> {
 
 /// What it answers to who reads its numbers.
 async fn scraped(doors: &Doors) -> String {
+    answer(doors, "/_metrics").await
+}
+
+/// What it answers over HTTP.
+async fn answer(doors: &Doors, path: &str) -> String {
     let port = doors.service.context.facts().unwrap().http_port.unwrap();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let request = b"GET /_metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
@@ -80,6 +85,33 @@ async fn a_server_stops_soon_and_tells_those_whose_queries_it_interrupts() {
         client.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.contains("Query interrupted.  Did you shut down the server?"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_server_says_that_it_is_not_ready_until_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let doors = started(folder.path());
+    let endless = "[1,[43,[[39,[[173,[9000000000000000]],[69,[[2,[1]],[17,[[10,[1]],-1]]]]]]]]]";
+    let _client = asked(&doors, endless).await;
+    while doors.service.context.running.all().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(answer(&doors, "/health/ready").await.starts_with("HTTP/1.1 200"));
+    let there = doors.clone();
+    let stopping = tokio::spawn(async move { stop_serving(&there.shutdown).await });
+    while !doors.shutdown.has_begun() {
+        tokio::task::yield_now().await;
+    }
+    assert!(answer(&doors, "/health/ready").await.starts_with("HTTP/1.1 503"));
+    stopping.await.unwrap();
+    close(&doors, &Handle::current()).await.unwrap();
+    assert!(answer(&doors, "/health/ready").await.starts_with("HTTP/1.1 503"));
+    assert!(answer(&doors, "/health/live").await.starts_with("HTTP/1.1 200"));
+    doors.shutdown.end();
+    let port = doors.service.context.facts().unwrap().http_port.unwrap();
+    while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        tokio::task::yield_now().await;
     }
 }
 
