@@ -49,7 +49,7 @@ use crate::shutdown::Shutdown;
 use crate::storage::StorageError;
 use crate::unread::Unread;
 
-use bounds::Bounds;
+use bounds::{Bounds, Shares};
 use directory::{Directory, DirectoryError};
 use memory_metrics::{AccountMetric, LostMetric, MemoryMetrics};
 use numbers::Counted;
@@ -212,9 +212,10 @@ fn open(
         info!("Listening for HTTP connections on port {port}");
         http_port = Some(port);
     }
-    restrict_queries(&doors.service.context, &settings.queries, driver_port, http_port);
+    let requests = policy(&settings.queries, driver_port, http_port);
+    restrict_queries(&doors.service.context, &settings.queries, requests.clone());
     tell_facts(&doors, log, settings, driver_port, http_port);
-    tell_bounds(&doors.service, settings, bounds);
+    tell_bounds(&doors, settings, bounds, requests);
     let rates = numbers::tick(doors.service.clone(), doors.shutdown.clone());
     doors.shutdown.spawn(rates);
     doors.shutdown.spawn(watch::watch(doors.service.clone(), doors.shutdown.clone()));
@@ -260,15 +261,15 @@ fn process_metrics() -> Result<Metrics, prometheus::Error> {
 }
 
 /// Tells what queries may not do: run scripts, or make requests, to some networks and to the server itself.
-fn restrict_queries(
-    context: &Context,
-    settings: &QuerySettings,
-    driver_port: u16,
-    http_port: Option<u16>,
-) {
+fn restrict_queries(context: &Context, settings: &QuerySettings, requests: Policy) {
     if settings.no_scripts {
         context.scripts.switch_off();
     }
+    context.http.set_policy(requests);
+}
+
+/// What requests queries may make.
+fn policy(settings: &QuerySettings, driver_port: u16, http_port: Option<u16>) -> Policy {
     let mut policy = Policy { allowed: !settings.no_requests, ..Policy::default() };
     if !settings.denied.defaults_too {
         policy.denied.clear();
@@ -276,7 +277,7 @@ fn restrict_queries(
     let networks = settings.denied.networks.iter();
     policy.denied.extend(networks.filter_map(|text| Network::parse(text)));
     policy.own_ports = [Some(driver_port), http_port].into_iter().flatten().collect();
-    context.http.set_policy(policy);
+    policy
 }
 
 /// Tells queries what the server is, now that its ports are open.
@@ -302,8 +303,23 @@ fn tell_facts(
 }
 
 /// Tells the operator what bounds the server.
-fn tell_bounds(service: &Service, settings: &Settings, connections: ConnectionBounds) {
-    let memory = store::memory(settings.memory);
+fn tell_bounds(
+    doors: &Doors,
+    settings: &Settings,
+    connections: ConnectionBounds,
+    requests: Policy,
+) {
+    let (memory, service) = (store::memory(settings.memory), &doors.service);
+    if let Some(lowered) = bounds::lowered(settings.memory, machine::memory()) {
+        warn!("{lowered}");
+    }
+    let shares = Shares {
+        held: service.holders.account().most(),
+        arriving: doors.frames.account().most(),
+        unread: service.unread.account().most(),
+        feeds: service.context.hub.account().most(),
+        one_feed: service.context.hub.most_of_one() as u64,
+    };
     let bounds = Bounds {
         memory,
         cache: service.context.catalog.engine().memory_bytes(),
@@ -312,6 +328,9 @@ fn tell_bounds(service: &Service, settings: &Settings, connections: ConnectionBo
         of_one_address: settings.connections_per_address,
         timeout: settings.queries.timeout,
         slow: settings.queries.slow,
+        shares,
+        scripts: !settings.queries.no_scripts,
+        requests,
     };
     bounds.tell();
 }

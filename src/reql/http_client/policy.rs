@@ -4,6 +4,7 @@
 //! machines of a cloud tell their secrets are refused unless the operator says otherwise, and the server's own ports
 //! always: a query there would be another client's.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Where requests may go.
@@ -105,6 +106,12 @@ impl Network {
             _ => return false,
         };
         differ >= self.bits
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
     }
 }
 
