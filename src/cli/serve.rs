@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
-use tracing::error;
+use tracing::{error, warn};
 
-use crate::config::{ConfigError, RawOptions, Settings};
+use crate::config::{self, ConfigError, RawOptions, Settings};
 use crate::limits;
 use crate::log_lines::LogLines;
 use crate::server;
@@ -60,5 +60,13 @@ fn threads(settings: &Settings) -> io::Result<(Runtime, Runtime)> {
 fn settings(mut raw: RawOptions) -> Result<Settings, ConfigError> {
     raw.environment(|name| std::env::var(name).ok())?;
     raw.config_file()?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let unknown = config::unknown_variables(names);
+    if !unknown.is_empty() {
+        warn!(
+            "no option has these environment variables, which change nothing: {}",
+            unknown.join(", ")
+        );
+    }
     Settings::check(&raw)
 }

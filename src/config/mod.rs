@@ -10,7 +10,7 @@ mod settings;
 
 pub use options::{OPTIONS, OptionSpec, Takes, find};
 pub use queries::QuerySettings;
-pub use raw::{Origin, RawOptions};
+pub use raw::{Origin, RawOptions, unknown_variables};
 pub use room::{NoRoom, automatic_cache_bytes, cache_bytes_most};
 pub use settings::{
     CacheSize, Endpoint, InitialPassword, QuicSettings, Settings, SlabSettings, StorageSettings,

@@ -46,7 +46,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "max-connections-per-address",
         "N",
         "Most connections of one address, of drivers and of HTTP clients each, this machine's own among \
-         them [default: without bound]",
+         them; from 1 on [default: without bound]",
     ),
     one("port-offset", "OFFSET", "Added to all ports [default: 0]").short('o'),
     one("quic-port", "PORT", "UDP port for client drivers over QUIC [default: the driver port]"),
@@ -82,13 +82,15 @@ pub const OPTIONS: &[OptionSpec] = &[
     one(
         "query-timeout",
         "SECONDS",
-        "How long a query, or one batch of its rows, may be evaluated; one that has the option \
-         timeout_ms is bounded by the shorter time [default: without bound]",
+        "How long a query, or one batch of its rows, may be evaluated, from 0.001 to 31622400; one that has the \
+         option timeout_ms is bounded by the shorter time, and one over HTTP by 60 seconds in any case [default: without \
+         bound]",
     ),
     one(
         "slow-query-ms",
         "MILLISECONDS",
-        "Tell in the log which queries took longer, without the values in them [default: none]",
+        "Tell in the log which queries took longer, without the values in them; a whole number from 1 to \
+         31622400000 [default: none]",
     ),
     flag("no-scripts", "Run no scripts (r.js)"),
     flag("no-http-requests", "Make no requests to other servers (r.http)"),
@@ -96,7 +98,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "http-deny",
         "NETWORK|none",
         "Network that r.http makes no requests to, as 10.0.0.0/8, beside link-local addresses and \
-         those of clouds' metadata; repeatable; with none these may be asked, too",
+         those of clouds' metadata; repeatable, or several with commas; with none these may be asked, too",
     ),
     one(
         "flush-interval",
@@ -150,6 +152,9 @@ const NO_TLS: &str = "TCP and HTTP are not encrypted; use QUIC, or a proxy that 
 const NO_DIRECT_IO: &str = "files are read and written through the system's cache";
 const NO_CLUSTER: &str = "a server stands alone";
 
+/// How all environment variables begin that stand for options.
+pub const VARIABLES: &str = "PHOTONDB_";
+
 /// The option of that name or alias.
 pub fn find(name: &str) -> Option<&'static OptionSpec> {
     OPTIONS.iter().find(|option| option.name == name || option.alias == Some(name))
@@ -186,7 +191,7 @@ impl OptionSpec {
 
     /// The environment variable that stands for it.
     pub fn variable(&self) -> String {
-        format!("PHOTONDB_{}", self.name.replace('-', "_").to_ascii_uppercase())
+        format!("{VARIABLES}{}", self.name.replace('-', "_").to_ascii_uppercase())
     }
 }
 

@@ -44,11 +44,11 @@ impl QuerySettings {
     pub(super) fn check(raw: &RawOptions) -> Result<QuerySettings, ConfigError> {
         const MEMORY: &str = "`auto` or a number of megabytes from 128 to 16777216";
         const SECONDS: &str = "a number of seconds from 0.001 to 31622400";
-        const MILLISECONDS: &str = "a number of milliseconds from 1 to 31622400000";
+        const MILLISECONDS: &str = "a whole number of milliseconds from 1 to 31622400000";
         Ok(QuerySettings {
             memory: memory(raw, "query-memory", limits::QUERY_BYTES_MIN, MEMORY)?,
-            timeout: time(raw, "query-timeout", 1.0, SECONDS)?,
-            slow: time(raw, "slow-query-ms", 1e-3, MILLISECONDS)?,
+            timeout: seconds(raw, "query-timeout", SECONDS)?,
+            slow: milliseconds(raw, "slow-query-ms", MILLISECONDS)?,
             no_scripts: raw.flag("no-scripts"),
             no_requests: raw.flag("no-http-requests"),
             denied: denied(raw)?,
@@ -60,33 +60,63 @@ impl QuerySettings {
 fn denied(raw: &RawOptions) -> Result<Denied, ConfigError> {
     let Some(given) = raw.many("http-deny") else { return Ok(Denied::default()) };
     let wanted = given.values.iter().filter(|text| *text != "none");
-    if let Some(wrong) = wanted.clone().find(|text| !is_network(text)) {
-        return Err(ConfigError::Value {
-            origin: given.origin.clone(),
-            value: wrong.clone(),
-            expected: "`none`, an IP address, or one with a number of bits, as 10.0.0.0/8",
-        });
+    for text in wanted.clone() {
+        if let Err(expected) = check_network(text) {
+            let (origin, value) = (given.origin.clone(), text.clone());
+            return Err(ConfigError::Value { origin, value, expected });
+        }
     }
     let defaults_too = wanted.clone().count() == given.values.len();
     Ok(Denied { defaults_too, networks: wanted.cloned().collect() })
 }
 
-fn is_network(text: &str) -> bool {
+/// Refuses what is no network, by what it should have been.
+fn check_network(text: &str) -> Result<(), &'static str> {
+    const FORM: &str = "`none`, an IP address, or one with a number of bits, as 10.0.0.0/8";
+    // Whoever writes more than the network may have meant the address alone.
+    const WHOLE: &str =
+        "a network: the bits of its address behind their number must be 0, as in 10.0.0.0/8";
     let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-    let Ok(address) = address.parse::<IpAddr>() else { return false };
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    bits.is_none_or(|bits| bits.parse::<u32>().is_ok_and(|bits| bits <= most))
+    let address: IpAddr = address.parse().map_err(|_| FORM)?;
+    let Some(bits) = bits else { return Ok(()) };
+    let bits: u32 = bits.parse().map_err(|_| FORM)?;
+    let (most, zeros) = match address {
+        IpAddr::V4(address) => (32, address.to_bits().trailing_zeros()),
+        IpAddr::V6(address) => (128, address.to_bits().trailing_zeros()),
+    };
+    if bits > most {
+        return Err(FORM);
+    }
+    if zeros < most - bits { Err(WHOLE) } else { Ok(()) }
 }
 
-/// A time that is given in units of so many seconds.
-fn time(
+/// A time that is given in seconds.
+fn seconds(
     raw: &RawOptions,
     name: &str,
-    unit: f64,
     expected: &'static str,
 ) -> Result<Option<Duration>, ConfigError> {
     let Some(count): Option<f64> = parsed(raw, name, expected)? else { return Ok(None) };
-    let time = Duration::try_from_secs_f64(count * unit).ok();
+    allowed(raw, name, Duration::try_from_secs_f64(count).ok(), expected)
+}
+
+/// A time that is given in whole milliseconds: what it is measured with tells no parts of them.
+fn milliseconds(
+    raw: &RawOptions,
+    name: &str,
+    expected: &'static str,
+) -> Result<Option<Duration>, ConfigError> {
+    let Some(count): Option<u64> = parsed(raw, name, expected)? else { return Ok(None) };
+    allowed(raw, name, Some(Duration::from_millis(count)), expected)
+}
+
+/// A time that an option was given, if it may have it.
+fn allowed(
+    raw: &RawOptions,
+    name: &str,
+    time: Option<Duration>,
+    expected: &'static str,
+) -> Result<Option<Duration>, ConfigError> {
     let allowed = Duration::from_millis(1)..=limits::OPTION_TIME_MAX;
     match (time.filter(|time| allowed.contains(time)), raw.one(name)) {
         (None, Some((origin, text))) => {
@@ -124,7 +154,8 @@ mod tests {
         let of = |defaults_too, networks| Ok(Denied { defaults_too, networks });
         assert_eq!(denied("none"), of(false, Vec::new()));
         assert_eq!(QuerySettings::check(&RawOptions::new()).unwrap().denied, Denied::default());
-        for network in ["10.0.0.0/8", "192.0.2.1", "fd00::/8"] {
+        for network in ["10.0.0.0/8", "192.0.2.1", "192.0.2.1/32", "fd00::/8", "0.0.0.0/0", "::/0"]
+        {
             assert_eq!(denied(network), of(true, vec![network.to_owned()]));
         }
         for wrong in ["", "all", "10.0.0.0/33", "10.0.0/8"] {
@@ -132,6 +163,16 @@ mod tests {
                 "--http-deny: `{wrong}` is not `none`, an IP address, or one with a number of bits, as 10.0.0.0/8"
             );
             assert_eq!(denied(wrong).unwrap_err().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_network_with_bits_of_a_host_is_refused() {
+        for wrong in ["10.0.0.1/8", "192.0.2.1/31", "fd00::1/8", "128.0.0.0/0"] {
+            let text = format!(
+                "--http-deny: `{wrong}` is not a network: the bits of its address behind their number must be 0, as in 10.0.0.0/8"
+            );
+            assert_eq!(checked("http-deny", wrong).unwrap_err().to_string(), text);
         }
     }
 
@@ -145,8 +186,8 @@ mod tests {
             ),
             (
                 "slow-query-ms",
-                ["0", "-1", "5ms", "inf", "31622400001", ""],
-                "a number of milliseconds from 1 to 31622400000",
+                ["0", "-1", "1.5", "5ms", "31622400001", ""],
+                "a whole number of milliseconds from 1 to 31622400000",
             ),
         ] {
             for value in values {

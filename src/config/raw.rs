@@ -1,10 +1,10 @@
 //! Options as texts, from the command line, the environment and the config file; the first that has an option wins.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
-use super::options::{OPTIONS, OptionSpec, Takes, find};
+use super::options::{OPTIONS, OptionSpec, Takes, VARIABLES, find};
 use super::{ConfigError, file};
 
 /// Where an option was given, and how it was written there.
@@ -52,11 +52,16 @@ impl RawOptions {
     /// Takes what the command line says of an option.
     pub fn command_line(&mut self, option: &'static OptionSpec, values: Vec<String>) {
         let origin = Origin::CommandLine(option.name.to_owned());
+        let values = match option.takes {
+            Takes::Many(_) => values.iter().flat_map(|text| several(text)).collect(),
+            Takes::Nothing | Takes::One(_) => values,
+        };
         self.given.insert(option.name, Given { origin, values });
     }
 
     /// Takes from the environment what was not given yet. Several values stand in one variable, with commas between
-    /// them. A variable of no option is none of our business: the environment is shared.
+    /// them, as they may elsewhere. A variable of no option is no error, since the environment is shared:
+    /// [`unknown_variables`].
     pub fn environment(
         &mut self,
         variable: impl Fn(&str) -> Option<String>,
@@ -72,7 +77,7 @@ impl RawOptions {
                 Takes::Nothing if !switched_on(&origin, &text)? => continue,
                 Takes::Nothing => Vec::new(),
                 Takes::One(_) => vec![text],
-                Takes::Many(_) => text.split(',').map(|value| value.trim().to_owned()).collect(),
+                Takes::Many(_) => several(&text).collect(),
             };
             self.given.insert(option.name, Given { origin, values });
         }
@@ -106,12 +111,16 @@ impl RawOptions {
                 (_, None) => return form("a value is missing"),
                 (_, Some(text)) => Some(text.to_owned()),
             };
+            let is_list = matches!(option.takes, Takes::Many(_));
+            let values: Vec<String> = match value {
+                Some(text) if is_list => several(&text).collect(),
+                value => value.into_iter().collect(),
+            };
             match in_file.get_mut(option.name) {
                 None => {
-                    let values = value.into_iter().collect();
                     in_file.insert(option.name, Given { origin, values });
                 }
-                Some(given) if matches!(option.takes, Takes::Many(_)) => given.values.extend(value),
+                Some(given) if is_list => given.values.extend(values),
                 Some(_) => return form("it is there twice"),
             }
         }
@@ -147,6 +156,20 @@ impl RawOptions {
     pub fn many(&self, name: &str) -> Option<&Given> {
         self.given.get(name)
     }
+}
+
+/// Those of the variables that begin as the server's do and stand for no option: slips of the keyboard, most likely.
+pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known: HashSet<String> = OPTIONS.iter().map(OptionSpec::variable).collect();
+    let own = names.filter(|name| name.starts_with(VARIABLES));
+    let mut unknown: Vec<String> = own.filter(|name| !known.contains(name)).collect();
+    unknown.sort_unstable();
+    unknown
+}
+
+/// The values of an option that takes several.
+fn several(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(',').map(|value| value.trim().to_owned())
 }
 
 /// What a text says of an option that takes nothing.
@@ -196,11 +219,21 @@ mod tests {
     }
 
     #[test]
-    fn several_values() {
+    fn several_values_take_commas_wherever_they_stand() {
         let from_variable = raw(&[], &[("PHOTONDB_BIND", "1.2.3.4, all")], "bind=::1");
         assert_eq!(from_variable.many("bind").unwrap().values, ["1.2.3.4", "all"]);
         let from_file = raw(&[], &[], "bind=::1\nbind = all");
         assert_eq!(from_file.many("bind").unwrap().values, ["::1", "all"]);
+        let command = raw(&[("http-deny", "10.0.0.0/8, none")], &[], "bind=::1,::2\nbind=all");
+        assert_eq!(command.many("http-deny").unwrap().values, ["10.0.0.0/8", "none"]);
+        assert_eq!(command.many("bind").unwrap().values, ["::1", "::2", "all"]);
+    }
+
+    #[test]
+    fn variables_that_stand_for_no_option_are_found() {
+        let names = ["PHOTONDB_MEMORY_LIMITS", "PHOTONDB_CORES", "PATH", "PHOTONDB_DATA_DIR"];
+        let unknown = unknown_variables(names.map(str::to_owned).into_iter());
+        assert_eq!(unknown, ["PHOTONDB_DATA_DIR", "PHOTONDB_MEMORY_LIMITS"]);
     }
 
     #[test]
