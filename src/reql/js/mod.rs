@@ -171,9 +171,9 @@ impl Thread {
     ) -> Result<Outcome, ScriptError> {
         let given_up = deadline.and_then(|end| end.checked_add(limits::SCRIPT_GRACE));
         // Where the thread has ended, it has said why.
-        self.jobs.send(job).or_else(|_| match self.results.try_recv() {
-            Ok(Err(error)) => Err(error),
-            _ => Err(ScriptError::Crashed),
+        self.jobs.send(job).map_err(|_| match self.results.try_recv() {
+            Ok(Err(error)) => error,
+            _ => ScriptError::Crashed,
         })?;
         loop {
             match self.results.recv_timeout(limits::SCRIPT_GRACE) {
