@@ -651,7 +651,7 @@ pub const STOP_GRACE: Duration = Duration::from_millis(500);
 /// After that, connections have this long to send what is left.
 pub const STOP_FLUSH: Duration = Duration::from_secs(1);
 
-/// HTTP connections have less: who keeps one open without asking anything keeps no server.
+/// Clients over HTTP have less: who does not read what it asked for keeps no server.
 pub const STOP_FLUSH_HTTP: Duration = Duration::from_millis(250);
 
 /// The metrics are made anew when they are so old: nobody scrapes them as often to see more, and whoever asks all the time gets

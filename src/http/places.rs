@@ -151,8 +151,11 @@ impl Place {
 
     /// A request has come; none when the server stops and waits for no further ones.
     pub fn begins(&self, request: Option<UnderWay>) {
-        self.state.lock().request = request;
-        self.awaits(Awaits::Server);
+        let mut state = self.state.lock();
+        if request.is_some() {
+            state.request = request;
+        }
+        self.turn(&mut state, Awaits::Server);
     }
 
     /// Whether a stopping server waits for its request.
