@@ -109,7 +109,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("config", &["limits"]),
     ("metrics", &["limits", "meter"]),
     ("shutdown", &["limits"]),
-    ("storage", &["limits", "turns"]),
+    ("storage", &["limits", "memory", "turns"]),
     ("fuzzing", &["storage", "table", "datum", "reql", "http"]),
     ("geo", &["datum"]),
     ("datum", &["limits"]),

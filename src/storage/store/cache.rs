@@ -16,6 +16,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::frames::Frames;
+use crate::memory;
 use crate::storage::btree::{Held, Page, Place};
 use crate::storage::slab::Reference;
 
@@ -128,7 +129,10 @@ impl Cache {
     pub(super) fn insert(&self, page: &Arc<Page>) {
         let Some(shard) = self.shard(page.grain()) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let before = shard.bytes();
         shard.insert(&self.frames, page);
+        // Whoever read the page does not keep it; those that went for it are given back by this thread.
+        memory::takes_for_others(shard.bytes() as i64 - before as i64);
     }
 
     /// Changes the budget. What is over the new one is let go before this returns. The number of shards stays, and with
