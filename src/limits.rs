@@ -583,9 +583,16 @@ pub const LARGE_FRAME_PACE_BYTES: usize = 64 * 1024;
 /// A large frame that has waited for so long is passed by no smaller ones any more.
 pub const LARGE_FRAME_WAIT: Duration = Duration::from_secs(5);
 
-/// A query whose parse tree takes more than this is charged for it until it is over, its open stream too. Those that are
-/// smaller are bounded by their number, and not worth the count.
-pub const HELD_QUERY_BYTES: usize = 64 * 1024;
+/// What an entry of a query takes in any case, with its place among those that run: each query that waits and each open
+/// stream is charged for it, beside its text, its tree, and what it keeps. A connection may have a hundred thousand.
+pub const HELD_ENTRY_BYTES: usize = 1024;
+
+/// What a connection's queries hold is made known to all in steps of this: for less the lock is not worth it. From half of
+/// what all may hold on each change is made known, so that what nobody knows is never more than that half.
+pub const HELD_CHUNK_BYTES: u64 = 64 * 1024;
+
+/// The process may still have what was given up to make room for so long: the allocator keeps what is free for a second.
+pub const HELD_LEAVES: Duration = Duration::from_secs(1);
 
 /// Variables of functions around them that the functions of one query may use, each counted for each function that it is
 /// handed on by: finding them takes some milliseconds, and a query of a person or a driver has some hundreds.
@@ -598,12 +605,9 @@ pub const TERM_BYTES: usize = 192;
 /// A parse tree that takes more is dropped on another thread than that of its connection: half a millisecond.
 pub const PROGRAM_DROPPED_AT_ONCE: usize = 1024 * 1024;
 
-/// Part of the server's memory that the parse trees of queries may take together. Beyond it those with the largest are
-/// ended.
+/// Part of the server's memory that texts and trees of queries and what open streams keep may take together. Beyond it who
+/// holds most loses the largest. A query that runs may take a quarter in small servers, and its stream may keep that.
 pub const HELD_MACHINE_PART: u64 = 4;
-
-/// Part of that which one connection may have, unless with a single query.
-pub const HELD_CONNECTION_PART: u64 = 4;
 
 /// Answers that a client has not read, in bytes. Beyond this nothing more is evaluated for it until it reads.
 pub const UNSENT_BYTES: usize = 1024 * 1024;

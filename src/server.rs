@@ -180,7 +180,7 @@ fn open(
     let metrics = Arc::new(process_metrics()?);
     let context = Arc::new(open_data(settings, directory, &metrics)?);
     let unread = Arc::new(Unread::default());
-    let holders = Arc::new(Holders::default());
+    let holders = context.holders.clone();
     bound_what_waits(settings, &context, &unread, &holders, &metrics)?;
     // The runtime has a thread for each processor that the server may use.
     let running = workers.metrics().num_workers() * limits::TURNS_PER_PROCESSOR;
@@ -231,7 +231,7 @@ fn bound_what_waits(
     metrics: &Metrics,
 ) -> Result<(), prometheus::Error> {
     let feeds = "Changes that wait for feeds, in bytes.";
-    let queries = "Parse trees of large queries, in bytes.";
+    let queries = "What queries and open streams hold while they wait, in bytes.";
     let answers = "Answers that clients have not read, in bytes.";
     for (name, help, account, part) in [
         ("photondb_feeds_waiting_bytes", feeds, context.hub.account(), limits::FEEDS_MACHINE_PART),

@@ -42,11 +42,11 @@ impl Site {
         let context = server()?;
         let users = context.users.clone();
         let service = Service {
+            holders: context.holders.clone(),
             context,
             pool: Pool::new(Handle::current(), THREADS, THREADS),
             metrics: Arc::new(Metrics::new().map_err(|error| error.to_string())?),
             unread: Arc::default(),
-            holders: Arc::default(),
             ended: Ended::default(),
             slow_query: None,
             identity: Identity { id: "fuzz".to_owned(), name: "fuzz".to_owned() },

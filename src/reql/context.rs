@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::auth::{Users, UsersError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::changefeed::Hub;
+use crate::holders::Holders;
 use crate::storage::Engine;
 
 use super::http_client::HttpHost;
@@ -41,6 +42,8 @@ pub struct Context {
     pub users: Arc<Users>,
     /// The queries that run.
     pub running: Arc<RunningQueries>,
+    /// What queries hold while they wait.
+    pub holders: Arc<Holders>,
     /// The system tables that somebody listens to.
     pub watches: Watches,
     facts: OnceLock<ServerFacts>,
@@ -58,7 +61,7 @@ impl Context {
         let scripts = ScriptHost::default();
         let http = HttpHost::default();
         let (first_name, facts) = (Arc::from(server_name), OnceLock::new());
-        let (running, watches) = Default::default();
+        let (running, holders, watches) = Default::default();
         let query_timeout = OnceLock::new();
         Context {
             catalog,
@@ -68,6 +71,7 @@ impl Context {
             http,
             users,
             running,
+            holders,
             watches,
             facts,
             query_timeout,

@@ -232,6 +232,11 @@ impl Env {
         self.bounds().is_some()
     }
 
+    /// What the query has of memory.
+    pub(super) fn memory(&self) -> &MemoryMeter {
+        &self.memory
+    }
+
     fn look_at_memory(&self, wanted: usize) -> Result<()> {
         self.memory.check(&self.context, wanted as u64)
     }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use super::context::Context;
 use super::error::{Error, ErrorKind, Result};
+use crate::holders::Holders;
 use crate::limits;
 use crate::memory::{resident, taken_by_thread};
 use crate::storage::Engine;
@@ -49,6 +50,25 @@ impl MemoryBounds {
             _ => 0,
         };
         (held > spared).then_some(Passed::All { bytes: all, of: self.limit })
+    }
+
+    /// As [`MemoryBounds::passed`], once those have given up theirs that hold more than the query and wait for their clients:
+    /// it is not ended for what others keep.
+    fn passed_beside(
+        self,
+        holders: &Holders,
+        held: u64,
+        outside: u64,
+        cache: u64,
+    ) -> Option<Passed> {
+        let passed = self.passed(held, outside, cache)?;
+        let Passed::All(all) = passed else { return Some(passed) };
+        let over = outside.saturating_sub(all);
+        let mut room = holders.leaving();
+        if room < over {
+            room += holders.make_room(over - room, held);
+        }
+        self.passed(held, outside.saturating_sub(room), cache)
     }
 
     /// Bytes that a query has taken since it was last looked at, after which it is looked at again.
@@ -98,79 +118,97 @@ impl Passed {
     }
 }
 
-/// What an evaluation has taken since it began. It stays on one thread while it is evaluated. A cursor keeps one, so it
-/// is small: it counts in blocks.
+/// What a query has taken. It stays on one thread while it is evaluated, and keeps its sum while it rests.
 #[derive(Debug, Default)]
 pub struct MemoryMeter {
-    /// The thread's counter when it began, in blocks, modulo 2^32.
-    base: Cell<u32>,
-    /// The blocks it may hold before it is looked at closely.
-    look_at: Cell<u32>,
-    /// Bytes that other threads took for it, as far as they are no whole block.
-    from_others: Cell<u32>,
+    /// The thread's counter when the evaluation began, less what the query had then. Only differences of the counter mean
+    /// something.
+    base: Cell<u64>,
+    /// The bytes it may hold before it is looked at closely.
+    look_at: Cell<u64>,
+    /// What it had when its last evaluation was over.
+    kept: Cell<u64>,
 }
 
-const BLOCK_BYTES: u64 = 64 * 1024;
-
 impl MemoryMeter {
-    /// An evaluation begins on this thread.
+    /// An evaluation begins on this thread, or goes on there.
     pub fn begin(&self, context: &Context) {
-        let facts = context.facts();
-        self.base.set(blocks_of_thread());
-        self.look_at.set(blocks(facts.map_or(u64::MAX, |facts| facts.memory.look_bytes())));
+        let (facts, kept) = (context.facts(), self.kept.get());
+        self.base.set(taken_by_thread().wrapping_sub(kept));
+        let look = facts.map_or(u64::MAX, |facts| facts.memory.look_bytes());
+        self.look_at.set(kept.saturating_add(look));
+    }
+
+    /// The evaluation is over, and what it made for its client is gone from this thread. What is left is kept.
+    pub fn rest(&self) {
+        self.kept.set(self.held());
+    }
+
+    /// Bytes that the query keeps while it rests.
+    pub fn kept(&self) -> u64 {
+        self.kept.get()
     }
 
     /// What it was given has been taken by another thread: so many bytes, which this one will give back.
     pub fn receive(&self, bytes: usize) {
-        let bytes = bytes as u64 + u64::from(self.from_others.get());
-        self.base.set(self.base.get().wrapping_sub(blocks(bytes)));
-        self.from_others.set((bytes % BLOCK_BYTES) as u32);
+        self.base.set(self.base.get().wrapping_sub(bytes as u64));
+    }
+
+    /// Does something that takes memory which the query does not keep.
+    pub fn beside<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = taken_by_thread();
+        let done = work();
+        let taken = taken_by_thread().wrapping_sub(before);
+        self.base.set(self.base.get().wrapping_add(taken));
+        done
     }
 
     /// Whether it has taken so much that a look is due. `checks` counts how often it was asked.
     pub fn is_due(&self, checks: u32) -> bool {
         let held = self.held();
         held > self.look_at.get()
-            || (held > blocks(limits::QUERY_BYTES_MIN)
+            || (held > limits::QUERY_BYTES_MIN
                 && checks.is_multiple_of(limits::MEMORY_LOOK_INTERVAL))
     }
 
     /// Fails when the evaluation, or all of them together, would pass a bound if it took `more` bytes.
     pub fn check(&self, context: &Context, more: u64) -> Result<()> {
         let Some(facts) = context.facts() else { return Ok(()) };
-        match self.look(facts.memory, more, &**context.catalog.engine()) {
+        let holders = &context.holders;
+        match self.look(facts.memory, more, &**context.catalog.engine(), holders) {
             Some(passed) => Err(Error::new(ErrorKind::OutOfMemory, passed.message())),
             None => Ok(()),
         }
     }
 
     /// Which bound is passed once the evaluation has taken `more` bytes, which no count has in it yet.
-    fn look(&self, bounds: MemoryBounds, more: u64, engine: &dyn Engine) -> Option<Passed> {
-        let held = u64::from(self.held()) * BLOCK_BYTES + more;
-        self.look_at.set(blocks(held + bounds.look_bytes()));
+    fn look(
+        &self,
+        bounds: MemoryBounds,
+        more: u64,
+        engine: &dyn Engine,
+        holders: &Holders,
+    ) -> Option<Passed> {
+        let held = self.held() + more;
+        self.look_at.set(held + bounds.look_bytes());
         let outside = resident()?.saturating_sub(engine.cached_bytes()).saturating_add(more);
-        bounds.passed(held, outside, engine.memory_bytes().unwrap_or(0))
+        bounds.passed_beside(holders, held, outside, engine.memory_bytes().unwrap_or(0))
     }
 
-    /// What it has taken, in blocks. Less than nothing is nothing: it may have given back what another thread took.
-    fn held(&self) -> u32 {
-        let held = blocks_of_thread().wrapping_sub(self.base.get());
-        if i32::try_from(held).is_ok() { held } else { 0 }
+    /// What it has taken, in bytes. Less than nothing is nothing: it may have given back what another thread took.
+    fn held(&self) -> u64 {
+        let held = taken_by_thread().wrapping_sub(self.base.get());
+        if i64::try_from(held).is_ok() { held } else { 0 }
     }
-}
-
-fn blocks(bytes: u64) -> u32 {
-    u32::try_from(bytes / BLOCK_BYTES).unwrap_or(u32::MAX)
-}
-
-/// The thread's counter; only differences mean something, so its upper bits do not.
-fn blocks_of_thread() -> u32 {
-    (taken_by_thread() / BLOCK_BYTES) as u32
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::memory::takes_for_others;
     use crate::storage::memory::MemoryEngine;
 
     const MB: u64 = 1 << 20;
@@ -223,10 +261,51 @@ mod tests {
         for _ in 0..100 {
             meter.receive(30_000_000);
         }
-        assert_eq!(u64::from(meter.held()), 3_000_000_000 / BLOCK_BYTES);
-        // It goes on with the next batch, and holds nothing of that.
+        assert_eq!(meter.held(), 3_000_000_000);
+        // It begins anew, and holds nothing of that.
         meter.begin(&Context::in_memory("test_server").unwrap());
         assert_eq!(meter.held(), 0);
+    }
+
+    #[test]
+    fn what_a_query_keeps_between_batches_is_its_own() {
+        let (meter, context) = (MemoryMeter::default(), Context::in_memory("test_server").unwrap());
+        let taken = |bytes: i64| takes_for_others(-bytes);
+        for batch in 1..=3 {
+            meter.begin(&context);
+            taken(1_000);
+            // Its answer is not.
+            meter.beside(|| taken(300));
+            taken(-500);
+            meter.rest();
+            taken(-200);
+            assert_eq!(meter.kept(), batch * 500);
+        }
+    }
+
+    #[test]
+    fn who_keeps_more_gives_it_up_before_a_query_is_ended() {
+        let holders = Arc::new(Holders::default());
+        let ended = Arc::new(AtomicUsize::default());
+        let hold = |address: &str, megabytes: u64| {
+            let owner = holders.owner("admin".into(), address.parse().unwrap());
+            let ended = ended.clone();
+            let evict = move |_| {
+                ended.fetch_add(1, Ordering::Relaxed);
+            };
+            owner.enter((megabytes * MB) as usize, Box::new(evict))
+        };
+        let many: Vec<_> = (0..60).map(|_| hold("192.0.2.1", 2)).collect();
+        let little = hold("192.0.2.2", 10);
+        let passed = |held, outside| BOUNDS.passed_beside(&holders, held * MB, outside * MB, CACHE);
+        assert_eq!((passed(20, 330), ended.load(Ordering::Relaxed)), (None, 15));
+        // That is going, but the process has it still.
+        assert_eq!((passed(20, 330), ended.load(Ordering::Relaxed)), (None, 15));
+        // Who keeps less than the query keeps it.
+        assert_eq!(passed(40, 500), Some(Passed::All(300 * MB)));
+        assert_eq!(ended.load(Ordering::Relaxed), 40);
+        assert_eq!(passed(101, 400), Some(Passed::One(100 * MB)));
+        drop((many, little));
     }
 
     #[test]
@@ -234,7 +313,9 @@ mod tests {
         let (meter, engine) = (MemoryMeter::default(), MemoryEngine::new());
         assert!(!meter.is_due(1));
         let wide = MemoryBounds { machine: u64::MAX, ..BOUNDS };
-        assert_eq!(meter.look(wide, MB, &engine), None);
-        assert_eq!(meter.look(wide, 101 * MB, &engine), Some(Passed::One(100 * MB)));
+        let holders = Holders::default();
+        assert_eq!(meter.look(wide, MB, &engine, &holders), None);
+        let passed = meter.look(wide, 101 * MB, &engine, &holders);
+        assert_eq!(passed, Some(Passed::One(100 * MB)));
     }
 }

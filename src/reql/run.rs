@@ -230,6 +230,8 @@ impl Cursor {
             // One that has ended before it began (`limit(0)`) is not waited for.
             ready = (!stream.is_exhausted()).then_some(feed.ready);
         }
+        // The first batch begins with what was evaluated for it.
+        env.memory().rest();
         Ok(Cursor { stream, env, batching, first: true, notes, ready, ran: Ran::default() })
     }
 
@@ -305,6 +307,21 @@ impl Cursor {
                 Err(Failure::new(&error, &self.env.program))
             }
         }
+    }
+
+    /// Writes rows of it, which takes memory that is not the cursor's. On the thread that has read them.
+    pub fn write<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.env.memory().beside(write)
+    }
+
+    /// Its batch has been written and dropped: what is left of what this thread has taken is what the cursor keeps.
+    pub fn rest(&mut self) {
+        self.env.memory().rest();
+    }
+
+    /// Bytes that it keeps between batches.
+    pub fn kept(&self) -> usize {
+        usize::try_from(self.env.memory().kept()).unwrap_or(usize::MAX)
     }
 
     /// Keeps nothing of the store until the next batch is asked for.

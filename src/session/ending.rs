@@ -5,7 +5,7 @@ use tracing::warn;
 
 use crate::metrics::{self, Bound};
 use crate::reql::running::Client;
-use crate::reql::{ErrorKind, Failure};
+use crate::reql::{ErrorKind, Failure, Passed};
 use crate::seldom::Seldom;
 
 use super::service::Service;
@@ -21,8 +21,8 @@ pub(super) enum Ending {
     Stopped,
     /// The server ended it: with the bound that was passed, and what its client is told.
     Bounded(Bound, Box<str>),
-    /// As that, of one that held much while others needed the memory. Whoever chose it has told.
-    Evicted,
+    /// As that, of one that held much while others needed the memory: with what all may hold, in bytes.
+    Evicted(u64),
 }
 
 impl Ending {
@@ -42,7 +42,7 @@ impl Ending {
         match self {
             Ending::Answered => metrics::Outcome::Success,
             Ending::Failed => metrics::Outcome::RuntimeError,
-            Ending::Stopped | Ending::Bounded(..) | Ending::Evicted => metrics::Outcome::Stopped,
+            Ending::Stopped | Ending::Bounded(..) | Ending::Evicted(_) => metrics::Outcome::Stopped,
         }
     }
 
@@ -53,7 +53,7 @@ impl Ending {
             Ending::Failed => "failed",
             Ending::Stopped => "stopped",
             Ending::Bounded(Bound::Time, _) => "out of time",
-            Ending::Bounded(Bound::Memory, _) | Ending::Evicted => "out of memory",
+            Ending::Bounded(Bound::Memory, _) | Ending::Evicted(_) => "out of memory",
         }
     }
 }
@@ -67,13 +67,16 @@ pub struct Ended {
 
 /// Counts and tells of a query that ended so, if the server ended it.
 pub(super) fn tell(service: &Service, client: &Client, ending: &Ending) {
-    if let Ending::Bounded(bound, message) = ending {
-        tell_of(service, client, *bound, message);
+    match ending {
+        Ending::Bounded(bound, message) => tell_of(service, client, *bound, message),
+        Ending::Evicted(most) => {
+            tell_of(service, client, Bound::Memory, &Passed::All(*most).message());
+        }
+        Ending::Answered | Ending::Failed | Ending::Stopped => {}
     }
 }
 
-/// Counts and tells of a query that the server ended.
-pub(super) fn tell_of(service: &Service, client: &Client, bound: Bound, message: &str) {
+fn tell_of(service: &Service, client: &Client, bound: Bound, message: &str) {
     service.metrics.ended(bound);
     let seldom = match bound {
         Bound::Memory => &service.ended.memory,

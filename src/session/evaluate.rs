@@ -216,17 +216,22 @@ fn next(
         Ok(batch) => batch,
         Err(failure) => return (ended_by(&failure, token), None),
     };
+    let durable_at = batch.durable_at;
     let outcome = match notified {
         Some(notified) if batch.rows.is_empty() && !batch.done && !answer_empty => {
+            cursor.rest();
             Outcome::Nothing(cursor, notified)
         }
         _ => {
             let (cancel, deadline) = (cursor.cancel_flag().clone(), cursor.deadline());
-            let written = reql::write_watched(context, &cancel, deadline, || {
+            let write = || {
                 let mut frame = Vec::new();
                 let goes_on = write_batch(&mut frame, token, &batch, &cursor);
                 (frame, goes_on)
-            });
+            };
+            let written = cursor.write(|| reql::write_watched(context, &cancel, deadline, write));
+            drop(batch);
+            cursor.rest();
             match written {
                 Ok((frame, true)) => Outcome::More(frame, cursor),
                 Ok((frame, false)) => Outcome::Ended(frame, Ending::Answered),
@@ -234,7 +239,7 @@ fn next(
             }
         }
     };
-    (outcome, batch.durable_at)
+    (outcome, durable_at)
 }
 
 fn ended_by(failure: &Failure, token: u64) -> Outcome {

@@ -23,7 +23,7 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// Answers that clients have not read.
     pub unread: Arc<Unread>,
-    /// Queries that hold much.
+    /// What queries hold while they wait: that of the context.
     pub holders: Arc<Holders>,
     /// Queries that the server ended by itself.
     pub ended: Ended,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use photondb_protocol::numbers::Version;
 
-use super::Session;
 use super::testing::{client, service_on};
+use super::{Service, Session};
 use crate::auth::Users;
 use crate::catalog::{Catalog, NoFunctions};
 use crate::changefeed::Hub;
@@ -63,13 +63,20 @@ impl Overlay for SlowDisk {
 }
 
 fn session(disk: &Arc<SlowDisk>) -> Session {
+    session_of(&service(disk))
+}
+
+fn session_of(service: &Arc<Service>) -> Session {
+    Session::new(service.clone(), Version::V1_0, client())
+}
+
+fn service(disk: &Arc<SlowDisk>) -> Arc<Service> {
     let hub = Arc::new(Hub::default());
     let engine: Arc<dyn Engine> = disk.clone();
     let catalog = Catalog::open(engine.clone(), hub.clone(), Arc::new(NoFunctions)).unwrap();
     catalog.create_table("test", "t", &Default::default()).unwrap();
     let users = Arc::new(Users::open(&engine).unwrap());
-    let service = service_on(Context::new(catalog, hub, users, "test"));
-    Session::new(service, Version::V1_0, client())
+    service_on(Context::new(catalog, hub, users, "test"))
 }
 
 /// What the session answers within a moment, as text.
@@ -105,6 +112,22 @@ async fn a_hard_write_is_answered_when_the_disk_has_it() {
         assert!(answer.contains(r#""errors":0"#), "{answer}");
         assert!(session.is_idle());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_waits_for_the_disk_is_answered_though_others_need_its_memory() {
+    let disk = SlowDisk::new();
+    let service = service(&disk);
+    let mut session = session_of(&service);
+    service.holders.account().set_most(100);
+    session.receive(7, INLINE, &mut Vec::new());
+    assert_eq!(answers(&mut session).await, "");
+    disk.sync(Ok(()));
+    let answer = answers(&mut session).await;
+    assert!(answer.contains(r#""inserted":1"#), "{answer}");
+    // Nobody is told that it was ended.
+    let text = String::from_utf8(service.metrics.text().unwrap()).unwrap();
+    assert!(text.contains("photondb_queries_ended_total{bound=\"memory\"} 0"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,11 +24,11 @@ pub(crate) fn service_on(context: Context) -> Arc<Service> {
 /// As [`service_on`], with a pool of so many threads.
 pub(crate) fn service_with(context: Context, threads: usize) -> Arc<Service> {
     Arc::new(Service {
+        holders: context.holders.clone(),
         context: Arc::new(context),
         pool: Pool::new(Handle::current(), threads, 2),
         metrics: Arc::new(Metrics::new().unwrap()),
         unread: Arc::default(),
-        holders: Arc::default(),
         ended: Ended::default(),
         slow_query: None,
         identity: Identity {

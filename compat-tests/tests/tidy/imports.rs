@@ -89,6 +89,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "geo",
             "auth",
             "cancel",
+            "holders",
             "limits",
             "log_lines",
             "memory",
@@ -123,7 +124,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ("bell", &[]),
     ("limits", &[]),
     ("testing", &[]),
-    ("holders", &["account", "limits"]),
+    ("holders", &["account", "addresses", "limits"]),
     ("unread", &["account", "limits"]),
 ];
 

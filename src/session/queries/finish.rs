@@ -9,10 +9,10 @@ use photondb_protocol::response;
 use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
 
-use super::{Session, Slot, State, drop_aside, is_large};
+use super::{Session, Slot, State, drop_aside};
 use crate::limits;
 use crate::metrics::Recorder;
-use crate::reql::Passed;
+use crate::reql::{Cursor, Passed};
 use crate::session::ending::{self, Ending};
 use crate::session::evaluate::{self, Finished, Outcome, Work};
 use crate::session::slow::{self, Slow};
@@ -63,7 +63,7 @@ impl Session {
         let is_noreply = self.noreply.remove(&number);
         // The entry is there: only the end of its evaluation removes one that is being evaluated.
         let Some(slot) = self.slots.get_mut(&token) else { return };
-        let cancelled = if slot.cancel.is_evicted() { Ending::Evicted } else { Ending::Stopped };
+        let cancelled = slot.cancelled(&self.service);
         let ending = match &outcome {
             Outcome::Ended(_, ending) => ending,
             Outcome::Cancelled => &cancelled,
@@ -87,15 +87,11 @@ impl Session {
                 if !slot.noreply {
                     append(frame, out);
                 }
-                slot.state = State::Open(cursor);
-                // It may have been ended when the batch had been read.
-                if slot.cancel.is_terminated() || slot.cancel.is_evicted() {
-                    slot.end();
-                }
                 if slot.noreply || slot.stops > 0 {
+                    slot.state = State::Open(cursor);
                     self.close(token, out);
                 } else {
-                    self.read_on(token, out);
+                    self.wait_for_client(token, cursor, out);
                 }
             }
             Outcome::Nothing(_, _) if slot.stops > 0 => {
@@ -103,10 +99,13 @@ impl Session {
                 self.close(token, out);
             }
             Outcome::Nothing(cursor, notified) => {
+                let kept = cursor.kept();
                 let wait = self.expect_rows(number, token, notified);
                 if let Some(slot) = self.slots.get_mut(&token) {
                     slot.state = State::Expecting(cursor, wait);
                 }
+                // It may be ended for that, and hears of it next.
+                self.charge(token, kept);
             }
             // Dealt with above; what is synced is an answer.
             Outcome::WaitOver(_)
@@ -120,6 +119,35 @@ impl Session {
         }
         if is_noreply {
             self.answer_noreply_waits(out);
+        }
+    }
+
+    /// A stream has answered, and keeps what it has until its client asks for more.
+    pub(super) fn wait_for_client(&mut self, token: u64, cursor: Box<Cursor>, out: &mut Vec<u8>) {
+        let kept = cursor.kept();
+        self.charge(token, kept);
+        let Some(slot) = self.slots.get_mut(&token) else { return drop_aside(cursor) };
+        slot.state = State::Open(cursor);
+        // It may have been ended when the batch had been read, or for what it keeps.
+        if slot.cancel.is_terminated() || slot.cancel.is_evicted() {
+            slot.end(&self.service, &self.client);
+        }
+        self.read_on(token, out);
+    }
+
+    /// Charges a query for what its stream keeps as well.
+    fn charge(&mut self, token: u64, kept: usize) {
+        let Some(slot) = self.slots.get_mut(&token) else { return };
+        let bytes = slot.own_bytes.saturating_add(kept);
+        match &mut slot.hold {
+            Some(hold) => hold.update(bytes),
+            None => {
+                let cancel = slot.cancel.clone();
+                let hold = self.hold(token, bytes, &cancel);
+                if let Some(slot) = self.slots.get_mut(&token) {
+                    slot.hold = Some(hold);
+                }
+            }
         }
     }
 
@@ -167,7 +195,7 @@ impl Session {
                 self.close(token, out);
             }
             State::Evaluating if slot.ticket.take() => self.give_up(token, out),
-            State::Open(_) => slot.end(),
+            State::Open(_) => slot.end(&self.service, &self.client),
             State::Reading | State::Evaluating | State::Ended => {}
         }
     }
@@ -182,11 +210,12 @@ impl Session {
         match &slot.state {
             State::Expecting(_, wait) => {
                 wait.abort();
+                ending::tell(&self.service, &self.client, &slot.cancelled(&self.service));
                 write_cancelled(&self.service, slot, token, out);
                 self.close(token, out);
             }
             State::Evaluating if slot.ticket.take() => self.give_up(token, out),
-            State::Open(_) => slot.end(),
+            State::Open(_) => slot.end(&self.service, &self.client),
             State::Reading | State::Evaluating | State::Ended => {}
         }
     }
@@ -195,9 +224,10 @@ impl Session {
     pub(super) fn give_up(&mut self, token: u64, out: &mut Vec<u8>) {
         let Some(slot) = self.slots.get_mut(&token) else { return };
         let number = slot.number;
-        let ending = if slot.cancel.is_evicted() { Ending::Evicted } else { Ending::Stopped };
+        let ending = slot.cancelled(&self.service);
         slot.batches += 1;
         slot.tell(&self.service, &self.client, &mut self.recorder, &ending);
+        ending::tell(&self.service, &self.client, &ending);
         write_cancelled(&self.service, slot, token, out);
         self.waiting.retain(|job| job.number != number);
         self.waiting_for_lane.retain(|job| job.number != number);
@@ -233,12 +263,23 @@ impl Slot {
         slow::tell(service, &of, ending, took);
     }
 
-    /// Drops everything that it holds, and remembers that.
-    fn end(&mut self) {
-        if let Some(program) = self.program.take().filter(|program| is_large(program)) {
-            drop_aside(program);
+    /// How it ends when it was stopped, by whomever.
+    fn cancelled(&self, service: &Service) -> Ending {
+        if self.cancel.is_evicted() {
+            return Ending::Evicted(service.holders.account().most());
         }
-        (self.state, self.running, self.hold) = (State::Ended, None, None);
+        Ending::Stopped
+    }
+
+    /// Drops everything that the stream of a client holds, and remembers that.
+    fn end(&mut self, service: &Service, client: &Client) {
+        ending::tell(service, client, &self.cancelled(service));
+        let is_large = self.is_large();
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        let held = (state, self.program.take(), self.running.take(), self.hold.take());
+        if is_large {
+            drop_aside(held);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use photondb_protocol::frame::write_response;
 use photondb_protocol::numbers::{QueryType, ResponseType};
 use photondb_protocol::response;
 
-use super::start::write_compile_error;
+use super::start::{own_bytes, write_compile_error};
 use super::{Session, Slot, State, drop_aside};
 use crate::metrics;
 use crate::reql::CancelFlag;
@@ -42,6 +42,7 @@ impl Session {
             state: State::Reading,
             running: None,
             program: None,
+            own_bytes: 0,
             hold: None,
             began: Some(began),
             batches: 0,
@@ -76,14 +77,15 @@ impl Session {
             Ok(program) => program,
             Err(unread) => return self.refuse(number, token, unread, out),
         };
-        let (hold, running) =
-            (self.hold(token, query.size, &program, &cancel), self.enter(token, &program, &cancel));
+        let own_bytes = own_bytes(query.size, &program);
+        let hold = Some(self.hold(token, own_bytes, &cancel));
+        let running = Some(self.enter(token, &program, &cancel));
         let work = Work::Start(program.clone());
         let is_in_lane = work.is_administrative();
         let ticket = self.line_up(number, token, work, Instant::now(), cancel, is_in_lane);
         if let Some(slot) = self.slots.get_mut(&token) {
-            (slot.program, slot.hold, slot.running) = (Some(program), hold, Some(running));
-            slot.ticket = ticket;
+            (slot.program, slot.hold, slot.running) = (Some(program), hold, running);
+            (slot.ticket, slot.own_bytes) = (ticket, own_bytes);
         }
         if !noreply && self.noreply.remove(&number) {
             self.answer_noreply_waits(out);

@@ -26,7 +26,7 @@ use super::evaluate::{self, Finished, Job, Ticket, Work};
 use super::inbox::Inbox;
 use super::pool::Queued;
 use super::service::Service;
-use crate::holders::Hold;
+use crate::holders::{Hold, Owner};
 use crate::limits;
 use crate::metrics::{self, Recorder};
 use crate::reql::running::{Client, Running};
@@ -47,6 +47,8 @@ pub struct Session {
     one_at_a_time: bool,
     client: Arc<Client>,
     whose: Whose,
+    /// As which it holds what its queries take while they wait.
+    owner: Arc<Owner>,
     clock: Clock,
     recorder: Recorder,
     /// The flag of what is evaluated inline. Only an open stream keeps it, and then the next query gets a new one.
@@ -84,7 +86,9 @@ struct Slot {
     running: Option<Running>,
     /// None once it was given up for the memory.
     program: Option<Arc<Program>>,
-    /// That it holds much, if it does.
+    /// Bytes of its text and its tree, and of this entry.
+    own_bytes: usize,
+    /// What it is charged for: that, and what its stream keeps. None until it is read, and once it was given up.
     hold: Option<Hold>,
     /// When it was read; none once its first answer has been counted.
     began: Option<Instant>,
@@ -123,6 +127,7 @@ impl Session {
     pub fn new(service: Arc<Service>, version: Version, client: Client) -> Session {
         Session {
             recorder: service.metrics.recorder(),
+            owner: service.holders.owner(client.user.clone(), client.address.ip()),
             service,
             one_at_a_time: version == Version::V0_3,
             whose: Whose { user: client.user.clone(), address: client.address.ip() },
@@ -425,7 +430,9 @@ impl Drop for Session {
 impl Slot {
     /// Whether it takes long to drop it.
     fn is_large(&self) -> bool {
+        let most = limits::PROGRAM_DROPPED_AT_ONCE;
         self.program.as_ref().is_some_and(|program| is_large(program))
+            || self.hold.as_ref().is_some_and(|hold| hold.bytes() > most)
     }
 }
 

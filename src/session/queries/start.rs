@@ -14,12 +14,10 @@ use photondb_protocol::response;
 use super::{Session, Slot, State};
 use crate::holders::Hold;
 use crate::limits;
-use crate::metrics::{self, Bound};
+use crate::metrics;
 use crate::reql::running::Running;
 use crate::reql::spec::Cost;
-use crate::reql::{
-    self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Passed, Program,
-};
+use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
 use crate::session::ending::{self, Ending};
 use crate::session::evaluate::{self, Finished, Outcome, Ticket, Work};
 use crate::session::slow::{self, Slow};
@@ -96,29 +94,14 @@ impl Session {
         queries.enter(program.clone(), self.client.clone(), cancel.clone(), Box::new(wake))
     }
 
-    /// Charges a query that takes much, in its text and its tree, for as long as its entry lives. It is ended when others need
-    /// the memory.
-    pub(super) fn hold(
-        &self,
-        token: u64,
-        size: usize,
-        program: &Program,
-        cancel: &CancelFlag,
-    ) -> Option<Hold> {
-        let bytes = size + program.tree_bytes();
-        if bytes <= limits::HELD_QUERY_BYTES {
-            return None;
-        }
+    /// Charges a query with so many bytes, for as long as its entry lives. It is ended when others need the memory.
+    pub(super) fn hold(&self, token: u64, bytes: usize, cancel: &CancelFlag) -> Hold {
         let (inbox, cancel) = (self.inbox.clone(), cancel.clone());
-        let owner = Arc::as_ptr(&self.inbox) as usize;
-        let (service, client) = (self.service.clone(), self.client.clone());
         let evict = move |number| {
             cancel.evict();
-            let bound = Passed::Trees(service.holders.account().most());
-            ending::tell_of(&service, &client, Bound::Memory, &bound.message());
             inbox.push(Finished { number, token, outcome: Outcome::Evicted });
         };
-        Some(self.service.holders.enter(owner, bytes, Box::new(evict)))
+        self.owner.enter(bytes, Box::new(evict))
     }
 
     fn keep_evaluating(
@@ -133,7 +116,8 @@ impl Session {
         if noreply {
             self.noreply.insert(number);
         }
-        let hold = self.hold(token, size, &program, &cancel);
+        let own_bytes = own_bytes(size, &program);
+        let hold = Some(self.hold(token, own_bytes, &cancel));
         let ticket = Ticket::default();
         ticket.take();
         let slot = Slot {
@@ -144,6 +128,7 @@ impl Session {
             state: State::Evaluating,
             running,
             program: Some(program),
+            own_bytes,
             hold,
             began: Some(began),
             batches: 0,
@@ -221,7 +206,7 @@ impl Session {
             Ok(Answer::Stream(mut cursor)) => match cursor.next_batch() {
                 Ok(batch) => {
                     let sequence = self.not_durable(batch.durable_at);
-                    return self.answer_first_batch(asked, program, sequence, &batch, cursor, out);
+                    return self.answer_first_batch(asked, program, sequence, batch, cursor, out);
                 }
                 Err(failure) => failure,
             },
@@ -241,14 +226,18 @@ impl Session {
         asked: Asked,
         program: &Arc<Program>,
         wait_for: Option<CommitSequence>,
-        batch: &Batch,
+        batch: Batch,
         mut cursor: Box<Cursor>,
         out: &mut Vec<u8>,
     ) -> Inline {
         let Asked { token, noreply, .. } = asked;
         if let Some(sequence) = wait_for {
             let mut frame = Vec::new();
-            let outcome = if evaluate::write_batch(&mut frame, token, batch, &cursor) {
+            let goes_on =
+                cursor.write(|| evaluate::write_batch(&mut frame, token, &batch, &cursor));
+            drop(batch);
+            let outcome = if goes_on {
+                cursor.rest();
                 cursor.allow_blocking();
                 Outcome::More(frame, cursor)
             } else {
@@ -256,30 +245,38 @@ impl Session {
             };
             return self.sync(asked, program, sequence, outcome);
         }
-        if !noreply && evaluate::write_batch(out, token, batch, &cursor) {
-            self.keep_open(asked, program, cursor);
+        if !noreply && cursor.write(|| evaluate::write_batch(out, token, &batch, &cursor)) {
+            drop(batch);
+            cursor.rest();
+            self.keep_open(asked, program, cursor, out);
         }
         Inline::Done(Ending::Answered)
     }
 
-    fn keep_open(&mut self, asked: Asked, program: &Arc<Program>, mut cursor: Box<Cursor>) {
+    fn keep_open(
+        &mut self,
+        asked: Asked,
+        program: &Arc<Program>,
+        mut cursor: Box<Cursor>,
+        out: &mut Vec<u8>,
+    ) {
         let Asked { token, size, .. } = asked;
         // Later batches are read on the pool: rows that were taken from a table cannot be read again there.
         cursor.allow_blocking();
         let number = self.number();
         let cancel = std::mem::take(&mut self.inline_cancel);
-        let state = State::Open(cursor);
         let running = Some(self.enter(token, program, &cancel));
-        let hold = self.hold(token, size, program, &cancel);
+        let own_bytes = own_bytes(size, program);
         let slot = Slot {
             number,
             cancel,
             ticket: Ticket::default(),
             noreply: false,
-            state,
+            state: State::Evaluating,
             running,
             program: Some(program.clone()),
-            hold,
+            own_bytes,
+            hold: None,
             began: None,
             // The first was answered where it was read.
             batches: 1,
@@ -288,7 +285,13 @@ impl Session {
             stops: 0,
         };
         self.slots.insert(token, slot);
+        self.wait_for_client(token, cursor, out);
     }
+}
+
+/// What a query takes beside what it evaluates to, its text having so many bytes.
+pub(super) fn own_bytes(size: usize, program: &Program) -> usize {
+    size + program.tree_bytes() + limits::HELD_ENTRY_BYTES
 }
 
 /// A query that is being evaluated on the caller's thread.
