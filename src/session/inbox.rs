@@ -65,13 +65,11 @@ impl Inbox {
         Poll::Pending
     }
 
-    /// Nobody will look any more.
-    pub fn close(&self) {
+    /// Nobody will look any more. Gives what nobody has looked at.
+    pub fn close(&self) -> Vec<Finished> {
         let mut state = self.state();
         state.closed = true;
-        let finished = std::mem::take(&mut state.finished);
-        drop(state);
-        drop(finished);
+        std::mem::take(&mut state.finished)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -411,10 +411,15 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.inbox.close();
+        let arrived = (self.inbox.close(), std::mem::take(&mut self.arrived));
         let slots = std::mem::take(&mut self.slots);
-        let is_long =
-            slots.len() > limits::SLOTS_DROPPED_AT_ONCE || slots.values().any(Slot::is_large);
+        let is_long = slots.len() > limits::SLOTS_DROPPED_AT_ONCE
+            || !arrived.0.is_empty()
+            || slots.values().any(Slot::is_large);
+        // Each may have the last handle of what is large.
+        let waiting =
+            (std::mem::take(&mut self.waiting), std::mem::take(&mut self.waiting_for_lane));
+        let on_pool = (std::mem::take(&mut self.on_pool), std::mem::take(&mut self.on_lane));
         let end = move || {
             for slot in slots.values() {
                 slot.cancel.cancel();
@@ -422,6 +427,7 @@ impl Drop for Session {
                     wait.abort();
                 }
             }
+            drop((on_pool, waiting, slots, arrived));
         };
         if is_long { aside(end) } else { end() }
     }
