@@ -464,7 +464,8 @@ pub const HANDSHAKE_PASSWORD_CHECKS: usize = 4;
 /// those. Further frames are not read until one ends. RethinkDB's bound.
 pub const QUERIES_PER_CONNECTION: usize = 1_024;
 
-/// A longer query is read and compiled on the pool: its time grows with its length, a millisecond for about so many bytes.
+/// A longer query is read and compiled on the pool, over every transport: its time grows with its length, a millisecond for
+/// about so many bytes.
 pub const INLINE_BODY_BYTES: usize = 64 * 1024;
 
 /// Open streams of one connection, feeds included. One more is an error of the query that opens it.
@@ -573,6 +574,13 @@ pub const LARGE_FRAME_BYTES: usize = HELD_INPUT_BYTES;
 /// fits into it where the server has half a gigabyte; a longer one than all may be has to be alone.
 pub const LARGE_FRAMES_MACHINE_PART: u64 = 4;
 
+/// Part of that which the large frames of one connection may take together: a quarter of what is left to it and to those who
+/// have none. One alone may take all.
+pub const LARGE_FRAMES_CONNECTION_PART: u64 = 4;
+
+/// The same for a user at one address: a half.
+pub const LARGE_FRAMES_ADDRESS_PART: u64 = 2;
+
 /// While others wait, a large frame of which less than [`LARGE_FRAME_PACE_BYTES`] arrive for so long costs its client the
 /// connection: a lost packet is sent again within that time.
 pub const LARGE_FRAME_PATIENCE: Duration = Duration::from_secs(1);
@@ -580,7 +588,13 @@ pub const LARGE_FRAME_PATIENCE: Duration = Duration::from_secs(1);
 /// See [`LARGE_FRAME_PATIENCE`]: half a megabit a second.
 pub const LARGE_FRAME_PACE_BYTES: usize = 64 * 1024;
 
-/// A large frame that has waited for so long is passed by no smaller ones any more.
+/// While others wait, a large frame costs its client the connection too when it falls behind the pace at which all of it
+/// is there in so long: the more it takes, the faster it has to come. The longest needs 35 megabits a second then, one of
+/// two megabytes half a megabit.
+pub const LARGE_FRAME_TIME: Duration = Duration::from_secs(30);
+
+/// A large frame that has waited for so long is passed by no smaller ones any more. One that is whole, and that nobody has
+/// begun to read for so long, makes room for those who wait: its connection has too much else to do.
 pub const LARGE_FRAME_WAIT: Duration = Duration::from_secs(5);
 
 /// What an entry of a query takes in any case, with its place among those that run: each query that waits and each open
@@ -760,8 +774,13 @@ pub const QUIC_WINDOW_BEFORE_LOGIN_BYTES: u32 = 32 * 1024;
 /// What a QUIC client may send on one stream before it is read, in bytes.
 pub const QUIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// The same for all streams of a client together, and what is kept of what was sent to it until it says that it came.
+/// The same for all streams of a client together.
 pub const QUIC_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// What is kept of what was sent to a QUIC client until it says that it came, in bytes: nobody counts that among the answers
+/// that wait for clients, so that it is no more than a network carries in the time of a round trip, five megabytes a second
+/// over a tenth of a second.
+pub const QUIC_SEND_WINDOW_BYTES: u32 = 512 * 1024;
 
 // HTTP
 
@@ -792,7 +811,8 @@ pub const HTTP_TIMES_FREE: usize = 7;
 /// Bytes of the body of an HTTP request.
 pub const HTTP_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of the bodies of all HTTP requests that are being read or answered.
+/// Bytes of the bodies of all HTTP requests that arrive, or whose queries have not been compiled. Those of one address may take
+/// as much as they leave.
 pub const HTTP_BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of the headers of an HTTP request.

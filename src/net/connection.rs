@@ -27,11 +27,11 @@ use tracing::debug;
 
 use crate::limits;
 use crate::metrics::{Closed, Transport};
-use crate::session::{Client as Asker, Session};
+use crate::session::{Client as Asker, Session, whose};
 use crate::shutdown::{Step, Watch};
 use crate::unread::{Share, Unread};
 
-use super::arriving::{Evicted, Frames, Place};
+use super::arriving::{Evicted, Place, Sender};
 use super::doors::Doors;
 
 /// Why a connection ended, other than by the client's wish or the server's end.
@@ -92,7 +92,7 @@ where
         sent: 0,
         unread: doors.service.unread.clone(),
         share: None,
-        frames: doors.frames.clone(),
+        frames: doors.frames.of(whose(&asker)),
         place: None,
         session: Session::new(doors.service.clone(), client.version, asker),
         shutdown: doors.shutdown.watch(),
@@ -106,8 +106,13 @@ where
         doors.tell_of_closed(peer, why);
     }
     served?;
-    if connection.state == State::Closing {
-        linger(connection.stream).await;
+    let Connection { stream, state, output, sent, session, .. } = connection;
+    // What it holds is not to wait for its client.
+    drop(session);
+    match state {
+        State::Serving | State::Stopping | State::Gone => {}
+        State::Closing => linger(stream).await,
+        State::Lost => say_and_linger(stream, output.get(sent..).unwrap_or_default()).await,
     }
     Ok(())
 }
@@ -198,6 +203,21 @@ where
     }
 }
 
+/// Says the last that there is to say, if the client takes it soon.
+async fn say_and_linger<S>(mut stream: S, said: &[u8])
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let say = async {
+        stream.write_all(said).await?;
+        stream.flush().await
+    };
+    let most = Duration::from_secs(limits::LINGER_SECONDS);
+    if matches!(timeout(most, say).await, Ok(Ok(()))) {
+        linger(stream).await;
+    }
+}
+
 struct Connection<S> {
     stream: S,
     input: BytesMut,
@@ -209,8 +229,8 @@ struct Connection<S> {
     unread: Arc<Unread>,
     /// What waits for this one, while the transport does not take it.
     share: Option<Waiting>,
-    /// What arrives from all clients.
-    frames: Arc<Frames>,
+    /// What arrives from it, among what does from all clients.
+    frames: Sender,
     /// That of the frame under way, when it is a large one.
     place: Option<Place>,
     session: Session,
@@ -257,6 +277,8 @@ enum State {
     Stopping,
     /// After an error that ends the connection: the output is sent, nothing else.
     Closing,
+    /// As that, of one that held what others need: nothing of it is kept until its client has taken the output.
+    Lost,
     /// The client is gone.
     Gone,
 }
@@ -312,8 +334,10 @@ where
                         drop(body);
                         drop(self.leave_place());
                     } else {
-                        let mut place = self.leave_place();
-                        place.iter_mut().for_each(Place::has_arrived);
+                        let place = self.leave_place();
+                        if let Some(place) = &place {
+                            self.frames.has_arrived(place);
+                        }
                         let place = Box::new(place);
                         self.session.receive_long(token, body, place, &mut self.output);
                     }
@@ -342,31 +366,34 @@ where
         Some(place)
     }
 
-    /// Whether more of the frame under way may be read. A large one waits until all of it has a place; one that did not
-    /// come on while others waited is given up, and its client told.
+    /// Whether more of the frame under way may be read. A large one waits until all of it has a place; one that had to go
+    /// while others waited is given up, and its client told.
     fn poll_place(&mut self, context: &Context<'_>) -> Poll<()> {
         let Some((token, bytes)) = self.codec.arriving(&self.input) else { return Poll::Ready(()) };
         if bytes <= limits::LARGE_FRAME_BYTES {
             return Poll::Ready(());
         }
-        let place = self.place.get_or_insert_with(|| self.frames.enter(bytes));
+        let place = self.place.get_or_insert_with(|| self.frames.enter(token, bytes));
         match place.poll(context, self.input.len()) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => self.input.reserve(bytes.saturating_sub(self.input.len())),
             Poll::Ready(Err(Evicted)) => {
-                self.closed = Some(Closed::Stalled);
-                self.input.clear();
-                drop(self.leave_place());
-                self.state = State::Closing;
-                let message = "The query took too long to arrive while others needed the memory.";
-                let error_type = Some(ErrorType::ResourceLimit);
-                write_response(&mut self.output, token, |output| {
-                    let kind = ResponseType::RuntimeError;
-                    write_error(output, kind, error_type, message, &[]);
-                });
+                self.lose(token, State::Closing);
             }
         }
         Poll::Ready(())
+    }
+
+    /// Ends the connection, since a frame of it has lost its place.
+    fn lose(&mut self, token: u64, state: State) {
+        (self.closed, self.state) = (Some(Closed::Stalled), state);
+        self.input.clear();
+        drop(self.leave_place());
+        let message = "The query took too long to arrive while others needed the memory.";
+        let error_type = Some(ErrorType::ResourceLimit);
+        write_response(&mut self.output, token, |output| {
+            write_error(output, ResponseType::RuntimeError, error_type, message, &[]);
+        });
     }
 
     fn is_over(&self) -> bool {
@@ -374,7 +401,7 @@ where
             State::Serving => false,
             State::Stopping => self.session.is_idle() && self.unsent() == 0,
             State::Closing => self.unsent() == 0,
-            State::Gone => true,
+            State::Lost | State::Gone => true,
         }
     }
 
@@ -401,6 +428,11 @@ where
         let was_held = !self.takes_frames();
         let progressed = self.poll_write(context)?;
         self.charge_unread(context, progressed);
+        if self.state.answers()
+            && let Poll::Ready(token) = self.frames.poll_lost(context)
+        {
+            self.lose(token, State::Lost);
+        }
         let mut progress = self.is_over();
         if self.session.expects_answers() && self.state.answers() {
             let may_begin = self.may_answer();
@@ -471,13 +503,18 @@ where
                 let takes_frames = self.takes_frames() && !self.is_cut;
                 takes_frames || self.input.len() < limits::HELD_INPUT_BYTES
             }
-            State::Stopping | State::Closing | State::Gone => false,
+            State::Stopping | State::Closing | State::Lost | State::Gone => false,
         };
-        if !may_read || self.poll_place(context).is_pending() {
+        // One that is not read from may lose the place of its frame all the same.
+        let is_placed = self.place.is_some() && self.state == State::Serving;
+        if (may_read || is_placed) && self.poll_place(context).is_pending() {
             return Ok(false);
         }
-        if self.state == State::Closing {
+        if self.state == State::Closing && (may_read || is_placed) {
             return Ok(true);
+        }
+        if !may_read {
+            return Ok(false);
         }
         if self.place.is_none() {
             self.input.reserve(limits::READ_BYTES);

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use photondb_protocol::json::{self, Json};
 use photondb_protocol::numbers::QueryType;
 use photondb_protocol::query::{self, Query, QueryError};
 use photondb_protocol::raw_term::RawTerm;
@@ -22,7 +23,23 @@ pub(super) struct LongQuery {
 }
 
 /// Whatever its owner wants to be kept as long as the text of a query is.
-pub type Kept = Box<dyn Send + Sync>;
+pub type Kept = Box<dyn KeepsText>;
+
+/// What is kept with the text of a query, until that is dropped.
+pub trait KeepsText: Send + Sync {
+    /// The text is being read from now on.
+    fn is_being_read(&self) {}
+}
+
+impl KeepsText for () {}
+
+impl<T: KeepsText> KeepsText for Option<T> {
+    fn is_being_read(&self) {
+        if let Some(kept) = self {
+            kept.is_being_read();
+        }
+    }
+}
 
 /// What came of reading a long query.
 #[derive(Debug)]
@@ -67,6 +84,7 @@ impl LongQuery {
     /// Reads and compiles it, and drops its text.
     pub fn read(self, context: &Arc<Context>, cancel: &CancelFlag) -> ReadQuery {
         let LongQuery { body, kept, now } = self;
+        kept.is_being_read();
         let mut noreply = None;
         let read = catch_unwind(AssertUnwindSafe(|| {
             reql::read_watched(context, cancel, || program(&body, &now, &mut noreply))
@@ -111,11 +129,56 @@ pub(super) fn other_than_start(body: &[u8]) -> Option<QueryType> {
 }
 
 /// Whether the global options at the end of a text seem to say that no answer is wanted: asked of a query that ends
-/// before it is read.
+/// before it is read. Options are what is known to stand behind a term, and are short.
 pub(super) fn seems_noreply(body: &[u8]) -> bool {
     /// Room for a few options.
     const END_BYTES: usize = 512;
-    let end = body.get(body.len().saturating_sub(END_BYTES)..).unwrap_or_default();
-    let text: Vec<u8> = end.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    text.windows(14).any(|window| window == br#""noreply":true"#) && text.ends_with(b"}]")
+    let end = body.trim_ascii_end().strip_suffix(b"]").map(<[u8]>::trim_ascii_end);
+    let Some(end) = end.filter(|end| end.ends_with(b"}")) else { return false };
+    let cut = end.len().saturating_sub(END_BYTES);
+    let end = end.get(cut..).unwrap_or_default();
+    let Some(start) = last_object(end) else { return false };
+    let options = end.get(start..).and_then(|options| std::str::from_utf8(options).ok());
+    let Some(Ok(Json::Object(fields))) = options.map(json::parse) else { return false };
+    fields.iter().any(|(name, value)| name == "noreply" && matches!(value, Json::Bool(true)))
+}
+
+/// Where the object begins that a text ends with.
+fn last_object(text: &[u8]) -> Option<usize> {
+    let (mut depth, mut in_string) = (0_usize, false);
+    for (at, byte) in text.iter().enumerate().rev() {
+        let before = text.get(..at).unwrap_or_default();
+        let escapes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
+        match byte {
+            b'"' if escapes % 2 == 0 => in_string = !in_string,
+            b'}' if !in_string => depth += 1,
+            b'{' if !in_string => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_options_of_a_query_say_that_it_wants_no_answer() {
+        let long = "x".repeat(600);
+        let says = |text: String| seems_noreply(text.as_bytes());
+        assert!(says(format!(r#"[1,"{long}",{{"noreply":true}}]"#)));
+        assert!(says(format!(r#"[1,"{long}", {{"a":"}}{{\"","noreply" : true }} ] "#)));
+        assert!(!says(format!(r#"[1,{{"a":"{long}","noreply":true}}]"#)));
+        assert!(!says(format!(r#"[1,{{"a":"{long}","b":{{"noreply":true}}}}]"#)));
+        assert!(!says(format!(r#"[1,"{long}",{{"a":{{"noreply":true}}}}]"#)));
+        assert!(!says(format!(r#"[1,"{long}",{{"a":"\"noreply\":true"}}]"#)));
+        assert!(!says(format!(r#"[1,"{long}"]"#)));
+        assert!(!says(r#"}]"#.to_owned()) && !says(r#"{}}]"#.to_owned()));
+    }
 }

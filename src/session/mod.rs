@@ -26,11 +26,13 @@ mod slow;
 mod sync_tests;
 
 pub use crate::reql::running::Client;
+pub use crate::turns::Whose;
 pub use ask::{AskBounds, AskError, Asked, ask};
 pub use ending::Ended;
+pub use long_query::KeepsText;
 pub use pool::{Pool, step_aside};
 pub use queries::Session;
-pub use service::{Identity, Service};
+pub use service::{Identity, Service, whose};
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

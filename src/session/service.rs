@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::addresses::network;
 use crate::holders::Holders;
 use crate::metrics::Metrics;
 use crate::reql::Context;
+use crate::reql::running::Client;
 use crate::storage::{Engine, StorageError};
+use crate::turns::Whose;
 use crate::unread::Unread;
 
 use super::ending::Ended;
@@ -50,6 +53,11 @@ impl Service {
     }
 }
 
+/// Whose the queries of a client are. A network of IPv6 is one address: who has one has all of them.
+pub fn whose(client: &Client) -> Whose {
+    Whose { user: client.user.clone(), address: network(client.address.ip()) }
+}
+
 /// Who the server is, as SERVER_INFO tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -57,4 +65,19 @@ pub struct Identity {
     pub id: String,
     /// Chosen by the operator, or drawn; the server may have been given another one since.
     pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_one_network_are_served_as_one() {
+        let of = |address: &str| {
+            whose(&Client { address: address.parse().unwrap(), user: "admin".into() })
+        };
+        assert_eq!(of("[2001:db8::1]:1"), of("[2001:db8::2:3:4:5]:2"));
+        assert_eq!(of("[::ffff:192.0.2.1]:1"), of("192.0.2.1:2"));
+        assert_ne!(of("[2001:db8::1]:1"), of("[2001:db8:0:1::1]:1"));
+    }
 }

@@ -25,7 +25,7 @@ use super::clock::Clock;
 use super::evaluate::{self, Finished, Job, Ticket, Work};
 use super::inbox::Inbox;
 use super::pool::Queued;
-use super::service::Service;
+use super::service::{Service, whose};
 use crate::holders::{Hold, Owner};
 use crate::limits;
 use crate::metrics::{self, Recorder};
@@ -130,7 +130,7 @@ impl Session {
             owner: service.holders.owner(client.user.clone(), client.address.ip()),
             service,
             one_at_a_time: version == Version::V0_3,
-            whose: Whose { user: client.user.clone(), address: client.address.ip() },
+            whose: whose(&client),
             client: Arc::new(client),
             clock: Clock::new(),
             inline_cancel: CancelFlag::default(),
