@@ -195,7 +195,7 @@ fn admit(
 fn welcome(connection: &Connection) {
     connection.set_max_concurrent_bi_streams(VarInt::from_u32(limits::QUIC_STREAMS));
     connection.set_receive_window(VarInt::from_u32(limits::QUIC_WINDOW_BYTES));
-    connection.set_send_window(u64::from(limits::QUIC_WINDOW_BYTES));
+    connection.set_send_window(u64::from(limits::QUIC_SEND_WINDOW_BYTES));
 }
 
 /// Both directions of a stream as one.
