@@ -26,6 +26,7 @@ use crate::session::Service;
 use crate::shares::Room;
 use crate::shutdown::Shutdown;
 
+use body::Bodies;
 use connections::Connections;
 
 /// Who asks a query: a user at an address.
@@ -46,8 +47,8 @@ pub struct HttpState {
     checked: Arc<Room<IpAddr>>,
     /// Queries that are being evaluated, by user and address.
     queries: Arc<Room<Asker>>,
-    /// Bytes that the bodies of all requests may still take.
-    bodies: Arc<Semaphore>,
+    /// What the bodies of all requests take.
+    bodies: Arc<Bodies>,
 }
 
 impl HttpState {
@@ -56,7 +57,7 @@ impl HttpState {
         let checks = Arc::new(Semaphore::new(limits::HTTP_PASSWORD_CHECKS));
         let checked = Room::new(limits::HTTP_PASSWORDS_WAITING, limits::HTTP_TIMES_FREE);
         let queries = Room::new(limits::HTTP_QUERIES, limits::HTTP_TIMES_FREE);
-        let bodies = Arc::new(body::budget());
+        let bodies = Bodies::new(limits::HTTP_BODIES_BYTES);
         HttpState { service, users, shutdown, checks, checked, queries, bodies }
     }
 

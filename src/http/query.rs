@@ -25,8 +25,10 @@ use photondb_protocol::text::write_string;
 
 use crate::addresses::network;
 use crate::limits;
-use crate::reql::ErrorKind;
-use crate::session::{AskBounds, AskError, Asked, Client, ask, step_aside};
+use crate::reql::{ErrorKind, Program};
+use crate::session::{AskBounds, AskError, Asked, Client, NotRead, ask, ask_long};
+
+use super::body::Received;
 
 use super::HttpState;
 use super::access::{self, Denied};
@@ -67,7 +69,7 @@ pub async fn post(
         let message = "The content type must be application/json.";
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "CLIENT_ERROR", message, &[]);
     }
-    let received = match body::receive(&headers, body, &state.bodies).await {
+    let received = match body::receive(&headers, body, &state.bodies, network(address.ip())).await {
         Ok(received) => received,
         Err(refused) => {
             return error(refused.status(), "CLIENT_ERROR", &refused.to_string(), &[]);
@@ -79,17 +81,6 @@ pub async fn post(
             "The server evaluates as many queries over HTTP as it does at a time for you.",
         );
     };
-    let query = if received.bytes.len() <= limits::INLINE_BODY_BYTES {
-        read(&received.bytes)
-    } else {
-        step_aside(|| read(&received.bytes))
-    };
-    let (term, options) = match query {
-        Ok(query) => query,
-        Err((message, path)) => {
-            return error(StatusCode::BAD_REQUEST, "CLIENT_ERROR", &message, &path);
-        }
-    };
     let bounds = AskBounds {
         rows: limits::HTTP_ROWS,
         bytes: limits::HTTP_ANSWER_BYTES,
@@ -98,7 +89,7 @@ pub async fn post(
     let client = Client { address, user };
     tokio::select! {
         biased;
-        asked = ask(&state.service, client, term, options, bounds) => match asked {
+        asked = evaluate(&state, client, received, bounds) => match asked {
             Ok(asked) => answer(asked),
             Err(failed) => failure(&failed),
         },
@@ -106,6 +97,27 @@ pub async fn post(
             error(StatusCode::SERVICE_UNAVAILABLE, "OP_FAILED", INTERRUPTED, &[])
         }
     }
+}
+
+/// Reads and evaluates the query of a body, which is dropped once it is compiled.
+async fn evaluate(
+    state: &HttpState,
+    client: Client,
+    received: Received,
+    bounds: AskBounds,
+) -> Result<Asked, AskError> {
+    let size = received.bytes.len();
+    if size > limits::INLINE_BODY_BYTES {
+        let compile = move |now: &_| {
+            // All of it, so that its share goes with the bytes.
+            let received = received;
+            let (term, options) = read(&received.bytes)?;
+            Ok(Program::compile(term, options, now))
+        };
+        return ask_long(&state.service, client, size, Box::new(compile), bounds).await;
+    }
+    let (term, options) = read(&received.bytes).map_err(AskError::NotRead)?;
+    ask(&state.service, client, term, options, bounds).await
 }
 
 /// RethinkDB's words.
@@ -129,7 +141,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn read(body: &[u8]) -> Result<Query<'_>, (String, Vec<Frame>)> {
+fn read(body: &[u8]) -> Result<Query<'_>, NotRead> {
     let plain = |message: &str| (message.to_owned(), Vec::new());
     let text = std::str::from_utf8(body).map_err(|_| plain("The body is not UTF-8."))?;
     let json = json::parse(text).map_err(|problem| (problem.to_string(), Vec::new()))?;
@@ -186,6 +198,9 @@ const JSON: (HeaderName, HeaderValue) =
 
 fn failure(failed: &AskError) -> Response {
     match failed {
+        AskError::NotRead((message, path)) => {
+            error(StatusCode::BAD_REQUEST, "CLIENT_ERROR", message, path)
+        }
         AskError::Compile(problem) => {
             error(StatusCode::BAD_REQUEST, "COMPILE_ERROR", &problem.message, &problem.path)
         }

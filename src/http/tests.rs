@@ -184,6 +184,37 @@ async fn faults_have_a_status_and_say_what() {
 }
 
 #[tokio::test]
+async fn a_long_body_is_read_on_the_pool_and_dropped_before_its_query_runs() {
+    let site = site("").await;
+    let text = "x".repeat(2 * crate::limits::INLINE_BODY_BYTES);
+    let (status, answer) = site.query(&format!("[\"{text}\"]")).await;
+    assert_eq!((status, answer.len()), (200, text.len() + "{\"value\":\"\"}\n".len()));
+    let (status, answer) = site.query(&format!("[\"{text}\",{{}},3]")).await;
+    assert!(status == 400 && answer.contains("CLIENT_ERROR"), "{answer}");
+    let (status, answer) = site.query(&format!("[[24,\"{text}\"]]")).await;
+    assert!(status == 400 && answer.len() < 1_000, "{answer}");
+    let endless = "[43,[[39,[[173,[9e15]],[69,[[2,[1]],[17,[[10,[1]],-1]]]]]]]]";
+    let long = format!("[[24,[\"{text}\",{endless}]]]");
+    let client = tokio::spawn(async move {
+        let head = "POST /api/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{long}", long.len());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let queries = &site.state.service.context.running;
+        while queries.all().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(site.state.bodies.is_empty(), "the query runs, and its text is gone");
+        assert!(site.state.service.holders.account().held() > text.len() as u64);
+        drop(stream);
+        while !queries.all().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    client.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_cannot_ask() {
     let site = site("").await;
     for headers in ["", "Content-Type: text/plain\r\n"] {

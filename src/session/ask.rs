@@ -5,22 +5,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use photondb_protocol::raw_term::RawTerm;
+use photondb_protocol::raw_term::{Frame, RawTerm};
 use tokio::sync::{Notify, oneshot};
 
 use crate::datum::{Datum, write_json};
+use crate::holders::Hold;
 use crate::reql::running::{Client, Running};
 use crate::reql::spec::Cost;
 use crate::reql::{
-    self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Program, RunRequest,
+    self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Passed, Program, RunRequest,
 };
 use crate::storage::{CommitSequence, StorageError};
-use crate::turns::Whose;
 use crate::{limits, metrics};
 
 use super::clock::Clock;
 use super::ending::{self, Ending};
-use super::service::Service;
+use super::service::{Service, whose};
 use super::slow::{self, Slow};
 
 /// How much of an answer is wanted.
@@ -51,6 +51,8 @@ pub enum Asked {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum AskError {
+    /// It is no query.
+    NotRead(NotRead),
     /// The query cannot be run.
     Compile(CompileError),
     /// It failed.
@@ -77,10 +79,97 @@ pub async fn ask(
 ) -> Result<Asked, AskError> {
     let began = Instant::now();
     let compiled = Program::compile(term, optargs, Clock::new().now());
+    ask_compiled(service, client, compiled, Text { began, long: None }, bounds).await
+}
+
+/// What is wrong with a text that is no query, and where.
+pub type NotRead = (String, Vec<Frame>);
+
+/// Reads a text, which it owns, and compiles it at the given time.
+pub type ReadText =
+    Box<dyn FnOnce(&Datum) -> Result<Result<Program, CompileError>, NotRead> + Send>;
+
+/// As [`ask`], for a text of so many bytes that is too long to be read by the caller: it is read on the pool, in turns, and
+/// ends as an evaluation does.
+pub async fn ask_long(
+    service: &Arc<Service>,
+    client: Client,
+    size: usize,
+    read: ReadText,
+    bounds: AskBounds,
+) -> Result<Asked, AskError> {
+    let began = Instant::now();
+    match read_aside(service, &client, read, bounds).await {
+        Ok(compiled) => {
+            let text = Text { began, long: Some(size) };
+            ask_compiled(service, client, compiled, text, bounds).await
+        }
+        Err(error) => {
+            let ending = match &error {
+                AskError::Run(failure) => Ending::of(failure),
+                _ => Ending::Failed,
+            };
+            ending::tell(service, &client, &ending);
+            let counted = match &error {
+                AskError::NotRead(_) => metrics::Outcome::ClientError,
+                _ => ending.counted(),
+            };
+            service.metrics.recorder().record(counted, began.elapsed());
+            Err(error)
+        }
+    }
+}
+
+async fn read_aside(
+    service: &Arc<Service>,
+    client: &Client,
+    read: ReadText,
+    bounds: AskBounds,
+) -> Result<Result<Program, CompileError>, AskError> {
+    let cancel = StopOnDrop(CancelFlag::default());
+    let (sender, receiver) = oneshot::channel();
+    let (there, flag, now) = (service.clone(), cancel.0.clone(), Clock::new().now().clone());
+    let job = Box::new(move || {
+        let read = AssertUnwindSafe(|| {
+            reql::read_watched(&there.context, &flag, || read(&now)).map_err(AskError::Run)
+        });
+        drop(sender.send(catch_unwind(read).unwrap_or(Err(AskError::Broken))));
+    });
+    // Dropped with the client, it takes the job from the line, and the text with it.
+    let _queued = service.pool.run(&whose(client), job);
+    tokio::select! {
+        read = receiver => {
+            read.unwrap_or(Err(AskError::Broken))?.map_err(AskError::NotRead)
+        }
+        () = tokio::time::sleep_until(bounds.deadline.into()) => Err(AskError::Run(Failure {
+            kind: ErrorKind::TimedOut,
+            message: "The query took too long to be read.".to_owned(),
+            path: Vec::new(),
+        })),
+    }
+}
+
+/// What the text of a query was: when it was there, and its bytes if it was a long one.
+#[derive(Clone, Copy)]
+struct Text {
+    began: Instant,
+    long: Option<usize>,
+}
+
+async fn ask_compiled(
+    service: &Arc<Service>,
+    client: Client,
+    compiled: Result<Program, CompileError>,
+    text: Text,
+    bounds: AskBounds,
+) -> Result<Asked, AskError> {
+    let began = text.began;
     match compiled {
         Ok(program) => {
             let (program, client, mut running) = (Arc::new(program), Arc::new(client), None);
-            let answer = evaluate(service, &client, program.clone(), bounds, &mut running).await;
+            let _aside = DropAside(Some(program.clone()));
+            let asked = (program.clone(), text);
+            let answer = evaluate(service, &client, asked, bounds, &mut running).await;
             let (ending, took) = (ending(&answer), began.elapsed());
             let (client, program, running) = (&client, &program, running.as_ref());
             let of = Slow { client, program, running, is_http: true, batch: 1 };
@@ -109,7 +198,7 @@ fn ending(answer: &Result<Asked, AskError>) -> Ending {
 async fn evaluate(
     service: &Arc<Service>,
     client: &Arc<Client>,
-    program: Arc<Program>,
+    (program, text): (Arc<Program>, Text),
     bounds: AskBounds,
     running: &mut Option<Running>,
 ) -> Result<Asked, AskError> {
@@ -119,7 +208,7 @@ async fn evaluate(
         let (cancel, deadline) = (cancel.0.clone(), Some(bounds.deadline));
         RunRequest { cancel, deadline, may_block, is_brief, asked }
     };
-    if program.root().facts.cost == Cost::Light {
+    if text.long.is_none() && program.root().facts.cost == Cost::Light {
         match run(service, &program, request(false, false), bounds) {
             Err(AskError::Run(failure)) if failure.kind == ErrorKind::NotResident => {}
             answer => return durable(service, answer?).await,
@@ -131,7 +220,9 @@ async fn evaluate(
     let wake = ended.clone();
     let wake = Box::new(move |_| wake.notify_one());
     *running = Some(queries.enter(program.clone(), client.clone(), cancel.0.clone(), wake));
-    let whose = Whose { user: client.user.clone(), address: client.address.ip() };
+    let size = text.long.unwrap_or_default();
+    let _held = hold(service, size, &program, &cancel.0, &ended);
+    let whose = whose(client);
     let mut is_in_lane = program.is_administrative();
     loop {
         let (sender, receiver) = oneshot::channel();
@@ -149,7 +240,7 @@ async fn evaluate(
         };
         let answer = tokio::select! {
             answer = receiver => answer.unwrap_or(Err(AskError::Broken)),
-            () = ended.notified() => return Err(AskError::Terminated),
+            () = ended.notified() => return Err(why_ended(service, &cancel.0)),
         };
         return match answer {
             Err(AskError::Run(failure)) if failure.kind == ErrorKind::NotResident && is_in_lane => {
@@ -157,12 +248,61 @@ async fn evaluate(
                 continue;
             }
             Err(AskError::Run(failure))
-                if failure.kind == ErrorKind::Cancelled && cancel.0.is_terminated() =>
+                if failure.kind == ErrorKind::Cancelled
+                    && (cancel.0.is_terminated() || cancel.0.is_evicted()) =>
             {
-                Err(AskError::Terminated)
+                Err(why_ended(service, &cancel.0))
             }
             answer => durable(service, answer?).await,
         };
+    }
+}
+
+/// Charges a query that takes much, in its text and its tree, until the result is dropped. It is ended when others need the
+/// memory.
+fn hold(
+    service: &Arc<Service>,
+    size: usize,
+    program: &Program,
+    cancel: &CancelFlag,
+    ended: &Arc<Notify>,
+) -> Option<Hold> {
+    let bytes = size + program.tree_bytes();
+    if bytes <= limits::HELD_QUERY_BYTES {
+        return None;
+    }
+    let (owner, cancel, ended) = (Arc::as_ptr(ended) as usize, cancel.clone(), ended.clone());
+    let evict = move |_| {
+        cancel.evict();
+        ended.notify_one();
+    };
+    Some(service.holders.enter(owner, bytes, Box::new(evict)))
+}
+
+/// Why a query was ended that its client still wants.
+fn why_ended(service: &Service, cancel: &CancelFlag) -> AskError {
+    if !cancel.is_evicted() {
+        return AskError::Terminated;
+    }
+    let bound = Passed::All(service.holders.account().most());
+    AskError::Run(Failure {
+        kind: ErrorKind::OutOfMemory,
+        message: bound.message(),
+        path: Vec::new(),
+    })
+}
+
+/// Drops a program elsewhere if it is large: the network's threads have others to serve.
+struct DropAside(Option<Arc<Program>>);
+
+impl Drop for DropAside {
+    fn drop(&mut self) {
+        let is_large =
+            |program: &Arc<Program>| program.tree_bytes() > limits::PROGRAM_DROPPED_AT_ONCE;
+        let Some(program) = self.0.take().filter(is_large) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(program));
+        }
     }
 }
 

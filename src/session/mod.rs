@@ -27,10 +27,10 @@ mod sync_tests;
 
 pub use crate::reql::running::Client;
 pub use crate::turns::Whose;
-pub use ask::{AskBounds, AskError, Asked, ask};
+pub use ask::{AskBounds, AskError, Asked, NotRead, ask, ask_long};
 pub use ending::Ended;
 pub use long_query::KeepsText;
-pub use pool::{Pool, step_aside};
+pub use pool::Pool;
 pub use queries::Session;
 pub use service::{Identity, Service, whose};
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 
 use super::inbox::Inbox;
 use crate::limits;
@@ -226,15 +226,5 @@ impl Pool {
 fn do_job(job: Job) {
     if catch_unwind(AssertUnwindSafe(job)).is_err() {
         tracing::error!("a job of the pool panicked");
-    }
-}
-
-/// Does something that takes long on the thread that calls, and lets another take over what this thread serves.
-pub fn step_aside<T>(work: impl FnOnce() -> T) -> T {
-    let has_others = |handle: Handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread;
-    if Handle::try_current().is_ok_and(has_others) {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
     }
 }
