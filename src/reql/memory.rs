@@ -62,7 +62,7 @@ impl MemoryBounds {
         cache: u64,
     ) -> Option<Passed> {
         let passed = self.passed(held, outside, cache)?;
-        let Passed::All(all) = passed else { return Some(passed) };
+        let Passed::All { bytes: all, .. } = passed else { return Some(passed) };
         let over = outside.saturating_sub(all);
         let mut room = holders.leaving();
         if room < over {
@@ -90,8 +90,8 @@ pub enum Passed {
         /// What the server may have.
         of: u64,
     },
-    /// That of all parse trees together.
-    Trees(u64),
+    /// That of what all queries and streams hold while they wait.
+    Held(u64),
 }
 
 impl Passed {
@@ -109,8 +109,8 @@ impl Passed {
                 megabytes(bytes),
                 megabytes(of)
             ),
-            Passed::Trees(bytes) => format!(
-                "The parse trees of all queries together take more than {} of the {} MB of `--memory-limit` of the server.",
+            Passed::Held(bytes) => format!(
+                "Queries and streams that wait together hold more than {} of the {} MB of `--memory-limit` of the server.",
                 megabytes(bytes),
                 megabytes(bytes.saturating_mul(limits::HELD_MACHINE_PART))
             ),
@@ -238,13 +238,13 @@ mod tests {
 
     #[test]
     fn an_error_names_the_option_that_raises_its_bound_and_the_value_of_that() {
-        let texts = [Passed::One(100 * MB), ALL, Passed::Trees(100 * MB)].map(Passed::message);
+        let texts = [Passed::One(100 * MB), ALL, Passed::Held(100 * MB)].map(Passed::message);
         assert_eq!(
             texts,
             [
                 "The query takes more than 100 MB of memory. `--query-memory` of the server bounds that.",
                 "All queries together take more than 300 of the 570 MB of `--memory-limit` of the server: its cache and others have the rest.",
-                "The parse trees of all queries together take more than 100 of the 400 MB of `--memory-limit` of the server.",
+                "Queries and streams that wait together hold more than 100 of the 400 MB of `--memory-limit` of the server.",
             ]
         );
     }
@@ -302,7 +302,7 @@ mod tests {
         // That is going, but the process has it still.
         assert_eq!((passed(20, 330), ended.load(Ordering::Relaxed)), (None, 15));
         // Who keeps less than the query keeps it.
-        assert_eq!(passed(40, 500), Some(Passed::All(300 * MB)));
+        assert_eq!(passed(40, 500), Some(ALL));
         assert_eq!(ended.load(Ordering::Relaxed), 40);
         assert_eq!(passed(101, 400), Some(Passed::One(100 * MB)));
         drop((many, little));

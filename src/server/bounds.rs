@@ -40,7 +40,7 @@ pub struct Bounds {
 /// Parts of the memory of the server, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Shares {
-    /// Of the parse trees of large queries.
+    /// Of the queries and streams that wait.
     pub held: u64,
     /// Of large queries that are arriving.
     pub arriving: u64,
@@ -84,7 +84,7 @@ impl Bounds {
             ("--memory-limit", self.memory.map_or_else(none, megabytes)),
             ("--cache-size", self.cache.map_or_else(none, megabytes)),
             ("--query-memory", part(self.queries.one)),
-            ("parse trees of large queries", part(held)),
+            ("queries and streams that wait", part(held)),
             ("large queries that arrive", part(arriving)),
             ("unread answers", part(unread)),
             ("changes that wait for feeds", part(feeds)),
@@ -149,7 +149,7 @@ mod tests {
         };
         assert_eq!(
             bounds.line(),
-            "Bounds in force: --memory-limit 1024 MB, --cache-size 256 MB, --query-memory 200 MB, parse trees of large queries \
+            "Bounds in force: --memory-limit 1024 MB, --cache-size 256 MB, --query-memory 200 MB, queries and streams that wait \
              256 MB, large queries that arrive 250 MB, unread answers 64 MB, changes that wait for feeds 60 MB, for one feed \
              15 MB, connections of drivers 700, of HTTP clients 90, --max-connections-per-address 20, --query-timeout 2.5 s, \
              queries over HTTP 60 s, --slow-query-ms 100, scripts on, HTTP requests on but to 169.254.0.0/16, fe80::/10, \
@@ -167,7 +167,7 @@ mod tests {
         };
         assert_eq!(
             none.line(),
-            "Bounds in force: --memory-limit none, --cache-size none, --query-memory none, parse trees of large queries none, \
+            "Bounds in force: --memory-limit none, --cache-size none, --query-memory none, queries and streams that wait none, \
              large queries that arrive none, unread answers none, changes that wait for feeds none, for one feed 15 MB, \
              connections of drivers 700, of HTTP clients 90, --max-connections-per-address none, --query-timeout none, \
              queries over HTTP 60 s, --slow-query-ms none, scripts off (--no-scripts), HTTP requests on, --http-deny none"

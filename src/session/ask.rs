@@ -220,8 +220,8 @@ async fn evaluate(
     let wake = ended.clone();
     let wake = Box::new(move |_| wake.notify_one());
     *running = Some(queries.enter(program.clone(), client.clone(), cancel.0.clone(), wake));
-    let size = text.long.unwrap_or_default();
-    let _held = hold(service, size, &program, &cancel.0, &ended);
+    let bytes = text.long.unwrap_or_default() + program.tree_bytes();
+    let _held = hold(service, client, bytes, &cancel.0, &ended);
     let whose = whose(client);
     let mut is_in_lane = program.is_administrative();
     loop {
@@ -258,25 +258,21 @@ async fn evaluate(
     }
 }
 
-/// Charges a query that takes much, in its text and its tree, until the result is dropped. It is ended when others need the
-/// memory.
+/// Charges a query, its text and its tree, until the result is dropped. It is ended when others need the memory.
 fn hold(
-    service: &Arc<Service>,
-    size: usize,
-    program: &Program,
+    service: &Service,
+    client: &Client,
+    bytes: usize,
     cancel: &CancelFlag,
     ended: &Arc<Notify>,
-) -> Option<Hold> {
-    let bytes = size + program.tree_bytes();
-    if bytes <= limits::HELD_QUERY_BYTES {
-        return None;
-    }
-    let (owner, cancel, ended) = (Arc::as_ptr(ended) as usize, cancel.clone(), ended.clone());
+) -> Hold {
+    let (cancel, ended) = (cancel.clone(), ended.clone());
     let evict = move |_| {
         cancel.evict();
         ended.notify_one();
     };
-    Some(service.holders.enter(owner, bytes, Box::new(evict)))
+    let owner = service.holders.owner(client.user.clone(), client.address.ip());
+    owner.enter(bytes, Box::new(evict))
 }
 
 /// Why a query was ended that its client still wants.
@@ -284,7 +280,7 @@ fn why_ended(service: &Service, cancel: &CancelFlag) -> AskError {
     if !cancel.is_evicted() {
         return AskError::Terminated;
     }
-    let bound = Passed::All(service.holders.account().most());
+    let bound = Passed::Held(service.holders.account().most());
     AskError::Run(Failure {
         kind: ErrorKind::OutOfMemory,
         message: bound.message(),

@@ -70,7 +70,7 @@ pub(super) fn tell(service: &Service, client: &Client, ending: &Ending) {
     match ending {
         Ending::Bounded(bound, message) => tell_of(service, client, *bound, message),
         Ending::Evicted(most) => {
-            tell_of(service, client, Bound::Memory, &Passed::All(*most).message());
+            tell_of(service, client, Bound::Memory, &Passed::Held(*most).message());
         }
         Ending::Answered | Ending::Failed | Ending::Stopped => {}
     }

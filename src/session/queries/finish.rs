@@ -303,7 +303,7 @@ pub(super) fn write_cancelled(service: &Service, slot: &Slot, token: u64, out: &
     } else if slot.cancel.is_terminated() {
         write_terminated(out, token);
     } else if slot.cancel.is_evicted() {
-        let bound = Passed::Trees(service.holders.account().most());
+        let bound = Passed::Held(service.holders.account().most());
         let error_type = Some(ErrorType::ResourceLimit);
         write_response(out, token, |out| {
             let (kind, message) = (ResponseType::RuntimeError, bound.message());
