@@ -241,6 +241,8 @@ fn bound_what_waits(
         account.set_most(store::part(settings.memory, part));
         metrics.add(Box::new(AccountMetric::new(name, help, account.clone())?))?;
     }
+    let long_reads = store::part(settings.memory, limits::LONG_READS_MACHINE_PART);
+    context.catalog.engine().set_long_read_bytes(long_reads);
     metrics.add(Box::new(LostMetric::new(context.hub.clone())?))
 }
 

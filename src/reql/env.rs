@@ -10,7 +10,7 @@ use super::damage;
 use super::deadline::{Deadline, Timeout};
 use super::error::{Error, ErrorKind, Result};
 use super::js::{Asker, Job, Outcome, ScriptError, Scripts};
-use super::memory::MemoryMeter;
+use super::memory::{MemoryMeter, Passed};
 use super::scope::Scope;
 use super::selection::TableRef;
 use super::trace::{Task, Trace};
@@ -250,7 +250,7 @@ impl Env {
     pub(super) fn walk_watch(&self) -> WalkWatch {
         let (context, cancel) = (self.context.clone(), self.cancel.clone());
         let looks = self.bounds().map(|(_, looks)| looks);
-        WalkWatch::new(context, cancel, self.deadline.get(), looks)
+        WalkWatch::new(context, cancel, self.deadline.get(), looks).waiting(self.may_block)
     }
 
     /// When the evaluation under way must end.
@@ -364,6 +364,12 @@ impl Env {
             }
             TableError::Storage(StorageError::NotResident) => {
                 Error::new(ErrorKind::NotResident, "The answer is not in memory.")
+            }
+            TableError::Storage(StorageError::NoMemory { most }) => {
+                // It may have given up because it was stopped.
+                let stopped = self.check_interrupt_now().err();
+                let message = Passed::Documents(most).message();
+                stopped.unwrap_or_else(|| Error::new(ErrorKind::OutOfMemory, message))
             }
             TableError::Storage(StorageError::NoSuchTree(tree)) if tree != table.table.tree() => {
                 // It was dropped since the query found it.

@@ -92,6 +92,8 @@ pub enum Passed {
     },
     /// That of what all queries and streams hold while they wait.
     Held(u64),
+    /// That of long documents that are read at the same time.
+    Documents(u64),
 }
 
 impl Passed {
@@ -108,6 +110,11 @@ impl Passed {
                  have the rest.",
                 megabytes(bytes),
                 megabytes(of)
+            ),
+            Passed::Documents(bytes) => format!(
+                "Long documents that are read together take more than {} of the {} MB of `--memory-limit` of the server.",
+                megabytes(bytes),
+                megabytes(bytes.saturating_mul(limits::LONG_READS_MACHINE_PART))
             ),
             Passed::Held(bytes) => format!(
                 "Queries and streams that wait together hold more than {} of the {} MB of `--memory-limit` of the server.",

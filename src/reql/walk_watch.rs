@@ -6,6 +6,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use photondb_protocol::pace;
 
@@ -16,6 +17,8 @@ use super::error::{Error, Result};
 use super::memory::MemoryMeter;
 use crate::cancel::CancelFlag;
 use crate::datum::work;
+use crate::storage::{Patience, wait_for_long_values};
+use crate::{limits, turns};
 
 thread_local! {
     /// The watch of the query that is evaluated on this thread.
@@ -32,6 +35,8 @@ pub(super) struct WalkWatch {
     /// Looks left before the query has to start over on the pool; not bounded there, nor once the query has had an effect.
     looks_left: Cell<Option<u32>>,
     looks: Cell<u32>,
+    /// Whether this thread may wait.
+    may_wait: bool,
     memory: MemoryMeter,
     context: Arc<Context>,
 }
@@ -53,7 +58,13 @@ impl WalkWatch {
         let memory = MemoryMeter::default();
         memory.begin(&context);
         let looks_left = Cell::new(most_looks);
-        Self { cancel, deadline, looks_left, looks: Cell::new(0), memory, context }
+        Self { cancel, deadline, looks_left, looks: Cell::new(0), may_wait: true, memory, context }
+    }
+
+    /// Says whether its thread may wait.
+    pub(super) fn waiting(mut self, may_wait: bool) -> Self {
+        self.may_wait = may_wait;
+        self
     }
 
     fn look(&self, looks: u32) -> Result<()> {
@@ -73,11 +84,14 @@ impl WalkWatch {
 
 /// Evaluates something whose walks end when the query may not go on.
 pub(super) fn watched<T>(watch: WalkWatch, evaluate: impl FnOnce() -> Result<T>) -> Result<T> {
+    let patience = watch.may_wait.then_some(wait_for_room as Patience);
     let outer = WATCH.replace(Some(watch));
     let observer = work::observe_with(Some(look));
+    let patience = wait_for_long_values(patience);
     // What is evaluated is thrown away with everything it has touched. Commits are not, but after one the query stays
     // where it is: see [`stay_inline`].
     let evaluated = catch_unwind(AssertUnwindSafe(evaluate));
+    wait_for_long_values(patience);
     work::observe_with(observer);
     WATCH.set(outer);
     evaluated.unwrap_or_else(|cause: Box<dyn Any + Send>| match cause.downcast::<Ended>() {
@@ -123,6 +137,24 @@ pub(super) fn stay_inline() {
             watch.looks_left.set(None);
         }
     });
+}
+
+/// Waits for room to read a long value, until the query that is watched may not go on or has waited for long. Holds no
+/// turn meanwhile.
+fn wait_for_room(wait: &mut dyn FnMut() -> bool) -> bool {
+    let _pause = turns::pause();
+    let began = Instant::now();
+    let goes_on = || {
+        let is_watched = |watch: &WalkWatch| interrupted(&watch.cancel, watch.deadline).is_ok();
+        WATCH.with_borrow(|watch| watch.as_ref().is_none_or(is_watched))
+            && began.elapsed() < limits::LONG_READ_WAIT
+    };
+    while goes_on() {
+        if wait() {
+            return true;
+        }
+    }
+    false
 }
 
 fn look(looks: u32) {

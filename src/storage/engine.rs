@@ -158,6 +158,10 @@ pub trait Engine: Send + Sync {
         false
     }
 
+    /// Bounds what is held of long values that were read, beside [`Engine::memory_bytes`]: readers wait for room as
+    /// [`super::wait_for_long_values`] says. An engine that keeps everything in memory reads none.
+    fn set_long_read_bytes(&self, _bytes: u64) {}
+
     /// Bytes of the disk that a tree takes as of the last checkpoint, if the engine has a disk and keeps account of it.
     fn tree_bytes(&self, _tree: TreeId) -> Option<u64> {
         None

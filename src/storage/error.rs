@@ -86,6 +86,12 @@ pub enum StorageError {
     /// [`super::ReadMode::MayBlock`].
     #[error("the data is not in memory")]
     NotResident,
+    /// Others hold so much of long values that there is no room for one more. Nothing was done.
+    #[error("the long values that are read take more than {most} bytes of memory")]
+    NoMemory {
+        /// Bytes that all may take.
+        most: u64,
+    },
     /// The tree does not exist at this commit point.
     #[error("{0} does not exist")]
     NoSuchTree(TreeId),

@@ -43,6 +43,7 @@ mod fixture;
 pub(crate) mod fuzzing;
 mod health;
 mod ledger;
+mod long_reads;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod overlay;
@@ -66,6 +67,7 @@ pub use engine::{
 pub use engine::{ReadMode, Snapshot, TreeId};
 pub use entries::{EntryBatch, FillLimit, Scanner};
 pub use error::StorageError;
+pub use long_reads::{Patience, wait_for_long_values};
 pub use range::{Direction, KeyRange};
 pub use renewable::{Readers, RenewableSnapshot, RenewalHandle};
 pub use scratch::Scratch;

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Datum, Object, REQL_TYPE, work, write_json};
-use crate::limits::{DOCUMENT_DEPTH, STORAGE_VALUE_BYTES, STORED_ARRAY_LEN};
+use crate::limits::{DOCUMENT_DEPTH, LONG_READ_BYTES, STORAGE_VALUE_BYTES, STORED_ARRAY_LEN};
 
 pub use lazy::DamagedDocument;
 pub(super) use lazy::LazyObject;
@@ -136,7 +136,9 @@ impl StoredObject {
         if bytes.get(text) != Some(&b'{') || bytes.last() != Some(&b'}') {
             return Err(damaged("a text that is not an object", text));
         }
-        Ok(Self { bytes, text, fields, is_lent: true })
+        // What is long lies in no page with others, and has its room as it is: a copy would have none.
+        let is_lent = bytes.len() as u64 <= LONG_READ_BYTES;
+        Ok(Self { bytes, text, fields, is_lent })
     }
 
     /// The stored bytes.

@@ -319,3 +319,16 @@ fn fields_in_another_order_are_damage() {
     let damaged = StoredObject::from_stored(bytes.into()).unwrap();
     assert!(matches!(damaged.check(), Err(StoredError::Damaged { .. })));
 }
+
+#[test]
+fn a_long_document_is_kept_without_a_copy() {
+    let stored = |length: usize| {
+        let object = Datum::object([("s", Datum::string(&"x".repeat(length)))]);
+        let stored = StoredObject::encode(&object).unwrap();
+        StoredObject::from_stored(stored.as_bytes().clone()).unwrap()
+    };
+    let is_copied =
+        |stored: StoredObject| stored.detached().as_bytes().as_ptr() != stored.as_bytes().as_ptr();
+    assert!(is_copied(stored(1_000)));
+    assert!(!is_copied(stored(crate::limits::LONG_READ_BYTES as usize)));
+}

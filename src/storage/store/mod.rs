@@ -313,6 +313,10 @@ impl Engine for SlabEngine {
         true
     }
 
+    fn set_long_read_bytes(&self, bytes: u64) {
+        self.shared.pages.long_reads.set_most(bytes);
+    }
+
     fn tree_bytes(&self, tree: TreeId) -> Option<u64> {
         Some(self.shared.pages.slab.tree_bytes(tree.0))
     }

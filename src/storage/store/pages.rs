@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::cache::Cache;
+use crate::limits::LONG_READ_BYTES;
 use crate::storage::btree::{Held, Page, Place, Sink, Source, decode, read_long_value};
 use crate::storage::damage::Damages;
+use crate::storage::long_reads::LongReads;
 use crate::storage::slab::{EXTENT, GRAIN, Reference, Slab};
 use crate::storage::{ReadMode, StorageError};
 
@@ -19,6 +21,8 @@ pub(super) struct Pages {
     budget: AtomicUsize,
     /// What the maps of the data file took when somebody looked last.
     maps: AtomicUsize,
+    /// What is held of long values that were read.
+    pub(super) long_reads: Arc<LongReads>,
     /// What could not be read.
     pub(super) damages: Damages,
 }
@@ -27,7 +31,8 @@ impl Pages {
     pub(super) fn new(slab: Slab, cache_bytes: usize) -> Self {
         let maps = AtomicUsize::new(slab.map_bytes());
         let (cache, budget) = (Cache::new(cache_bytes), AtomicUsize::new(cache_bytes));
-        Self { slab, cache, budget, maps, damages: Damages::default() }
+        let (long_reads, damages) = (Arc::default(), Damages::default());
+        Self { slab, cache, budget, maps, long_reads, damages }
     }
 
     /// Changes what the cache may take, unless it is about that already.
@@ -149,6 +154,10 @@ impl Source for Pages {
         {
             return Ok(value.clone());
         }
+        let room = match mode {
+            ReadMode::MayBlock if length > LONG_READ_BYTES => Some(self.long_reads.enter(length)?),
+            _ => None,
+        };
         let value = match mode {
             ReadMode::MayBlock => read_long_value(&self.slab, reference, length)?,
             // Copying a longer one takes too long for a thread that must not wait.
@@ -156,7 +165,11 @@ impl Source for Pages {
             ReadMode::CachedOnly => self.slab.read_at_once(reference)?,
         };
         self.cache.insert(&Arc::new(Page::value(reference, value.clone())));
-        Ok(value)
+        // What the cache has of it is the cache's.
+        Ok(match room {
+            Some(room) => room.with(value),
+            None => value,
+        })
     }
 
     fn note_value(&self, tree: u64, key: &[u8], error: &StorageError) {

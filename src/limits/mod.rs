@@ -225,6 +225,21 @@ pub const MEMORY_LOOK_INTERVAL: u32 = 1_024;
 /// A term asks before it takes so many bytes at once.
 pub const QUERY_RESERVE_BYTES: usize = 16 * 1024 * 1024;
 
+/// A stored value that is longer, in bytes, has room before it is read from the disk. Of shorter ones the threads that there
+/// are hold less than a part of the memory that matters, and their readers pay for no count.
+pub const LONG_READ_BYTES: u64 = 1024 * 1024;
+
+/// Part of the server's memory that long values may take as they were read, together: where the least is to be had, one
+/// of the longest that there are. What queries make of them counts as theirs.
+pub const LONG_READS_MACHINE_PART: u64 = 4;
+
+/// How long a query waits for room to read a long value. Reading one takes some tens of milliseconds, so that those
+/// before it come to their end; who waits in vain fails.
+pub const LONG_READ_WAIT: Duration = Duration::from_secs(2);
+
+/// How often who waits for room looks whether it was stopped.
+pub const LONG_READ_LOOK: Duration = Duration::from_millis(20);
+
 /// Bytes of JSON that are made of a value at most. A value may hold one part many times over, and so be far longer as
 /// text than it is in memory. Longer answers are refused by every driver but one.
 pub const JSON_BYTES: usize = 1024 * 1024 * 1024;
