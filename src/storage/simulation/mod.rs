@@ -100,7 +100,7 @@ const MUST_HAPPEN: &[(&str, Option<&str>, Option<&str>)] = &[
     ("failed sync", Some("slab.data"), Some("writing")),
 ];
 
-/// Bounds of `limits.rs` that stores must have met.
+/// Bounds of `limits/storage.rs` that stores must have met.
 const MUST_BE_MET: [&str; 24] = [
     "STORAGE_KEY_BYTES",
     "STORAGE_VALUE_BYTES",
@@ -221,10 +221,8 @@ fn every_crash_leaves_the_state_of_a_commit_that_is_late_enough() {
 
 #[test]
 fn no_bound_of_storage_is_left_untried() {
-    let limits = include_str!("../../limits.rs");
-    let storage = limits.split_once("// Storage").map(|(_, behind)| behind);
-    let (storage, _) = storage.unwrap().split_once("pub const ARRAY_LIMIT").unwrap();
-    let mut names: Vec<_> = storage
+    let limits = include_str!("../../limits/storage.rs");
+    let mut names: Vec<_> = limits
         .split("pub const ")
         .skip(1)
         .filter_map(|constant| constant.split(':').next())
