@@ -160,6 +160,10 @@ impl Guard {
 
     fn spend_reserve(&self, place: &str, error: &io::Error) {
         let mut is_held = self.reserve();
+        if self.health.cause().is_some() {
+            // Writing ended while the call was under way that met the want of room.
+            return;
+        }
         if !self.health.is_full() {
             tracing::warn!("no room for {place}: {error}");
         }
@@ -264,5 +268,27 @@ impl DiskFile for GuardedFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.guard.alter(Failure::Harmless, "an allocation", || self.file.allocate(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::disk::MemoryDisk;
+
+    /// Met after half a million simulated crashes: a log sync failed while a checkpoint met the want of room.
+    #[test]
+    fn the_reserve_is_not_spent_once_writing_has_ended() {
+        let (inner, health) = (Arc::new(MemoryDisk::default()), Arc::new(Health::default()));
+        let disk = GuardedDisk::new(inner.clone(), health.clone(), 100);
+        disk.take_reserve();
+        let has_reserve = || inner.list().unwrap().contains(&RESERVE.to_owned());
+        assert!(has_reserve());
+        let altered: io::Result<()> = disk.0.alter(Failure::Ends, "a page", || {
+            health.poison("the log: a failed sync");
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert!(altered.unwrap_err().to_string().contains("writing has ended before"));
+        assert!(has_reserve());
     }
 }
