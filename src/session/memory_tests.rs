@@ -88,7 +88,7 @@ async fn open_streams_with_long_texts_end_when_others_need_the_memory() {
         let (found, answer) = client.answer().await;
         assert_eq!(found, token);
         if answer["t"] == 18 {
-            let message = "The parse trees of all queries together take more than 8 of the 32 MB of `--memory-limit` of the server.";
+            let message = "Queries and streams that wait together hold more than 8 of the 32 MB of `--memory-limit` of the server.";
             assert_eq!((&answer["e"], &answer["r"]), (&json!(2_000_000), &json!([message])));
             ended += 1;
         }
