@@ -2,6 +2,7 @@
 //! tried on a small bad input as well as on the tree. Must not know what any of the checked code does.
 
 mod docs;
+mod graph;
 mod imports;
 mod rules;
 mod source;
@@ -9,6 +10,7 @@ mod tree;
 
 use std::io;
 
+use graph::Graph;
 use source::Source;
 use tree::Tree;
 
@@ -43,6 +45,18 @@ fn nothing_is_forbidden_or_excused_without_a_reason() -> io::Result<()> {
 #[test]
 fn imports_go_downwards() -> io::Result<()> {
     check_sources(imports::direction)
+}
+
+/// Files of the language that may need each other: what a value is, what a term is given, and what both stand on.
+const LANGUAGE_CORE: usize = 163;
+
+#[test]
+fn the_language_is_no_circle() -> io::Result<()> {
+    let graph = Graph::of(&Tree::read()?.sources);
+    let circle = graph.largest_circle("src/reql/");
+    println!("{} files of src/reql need each other", circle.len());
+    assert!(circle.len() <= LANGUAGE_CORE, "{} files: {}", circle.len(), circle.join(" "));
+    Ok(())
 }
 
 #[test]
