@@ -7,7 +7,7 @@
 
 use photondb_protocol::numbers::TermType;
 
-use super::eval::{Call, Node, Op};
+use super::tree::{Call, Node, Op};
 use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::Datum;
 use crate::limits::LANE_DOCUMENTS;

@@ -15,12 +15,15 @@ use crate::datum::{Datum, work};
 use crate::limits;
 
 use super::error::{Error, NodeId};
-use super::eval::{Call, Facts, Node, Op};
-use super::function::{FuncNode, binds_implicit};
+use super::facts::Facts;
+use super::facts::{Cost, Effect, Varies};
+use super::print::javascript;
 use super::running::Client;
 use super::scope::VarId;
-use super::spec::{Cost, Effect, TermSpec, Varies};
-use super::{administrative, glance, js_source, literal, terms, top};
+use super::spec::TermSpec;
+use super::tree::{Call, Node, Op};
+use super::tree::{FuncNode, binds_implicit};
+use super::{administrative, glance, literal, terms, top};
 
 /// A compiled query.
 #[derive(Debug)]
@@ -141,12 +144,12 @@ impl Program {
 
     /// Which terms the query is made of, without the values in it; no longer than so many bytes.
     pub fn outline(&self, most: usize) -> String {
-        js_source::outline(&self.root, most)
+        javascript::outline(&self.root, most)
     }
 
     /// The same of a global option, if it was given.
     pub fn outline_of_global(&self, name: &str, most: usize) -> Option<String> {
-        self.global(name).map(|node| js_source::outline(node, most))
+        self.global(name).map(|node| javascript::outline(node, most))
     }
 
     /// The path to a term, as the driver shows it.

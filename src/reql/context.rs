@@ -3,28 +3,16 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::auth::{Users, UsersError};
-use crate::catalog::{Catalog, CatalogError};
+use crate::auth::Users;
+use crate::catalog::Catalog;
 use crate::changefeed::Hub;
 use crate::holders::Holders;
-use crate::storage::Engine;
 
 use super::http_client::HttpHost;
-use super::index_function::ReqlFunctions;
 use super::js::ScriptHost;
 use super::running::RunningQueries;
-use super::system::{ServerFacts, Watches};
-
-/// Why what an engine holds cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Databases and tables.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// Users.
-    #[error(transparent)]
-    Users(#[from] UsersError),
-}
+use super::server_facts::ServerFacts;
+use super::watches::Watches;
 
 /// The server, as a query sees it. One for the whole server, shared by all queries.
 pub struct Context {
@@ -102,19 +90,6 @@ impl Context {
     /// Bounds the time of each evaluation. Only the first word counts.
     pub fn set_query_timeout(&self, timeout: Duration) {
         let _ = self.query_timeout.set(timeout);
-    }
-
-    /// A server over what the engine holds; a catalog and an admin are made in an engine that has none.
-    pub fn open(engine: Arc<dyn Engine>, server_name: &str) -> Result<Context, OpenError> {
-        let hub = Arc::new(Hub::default());
-        let users = Arc::new(Users::open(&engine)?);
-        let catalog = Catalog::open(engine, hub.clone(), Arc::new(ReqlFunctions))?;
-        Ok(Context::new(catalog, hub, users, server_name))
-    }
-
-    /// A server that keeps everything in memory.
-    pub fn in_memory(server_name: &str) -> Result<Context, OpenError> {
-        Context::open(Arc::new(crate::storage::memory::MemoryEngine::new()), server_name)
     }
 }
 

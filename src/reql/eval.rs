@@ -1,128 +1,23 @@
-//! The compiled tree, and how a term's arguments are evaluated.
+//! How the compiled tree and the arguments of its terms are evaluated.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use photondb_protocol::numbers::TermType;
-
-use crate::datum::{Datum, REQL_TYPE};
+use crate::datum::edit::STRAY_LITERAL;
+use crate::datum::{Datum, LITERAL, ObjectBuilder, pseudo_typed};
 
 use super::env::Env;
 use super::error::{Error, NodeId, Result};
-use super::function::{Func, FuncNode, Shortcut};
-use super::scope::{Captured, Scope, VarId};
-use super::spec::{Cost, Effect, Grouping, TermSpec, Varies};
+use super::facts::Varies;
+use super::function::{Func, Shortcut};
+use super::scope::{Captured, Scope};
+use super::spec::{Grouping, TermSpec};
 use super::stream::{BoxStream, collect_array};
+use super::tree::{Call, Node, Op};
 use super::value::{Val, ValKind};
 use super::{glance, grouped};
 
-/// A compiled term. Cloning shares what is below it.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Its number, for backtraces.
-    pub id: NodeId,
-    /// What to do.
-    pub op: Op,
-    /// The worst of the tree below.
-    pub facts: Facts,
-}
-
-/// What is known of a tree before it runs: of effect and cost, the worst of its terms.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts {
-    /// In which ways its answer may vary.
-    pub varies: Varies,
-    /// What it does to the world.
-    pub effect: Effect,
-    /// Where it may run.
-    pub cost: Cost,
-}
-
-impl Facts {
-    /// A literal's.
-    pub const LITERAL: Facts =
-        Facts { varies: Varies::NEVER, effect: Effect::None, cost: Cost::Light };
-
-    /// The worse of both.
-    #[must_use]
-    pub fn join(self, other: Facts) -> Facts {
-        Facts {
-            varies: self.varies.join(other.varies),
-            effect: self.effect.max(other.effect),
-            cost: self.cost.max(other.cost),
-        }
-    }
-}
-
-/// What a node does.
-#[derive(Clone, Debug)]
-pub enum Op {
-    /// A literal.
-    Datum(Datum),
-    /// An object in shorthand form; fields sorted by name.
-    Object(Arc<Vec<(Arc<str>, Node)>>),
-    /// A variable.
-    Var(VarId),
-    /// `r.row`.
-    ImplicitVar,
-    /// A function.
-    Func(Arc<FuncNode>),
-    /// Any other term.
-    Call(Arc<Call>),
-}
-
-/// A term with its arguments.
-pub struct Call {
-    /// Its row.
-    pub spec: &'static TermSpec,
-    /// The arguments as written; `r.args` among them is not spliced yet.
-    pub args: Vec<Node>,
-    /// The optional arguments, under the row's own names.
-    pub optargs: Vec<(&'static str, Node)>,
-    /// Whether an argument is `r.args`.
-    pub splices: bool,
-    /// Whether it only reads and compares: see [`super::glance`].
-    pub is_simple: bool,
-    /// How many of its rows are read at most, as far as the query says so: see [`super::top`].
-    pub top: Option<usize>,
-}
-
-impl std::fmt::Debug for Call {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct(self.spec.name)
-            .field("args", &self.args)
-            .field("optargs", &self.optargs)
-            .finish()
-    }
-}
-
 impl Node {
-    /// Whether it is `r.table`.
-    pub fn is_table(&self) -> bool {
-        matches!(&self.op, Op::Call(call) if call.spec.term == TermType::Table)
-    }
-
-    /// Whether it is `r.args`.
-    pub fn is_args(&self) -> bool {
-        matches!(&self.op, Op::Call(call) if call.spec.is_args())
-    }
-
-    /// Whether it is written out: no variable in it, nothing that can fail or differ from time to time.
-    pub fn is_written_out(&self) -> bool {
-        match &self.op {
-            Op::Datum(_) | Op::Func(_) => true,
-            Op::Object(fields) => {
-                fields.iter().all(|(name, node)| &**name != REQL_TYPE && node.is_written_out())
-            }
-            Op::Call(call) => {
-                call.spec.term == TermType::MakeArray
-                    && !call.splices
-                    && call.args.iter().all(Node::is_written_out)
-            }
-            Op::Var(_) | Op::ImplicitVar => false,
-        }
-    }
-
     /// Evaluates the term. An error without a blamed term blames this one.
     pub fn eval(&self, env: &Env, scope: &Scope<'_>) -> Result<Val> {
         match &self.op {
@@ -136,7 +31,7 @@ impl Node {
                 None => Err(Error::internal("r.row is not in scope.").at(self.id)),
             },
             Op::Func(func) => Ok(Val::new(ValKind::Func(Func::close(func, scope)), self.id)),
-            Op::Object(fields) => super::terms::make_object(env, scope, fields)
+            Op::Object(fields) => object(env, scope, fields)
                 .map(|datum| Val::datum(datum, self.id))
                 .map_err(|error| error.at(self.id)),
             Op::Call(call) => {
@@ -168,6 +63,19 @@ impl Node {
         }
         (call.spec.eval)(&args)
     }
+}
+
+/// An object in shorthand. A `$reql_type$` among its fields makes it a pseudo type, whose rules it must obey.
+fn object(env: &Env, scope: &Scope<'_>, fields: &[(Arc<str>, Node)]) -> Result<Datum> {
+    let mut builder = ObjectBuilder::with_capacity(fields.len());
+    for (name, node) in fields {
+        builder.insert(name.clone(), node.eval(env, scope)?.into_datum(env)?);
+    }
+    let made = pseudo_typed(builder.build())?;
+    if made.is_pseudo_type(LITERAL) && !env.literals_legal() {
+        return Err(Error::logic(STRAY_LITERAL));
+    }
+    Ok(made)
 }
 
 /// The arguments of a term that is being evaluated. Each is evaluated when it is asked for, once.
@@ -470,6 +378,7 @@ fn splice<'a>(call: &'a Call, env: &'a Env, scope: &'a Scope<'a>) -> Result<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reql::facts::Facts;
 
     #[test]
     fn what_is_no_term_with_arguments_may_vary_in_any_way() {

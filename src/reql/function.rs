@@ -6,38 +6,11 @@ use crate::datum::{Datum, work};
 
 use super::env::Env;
 use super::error::{Error, NodeId, Result};
-use super::eval::{Node, Op};
-use super::scope::{Captured, Scope, VarId};
-use super::spec::{Determinism, Varies};
+use super::facts::{Determinism, Varies};
+use super::row_rule;
+use super::scope::{Captured, Scope};
+use super::tree::{FuncNode, Op};
 use super::value::Val;
-
-/// A compiled function.
-#[derive(Debug)]
-pub struct FuncNode {
-    /// The function term.
-    pub id: NodeId,
-    /// Parameters, in order.
-    pub params: Vec<VarId>,
-    /// What it computes.
-    pub body: Node,
-    /// Variables of outer functions that the body uses.
-    pub captures: Vec<VarId>,
-    /// Whether the body uses an outer function's `r.row`.
-    pub captures_implicit: bool,
-}
-
-impl FuncNode {
-    /// Whether its parameter is also `r.row`.
-    pub fn binds_implicit(&self) -> bool {
-        binds_implicit(&self.params)
-    }
-}
-
-/// Whether the parameter of a function with these is also `r.row`: it has just one, and a driver gave it its number. Those
-/// that RethinkDB makes itself have numbers below zero.
-pub fn binds_implicit(params: &[VarId]) -> bool {
-    matches!(params, [name] if *name >= 0)
-}
 
 /// What a plain value stands for where a function is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +33,23 @@ pub struct Func {
     pub at: NodeId,
 }
 
+/// What a function is made of.
 #[derive(Clone, Debug)]
-enum FuncKind {
-    Reql { node: Arc<FuncNode>, captured: Option<Arc<Captured>> },
+pub enum FuncKind {
+    /// A function term, and what it captured.
+    Reql {
+        /// The term.
+        node: Arc<FuncNode>,
+        /// The variables of outer functions; none when it uses none.
+        captured: Option<Arc<Captured>>,
+    },
+    /// Always this value.
     Constant(Datum),
+    /// The field of that name.
     GetField(Datum),
+    /// The fields at these paths.
     Pluck(Datum),
+    /// A script.
     Native(Arc<dyn NativeFunc>),
 }
 
@@ -120,10 +104,10 @@ impl Func {
                 node.body.eval(env, &scope)
             }
             FuncKind::Constant(datum) => Ok(Val::datum(datum.clone(), self.at)),
-            FuncKind::GetField(field) => super::terms::get_field_of(env, first(args), field)
+            FuncKind::GetField(field) => row_rule::get_field_of(first(args), field)
                 .map(|datum| Val::datum(datum, self.at))
                 .map_err(|error| error.at(self.at)),
-            FuncKind::Pluck(paths) => super::terms::pluck_of(env, first(args), paths)
+            FuncKind::Pluck(paths) => row_rule::pluck_of(first(args), paths)
                 .map(|datum| Val::datum(datum, self.at))
                 .map_err(|error| error.at(self.at)),
             FuncKind::Native(native) => native
@@ -166,34 +150,9 @@ impl Func {
         }
     }
 
-    /// The function as text, for people.
-    pub fn source(&self) -> String {
-        match &self.kind {
-            FuncKind::Reql { node, captured } => {
-                super::source::function_source(node, captured.as_deref())
-            }
-            FuncKind::Constant(datum) => {
-                format!("function (captures = [(no implicit)]) (args = []) {}", datum.to_json())
-            }
-            FuncKind::GetField(datum) | FuncKind::Pluck(datum) => {
-                format!("function (captures = [(no implicit)]) (args = [row]) {}", datum.to_json())
-            }
-            FuncKind::Native(native) => native.source(),
-        }
-    }
-
-    /// The function as a term that can be kept, and as JavaScript for people; `None` for one that is no term.
-    pub fn stored_form(&self) -> Option<(String, String)> {
-        match &self.kind {
-            FuncKind::Reql { node, captured } => {
-                let term = super::wire::function_term(node, captured.as_deref());
-                Some((term, super::js_source::function(node)))
-            }
-            FuncKind::Constant(_)
-            | FuncKind::GetField(_)
-            | FuncKind::Pluck(_)
-            | FuncKind::Native(_) => None,
-        }
+    /// What it is made of.
+    pub fn kind(&self) -> &FuncKind {
+        &self.kind
     }
 
     /// How many parameters it declares; `None` when it takes any number.

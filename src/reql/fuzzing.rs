@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 use photondb_protocol::json;
 use photondb_protocol::query::{Query, parse};
 
+use super::facts::Effect;
 use super::http_client::Policy;
-use super::spec::Effect;
-use super::system::{ServerFacts, ServerNumbers};
+use super::server_facts::{ServerFacts, ServerNumbers};
 use super::{
     Answer, CancelFlag, Context, ErrorKind, Failure, MemoryBounds, Program, RunRequest, run,
     write_watched,

@@ -9,8 +9,8 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::{Datum, Object};
 
 use super::error::NodeId;
-use super::eval::{Call, Node, Op};
 use super::scope::Scope;
+use super::tree::{Call, Node, Op};
 
 /// Whether a term is of this kind.
 pub(super) fn is_simple(call: &Call) -> bool {

@@ -19,9 +19,10 @@ use super::compile::Program;
 use super::context::Context;
 use super::damage::caught;
 use super::env::Env;
-use super::eval::Op;
-use super::function::{Func, FuncNode};
+use super::function::Func;
 use super::stored_function::StoredFunction;
+use super::tree::FuncNode;
+use super::tree::Op;
 use super::walk_watch::bounded;
 
 /// Compiles the functions that the catalog keeps.

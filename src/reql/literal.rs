@@ -77,8 +77,8 @@ fn write(term: &RawTerm<'_>, out: &mut Vec<u8>, levels: usize) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reql::eval::{Node, Op};
     use crate::reql::terms::testing::{Server, check_compile_error, compile};
+    use crate::reql::tree::{Node, Op};
 
     /// The documents of an insert.
     fn documents(query: &str) -> Vec<Node> {

@@ -8,9 +8,11 @@ use photondb_protocol::raw_term::RawTerm;
 use crate::datum::Datum;
 
 use super::compile::Program;
-use super::eval::{Facts, Op};
-use super::function::{Func, FuncNode};
+use super::facts::Facts;
+use super::function::Func;
 use super::scope::Scope;
+use super::tree::FuncNode;
+use super::tree::Op;
 
 /// A function that was kept as its term, compiled.
 #[derive(Clone, Debug)]

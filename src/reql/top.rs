@@ -7,7 +7,7 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
 
-use super::eval::{Call, Node, Op};
+use super::tree::{Call, Node, Op};
 
 /// Where a term reads but the first rows of its argument, and these come from `orderBy`, notes it there.
 pub(super) fn note(call: &mut Call) {
@@ -61,8 +61,8 @@ fn literal(call: &Call, at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use crate::reql::eval::{Node, Op};
     use crate::reql::terms::testing::compile;
+    use crate::reql::tree::{Node, Op};
 
     /// What is noted at the innermost `orderBy`.
     fn top(query: &str) -> Option<usize> {

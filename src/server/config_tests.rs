@@ -12,7 +12,7 @@ use super::numbers::Counted;
 use super::{ServerError, open_data, store};
 use crate::config::{RawOptions, Settings, find};
 use crate::metrics::Metrics;
-use crate::reql::system::ServerFacts;
+use crate::reql::ServerFacts;
 use crate::session::testing::{client, service_on};
 use crate::session::{AskBounds, AskError, Asked, Service, ask};
 

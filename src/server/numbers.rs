@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::reql::system::ServerNumbers;
+use crate::reql::ServerNumbers;
 use crate::session::Service;
 use crate::shutdown::Shutdown;
 

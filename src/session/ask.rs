@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::datum::{Datum, write_json};
 use crate::holders::Hold;
 use crate::reql::running::{Client, Running};
-use crate::reql::spec::Cost;
+use crate::reql::facts::Cost;
 use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Passed, Program, RunRequest,
 };

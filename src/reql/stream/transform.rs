@@ -7,9 +7,9 @@ use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Varies;
 use crate::reql::grouped::GroupedStream;
 use crate::reql::selection::Selection;
-use crate::reql::spec::Varies;
 use crate::reql::value::{Val, ValKind};
 
 use super::{BatchSpec, BoxStream, Budget, Origin, Stream, Turns, no_origin};

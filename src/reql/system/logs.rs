@@ -5,7 +5,8 @@ use crate::datum::time::{time_datum, to_iso8601};
 use crate::log_lines::LogLine;
 use crate::reql::error::Result;
 
-use super::{Look, ServerFacts};
+use super::Look;
+use crate::reql::server_facts::ServerFacts;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 

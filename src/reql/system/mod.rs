@@ -39,14 +39,13 @@ use super::env::Env;
 use super::error::{Error, ErrorKind, Result};
 use super::selection::TableRef;
 use super::terms::catalog_error;
+use super::watches::Watch;
 
 pub use db_config::row as database_row;
-pub use server::ServerFacts;
-pub use stats::ServerNumbers;
 pub use table_config::row as table_row;
 pub use table_status::row as status_row;
 pub use trouble::{Trouble, TroubleKind, troubles};
-pub use watch::{Moment, Watch, Watches};
+use watch::TableWatch;
 
 /// A system table: its rows, and what a change to one of them does.
 #[derive(Debug)]
@@ -236,9 +235,12 @@ pub fn open(env: &Env, look: &Look<'_>, name: &str) -> Result<TableRef> {
 }
 
 /// The watch over a system table, which tells the hub what becomes of its rows as long as somebody holds it.
-pub fn watch(env: &Env, table: &TableRef) -> Result<Arc<Watch>> {
+pub fn watch(env: &Env, table: &TableRef) -> Result<Arc<dyn Watch>> {
     let (found, look) = of(env, table)?;
-    env.context.watches.of(&env.context, found, look.by_id)
+    let context = &env.context;
+    context
+        .watches
+        .of(id_of(found.name, look.by_id), || Ok(TableWatch::begin(context, found, look.by_id)?))
 }
 
 /// A row of a system table as it is now, null when there is none.

@@ -1,46 +1,20 @@
 //! `server_config` and `server_status`: this server.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::catalog::ServerSettings;
 use crate::datum::Datum;
 use crate::datum::time::time_datum;
 use crate::limits::{CACHE_BYTES_MAX, CACHE_BYTES_MIN};
-use crate::log_lines::LogLines;
 use crate::reql::context::Context;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::memory::MemoryBounds;
+use crate::reql::server_facts::ServerFacts;
 use crate::reql::terms::catalog_error;
 
 use super::db_config::is_uuid;
-use super::stats::ServerNumbers;
 use super::{Change, Look, field, name, name_of, no_other_fields};
-
-/// What the tables say of the server, as far as it is known only once it runs.
-#[derive(Debug, Clone)]
-pub struct ServerFacts {
-    /// The server's identity.
-    pub id: String,
-    /// Bytes of memory for the engine where none are set.
-    pub automatic_cache_bytes: u64,
-    /// Most bytes that can be set, where the operator has bounded the memory of the server.
-    pub cache_bytes_most: Option<u64>,
-    /// What queries may take of memory.
-    pub memory: MemoryBounds,
-    /// The port for drivers.
-    pub driver_port: u16,
-    /// The port for HTTP, unless it is off.
-    pub http_port: Option<u16>,
-    /// When it was started.
-    pub started: SystemTime,
-    /// The last lines of the log.
-    pub log: Arc<LogLines>,
-    /// What is counted outside of tables.
-    pub numbers: Arc<dyn ServerNumbers>,
-}
 
 /// What the server calls itself in its status. Tools that dump and restore read it there, and refuse any name but
 /// RethinkDB's and any version they do not know.

@@ -1,7 +1,5 @@
 //! `stats`: what the server, its tables and both together do and have done. What is not counted is null.
 
-use std::fmt::Debug;
-
 use crate::catalog::TableEntry;
 use crate::datum::Datum;
 use crate::meter::Meter;
@@ -10,18 +8,6 @@ use crate::reql::error::Result;
 use crate::table::TableCounts;
 
 use super::Look;
-
-/// What is counted outside of tables.
-pub trait ServerNumbers: Debug + Send + Sync {
-    /// Open connections of drivers.
-    fn client_connections(&self) -> u64;
-
-    /// Queries since the start.
-    fn queries_total(&self) -> u64;
-
-    /// Queries in a second, lately.
-    fn queries_per_sec(&self) -> f64;
-}
 
 /// A sum over all tables of one of their meters.
 struct Documents {

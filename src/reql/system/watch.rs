@@ -4,14 +4,17 @@
 //! them with what they were, and hands the differences to the hub, as a commit does with those of a table. All feeds of
 //! a table in one format of identifiers share one watch; with the last of them it goes. Must not know feeds or queries.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::bell::{Listener, Woken};
 use crate::limits::{SYSTEM_FEED_REST, SYSTEM_FEED_RETRY, SYSTEM_FEED_TICK};
 use crate::reql::context::Context;
 use crate::reql::error::{Error, Result};
+use crate::reql::watches::{SystemSnapshot, Watch};
 use crate::storage::CommitSequence;
 use crate::table::{ChangeSink, CommittedChanges, Document, DocumentChange, PrimaryKey, TableId};
 use crate::turns;
@@ -21,13 +24,9 @@ use super::{Look, News, SystemTable, id_of};
 /// Rows by their keys.
 type Rows = BTreeMap<PrimaryKey, Document>;
 
-/// The watches there are.
-#[derive(Debug, Default)]
-pub struct Watches(Mutex<HashMap<TableId, Weak<Watch>>>);
-
-/// One table that somebody listens to.
+/// The watch over one table.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct TableWatch {
     table: &'static SystemTable,
     by_id: bool,
     context: Weak<Context>,
@@ -43,30 +42,14 @@ struct Seen {
     sequence: u64,
 }
 
-/// A table at one moment.
-#[derive(Debug)]
-pub struct Moment {
-    /// Changes up to this one are in the rows.
-    pub sequence: CommitSequence,
-    /// The rows, by their keys.
-    pub rows: Rows,
-}
-
-impl Watches {
-    /// The watch over a table; it begins with the first who asks.
-    pub(super) fn of(
-        &self,
+impl TableWatch {
+    /// Looks at the table from now on.
+    pub(super) fn begin(
         context: &Arc<Context>,
         table: &'static SystemTable,
         by_id: bool,
-    ) -> Result<Arc<Watch>> {
-        let _pause = turns::pause();
-        let mut watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = id_of(table.name, by_id);
-        if let Some(watch) = watches.get(&id).and_then(Weak::upgrade) {
-            return Ok(watch);
-        }
-        let watch = Arc::new(Watch {
+    ) -> Result<Arc<Self>> {
+        let watch = Arc::new(Self {
             table,
             by_id,
             context: Arc::downgrade(context),
@@ -76,24 +59,13 @@ impl Watches {
         // Nobody listens yet: what the first look finds is told to nobody.
         drop(watch.look(context)?);
         watch.start(context)?;
-        watches.insert(id, Arc::downgrade(&watch));
         Ok(watch)
-    }
-}
-
-impl Watch {
-    /// Looks at the table: what changed before is handed to the hub before this returns, and comes in the sequence given
-    /// or before it.
-    pub fn moment(&self, context: &Context) -> Result<Moment> {
-        let _pause = turns::pause();
-        let seen = self.look(context)?;
-        Ok(Moment { sequence: CommitSequence(seen.sequence), rows: seen.rows.clone() })
     }
 
     /// Hands over what has changed since the last look.
     fn look(&self, context: &Context) -> Result<MutexGuard<'_, Seen>> {
         // Held until the differences are handed over, so that they come in order.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let now = self.rows(context)?;
         // A log only grows: old lines go from memory, not from it, and another name of the server is no news of them.
         let grows = self.table.news.contains(&News::Log);
@@ -144,14 +116,24 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Watch for TableWatch {
+    fn snapshot(&self) -> Result<SystemSnapshot> {
+        let _pause = turns::pause();
+        let context =
+            self.context.upgrade().ok_or_else(|| Error::internal("The server is gone."))?;
+        let seen = self.look(&context)?;
+        Ok(SystemSnapshot { sequence: CommitSequence(seen.sequence), rows: seen.rows.clone() })
+    }
+}
+
+impl Drop for TableWatch {
     fn drop(&mut self) {
         self.listener.end();
     }
 }
 
 /// Looks until the watch or the server is gone. Holds neither while it waits.
-fn keep_looking(watch: &Weak<Watch>, listener: &Listener, tick: Option<Duration>) {
+fn keep_looking(watch: &Weak<TableWatch>, listener: &Listener, tick: Option<Duration>) {
     while listener.wait(tick) != Woken::Ended {
         let Some(watch) = watch.upgrade() else { return };
         let Some(context) = watch.context.upgrade() else { return };
@@ -228,12 +210,19 @@ mod tests {
     fn a_watch_is_shared_and_its_thread_ends_with_the_last_who_holds_it() {
         let context = Arc::new(Context::in_memory("test").unwrap());
         for name in ["stats", "db_config"] {
-            let one = context.watches.of(&context, table(name), false).unwrap();
-            let other = context.watches.of(&context, table(name), false).unwrap();
+            let mut listeners = Vec::new();
+            let mut watch = |by_id| {
+                context.watches.of(id_of(name, by_id), || {
+                    let begun = TableWatch::begin(&context, table(name), by_id)?;
+                    listeners.push(Arc::downgrade(&begun.listener));
+                    Ok(begun)
+                })
+            };
+            let (one, other) = (watch(false).unwrap(), watch(false).unwrap());
             assert!(Arc::ptr_eq(&one, &other));
-            let by_id = context.watches.of(&context, table(name), true).unwrap();
+            let by_id = watch(true).unwrap();
             assert!(!Arc::ptr_eq(&one, &by_id));
-            let listener = Arc::downgrade(&one.listener);
+            let [listener, _] = &listeners[..] else { panic!("{} watches", listeners.len()) };
             drop(one);
             assert!(listener.strong_count() > 0);
             drop(other);

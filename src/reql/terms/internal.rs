@@ -1,15 +1,9 @@
 //! Terms no page of the documentation names: arrays in long form, `r.args`, and what other terms stand on.
 
-use std::sync::Arc;
-
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::edit::STRAY_LITERAL;
-use crate::datum::{Datum, LITERAL, ObjectBuilder, pseudo_typed};
-use crate::reql::env::Env;
-use crate::reql::error::{Error, Result};
-use crate::reql::eval::{Args, Node};
-use crate::reql::scope::Scope;
+use crate::reql::error::Result;
+use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
@@ -41,17 +35,4 @@ fn args(args: &Args<'_>) -> Result<Val> {
     let array = args.arg_where_it_stands(0)?.into_datum(args.env)?;
     array.as_array()?;
     args.value(array)
-}
-
-/// An object in shorthand. A `$reql_type$` among its fields makes it a pseudo type, whose rules it must obey.
-pub fn make_object(env: &Env, scope: &Scope<'_>, fields: &[(Arc<str>, Node)]) -> Result<Datum> {
-    let mut builder = ObjectBuilder::with_capacity(fields.len());
-    for (name, node) in fields {
-        builder.insert(name.clone(), node.eval(env, scope)?.into_datum(env)?);
-    }
-    let made = pseudo_typed(builder.build())?;
-    if made.is_pseudo_type(LITERAL) && !env.literals_legal() {
-        return Err(Error::logic(STRAY_LITERAL));
-    }
-    Ok(made)
 }

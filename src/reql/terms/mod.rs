@@ -30,9 +30,7 @@ use photondb_protocol::numbers::TermType;
 use super::spec::TermSpec;
 
 pub use catalog_errors::catalog_error;
-pub use document_manipulation::{get_field_of, pluck_of};
 pub use globals::global_option;
-pub use internal::make_object;
 pub use manipulating_databases::config_changes;
 pub use manipulating_tables::Placement;
 pub use selecting_data::default_database;

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use photondb_protocol::numbers::TermType;
 
 use super::{COMPILED, name_without_row, row, rows};
-use crate::reql::spec::{Arity, Chapter, Determinism, Status, TermSpec};
+use crate::reql::facts::Determinism;
+use crate::reql::spec::{Arity, Chapter, Status, TermSpec};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reql.md");
 

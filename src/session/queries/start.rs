@@ -16,7 +16,7 @@ use crate::holders::Hold;
 use crate::limits;
 use crate::metrics;
 use crate::reql::running::Running;
-use crate::reql::spec::Cost;
+use crate::reql::facts::Cost;
 use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
 use crate::session::ending::{self, Ending};
 use crate::session::evaluate::{self, Finished, Outcome, Ticket, Work};

@@ -7,7 +7,8 @@ use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::facts::Effect;
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 

@@ -6,8 +6,9 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
+use crate::reql::facts::Cost;
 use crate::reql::grouped::{Accumulator, aggregate};
-use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::stream::{BatchSpec, for_each_batch};
 use crate::reql::value::{Val, ValKind};
 

@@ -9,8 +9,9 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Cost;
 use crate::reql::selection::{TableIndex, TableVal};
-use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Gathered, IndexRow, Transform, Transformed, for_each_batch, no_origin,
 };

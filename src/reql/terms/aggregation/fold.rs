@@ -7,8 +7,9 @@ use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Cost;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Budget, Origin, Stream, check_finite, for_each_batch, no_origin,
 };

@@ -6,9 +6,10 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Cost;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::grouped::{Accumulator, aggregate};
-use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::value::Val;
 
 use super::{present, taken};

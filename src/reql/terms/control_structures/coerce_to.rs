@@ -7,7 +7,8 @@ use crate::datum::{Datum, DatumType, ObjectBuilder, pseudo_typed};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
+use crate::reql::facts::Cost;
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{BatchSpec, collect_array, for_each_batch};
 use crate::reql::value::{Val, ValKind};
 

@@ -11,9 +11,11 @@ use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
+use crate::reql::facts::{Cost, Effect};
 use crate::reql::named_uuid::{system_database_id, system_table_id};
+use crate::reql::print;
 use crate::reql::selection::{TableRef, TableVal};
-use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::{Direction, KeyRange, ReadMode};
 use crate::table::{HASH_SHARDS, TableError, TableReader};
@@ -44,7 +46,7 @@ fn info(env: &Env, val: &Val) -> Result<Datum> {
             }
             fields.set("value", datum.try_print()?.into());
         }
-        ValKind::Func(func) => fields.set("source_code", func.source().into()),
+        ValKind::Func(func) => fields.set("source_code", print::source(func).into()),
         ValKind::Database(database) => return database_info(env, &database.name),
         ValKind::Table(table) if table.is_slice() => slice(env, table, &mut fields)?,
         ValKind::Table(table) => return table_info(env, &table.table),

@@ -11,9 +11,10 @@ use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::{Cost, Determinism};
 use crate::reql::function::{Func, NativeFunc};
 use crate::reql::js::{Job, Outcome, ScriptError};
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
 pub static JAVASCRIPT: TermSpec = TermSpec {

@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
+use crate::reql::facts::Determinism;
 use crate::reql::named_uuid::named_uuid;
-use crate::reql::spec::{Arity, Chapter, Determinism, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
 /// RethinkDB's namespace for UUIDs made of texts: the same text has the same UUID on both servers.

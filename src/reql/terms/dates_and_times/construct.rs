@@ -5,7 +5,8 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::time::{Fields, from_fields, time_datum};
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Determinism, TermSpec};
+use crate::reql::facts::Determinism;
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
 /// `r.time(year, month, day[, hours, minutes, seconds], timezone)`

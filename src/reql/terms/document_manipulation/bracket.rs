@@ -10,8 +10,9 @@ use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::terms::transformations::element;
 use crate::reql::value::{Val, ValKind};
 
-use super::each_row::{OPTIONS, RowTerm, Rows};
-use super::get_field::{field, field_of, prepared_field};
+use super::each_row::{OPTIONS, RowTerm};
+use super::get_field::{field, prepared_field};
+use crate::reql::row_rule::{RowRule, Rows, field_of};
 
 pub static BRACKET: TermSpec = TermSpec {
     options: OPTIONS,
@@ -26,9 +27,7 @@ pub static BRACKET: TermSpec = TermSpec {
 };
 
 static NAMED: RowTerm = RowTerm {
-    name: "bracket",
-    rows: Rows::MapPresent,
-    pseudo_type: None,
+    rule: RowRule { name: "bracket", rows: Rows::MapPresent, pseudo_type: None },
     eval: field,
     prepare: Some(prepared_field),
 };

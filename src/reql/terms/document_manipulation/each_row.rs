@@ -1,15 +1,17 @@
 //! Terms that work on one object, and on a sequence row by row.
 //!
 //! On a sequence such a term is applied to each row, with its other arguments evaluated anew each time (once when they
-//! are the same for all rows, which makes no difference); rows must be objects then. What the rows become differs: see [`Rows`].
+//! are the same for all rows, which makes no difference); rows must be objects then. What the rows become differs: see
+//! [`RowRule`].
 
 use std::cell::OnceCell;
 use std::fmt;
 
-use crate::datum::{Datum, DatumError, Object};
+use crate::datum::{Datum, Object};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::{Args, Detached};
+use crate::reql::row_rule::{RowRule, Rows};
 use crate::reql::stream::{self, Transform, undetermined};
 use crate::reql::value::{Val, ValKind};
 
@@ -20,12 +22,8 @@ const NO_RECURSE: &str = "_NO_RECURSE_";
 
 /// A term of this kind.
 pub(in crate::reql::terms) struct RowTerm {
-    /// Its name in messages.
-    pub(in crate::reql::terms) name: &'static str,
-    /// What it does with the rows of a sequence.
-    pub(in crate::reql::terms) rows: Rows,
-    /// The pseudo type that it takes besides plain objects.
-    pub(in crate::reql::terms) pseudo_type: Option<&'static str>,
+    /// What it is called, and what it does with rows.
+    pub(in crate::reql::terms) rule: RowRule,
     /// Evaluates it on an object.
     pub(in crate::reql::terms) eval: fn(&Args<'_>, &Object) -> Result<Val>,
     /// The same for many objects, when the other arguments are always the same.
@@ -34,17 +32,6 @@ pub(in crate::reql::terms) struct RowTerm {
 
 /// A term with its arguments evaluated, but for the object.
 pub(in crate::reql::terms) type Prepared = Box<dyn Fn(&Env, &Object) -> Result<Datum> + Send>;
-
-/// What a term makes of the rows of a sequence.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::reql::terms) enum Rows {
-    /// The answer takes the row's place.
-    Map,
-    /// The row stays when the answer is true.
-    Filter,
-    /// As `Map`, but a row for which something is absent is dropped.
-    MapPresent,
-}
 
 impl RowTerm {
     /// Evaluates the term on its first argument.
@@ -62,14 +49,14 @@ impl RowTerm {
     ) -> Result<Val> {
         let first = read_document(args.env, first)?;
         if let ValKind::Datum(Datum::Object(object)) = &first.kind {
-            self.check_object(object).map_err(|error| error.at(first.at))?;
+            self.rule.check_object(object).map_err(|error| error.at(first.at))?;
             return eval(args, object);
         }
         if !first.is_sequence() {
-            return Err(first.refusal(args.env, |printed| self.neither(printed)));
+            return Err(first.refusal(args.env, |printed| self.rule.neither(printed)));
         }
         if args.optarg_bool(NO_RECURSE, false)? {
-            return Err(self.nested());
+            return Err(self.rule.nested());
         }
         let row = Box::new(EachRow {
             term: self,
@@ -78,65 +65,10 @@ impl RowTerm {
             prepared: OnceCell::new(),
         });
         let rows = stream::Rows::of(first, args.env)?;
-        match self.rows {
+        match self.rule.rows {
             Rows::Filter => rows.sift(args, row),
             Rows::Map | Rows::MapPresent => rows.transform(args, row),
         }
-    }
-
-    /// A row of a sequence, which must be an object.
-    fn row<'r>(&self, row: &'r Datum) -> Result<&'r Object> {
-        match row {
-            Datum::Object(object) => {
-                self.check_object(object)?;
-                Ok(object)
-            }
-            Datum::Array(_) => Err(self.nested()),
-            other => Err(self.neither_datum(other)?),
-        }
-    }
-
-    /// What a plain value in a function's place does with a value: `eval` on an object, or on those in an array.
-    pub(in crate::reql::terms) fn shortcut(
-        &self,
-        value: &Datum,
-        eval: impl Fn(&Object) -> Result<Datum>,
-    ) -> Result<Datum> {
-        let Datum::Array(values) = value else { return eval(self.row(value)?) };
-        let mut answers = Vec::with_capacity(values.len());
-        for value in values.iter() {
-            match self.row(value).and_then(&eval) {
-                Err(error)
-                    if self.rows == Rows::MapPresent && error.kind() == ErrorKind::NonExistence => {
-                }
-                answer => answers.push(answer?),
-            }
-        }
-        Ok(Datum::array(answers))
-    }
-
-    fn check_object(&self, object: &Object) -> Result<()> {
-        match object.pseudo_type() {
-            None => Ok(()),
-            kind if kind == self.pseudo_type => Ok(()),
-            Some(kind) => Err(Error::logic(format!(
-                "Cannot call `{}` on objects of type `PTYPE<{kind}>`.",
-                self.name
-            ))),
-        }
-    }
-
-    fn neither_datum(&self, datum: &Datum) -> Result<Error> {
-        let message = self.neither(&datum.try_truncated_print()?);
-        Ok(Error::from(DatumError { kind: datum.error_kind(), message }))
-    }
-
-    fn neither(&self, printed: &str) -> String {
-        format!("Cannot perform {} on a non-object non-sequence `{printed}`.", self.name)
-    }
-
-    fn nested(&self) -> Error {
-        Error::logic(format!("Cannot perform {} on a sequence of sequences.", self.name))
     }
 }
 
@@ -163,7 +95,7 @@ struct EachRow {
 
 impl EachRow {
     fn answer(&self, env: &Env, row: &Datum) -> Result<Datum> {
-        let object = self.term.row(row)?;
+        let object = self.term.rule.row(row)?;
         let Some(prepare) = self.term.prepare.filter(|_| self.rest_is_fixed) else {
             return self
                 .detached
@@ -181,7 +113,7 @@ impl EachRow {
 
 impl fmt::Debug for EachRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EachRow").field("term", &self.term.name).finish_non_exhaustive()
+        f.debug_struct("EachRow").field("term", &self.term.rule.name).finish_non_exhaustive()
     }
 }
 
@@ -191,7 +123,7 @@ impl Transform for EachRow {
     }
 
     fn apply(&self, env: &Env, row: Datum, out: &mut Vec<Datum>) -> Result<()> {
-        match (self.answer(env, &row), self.term.rows) {
+        match (self.answer(env, &row), self.term.rule.rows) {
             (Ok(answer), Rows::Map | Rows::MapPresent) => out.push(answer),
             (Ok(answer), Rows::Filter) => out.extend(answer.truthy().then_some(row)),
             (Err(error), Rows::Filter | Rows::MapPresent)

@@ -4,13 +4,14 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
 use crate::datum::edit::Paths;
-use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::value::Val;
 
-use super::each_row::{OPTIONS, RowTerm, Rows};
+use crate::reql::row_rule::{self, RowRule, Rows};
+
+use super::each_row::{OPTIONS, RowTerm};
 
 const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<Val>) -> TermSpec {
     TermSpec {
@@ -25,9 +26,7 @@ pub static WITHOUT: TermSpec = row(TermType::Without, "WITHOUT", |args| LEFT.eva
 pub static HAS_FIELDS: TermSpec = row(TermType::HasFields, "HAS_FIELDS", |args| HELD.eval(args));
 
 static PLUCKED: RowTerm = RowTerm {
-    name: "pluck",
-    rows: Rows::Map,
-    pseudo_type: None,
+    rule: row_rule::FIELDS,
     eval: |args, object| args.value(paths(args)?.pluck(object)?),
     prepare: Some(|args| {
         let paths = paths(args)?;
@@ -36,9 +35,7 @@ static PLUCKED: RowTerm = RowTerm {
 };
 
 static LEFT: RowTerm = RowTerm {
-    name: "without",
-    rows: Rows::Map,
-    pseudo_type: None,
+    rule: RowRule { name: "without", rows: Rows::Map, pseudo_type: None },
     eval: |args, object| args.value(paths(args)?.without(object)?),
     prepare: Some(|args| {
         let paths = paths(args)?;
@@ -47,9 +44,7 @@ static LEFT: RowTerm = RowTerm {
 };
 
 static HELD: RowTerm = RowTerm {
-    name: "has_fields",
-    rows: Rows::Filter,
-    pseudo_type: None,
+    rule: RowRule { name: "has_fields", rows: Rows::Filter, pseudo_type: None },
     eval: |args, object| args.value(paths(args)?.are_in(object)),
     prepare: Some(|args| {
         let paths = paths(args)?;
@@ -74,11 +69,6 @@ pub(in crate::reql::terms) fn having_fields(args: &Args<'_>, first: Val) -> Resu
 /// The fields that the other arguments name, of the rows or the object.
 pub(in crate::reql::terms) fn plucked(args: &Args<'_>, first: Val) -> Result<Val> {
     PLUCKED.eval_on(args, first, PLUCKED.eval)
-}
-
-/// What an object in a function's place plucks of a value (`group({a: true})`).
-pub fn pluck_of(_env: &Env, value: &Datum, paths: &Datum) -> Result<Datum> {
-    PLUCKED.shortcut(value, |object| Ok(Paths::parse(paths)?.pluck(object)?))
 }
 
 #[cfg(test)]

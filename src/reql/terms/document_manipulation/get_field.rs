@@ -2,14 +2,15 @@
 
 use photondb_protocol::numbers::TermType;
 
-use crate::datum::{Datum, DatumError, Object};
-use crate::reql::env::Env;
+use crate::datum::Object;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::value::Val;
 
-use super::each_row::{OPTIONS, Prepared, RowTerm, Rows};
+use crate::reql::row_rule::{self, field_of};
+
+use super::each_row::{OPTIONS, Prepared, RowTerm};
 
 pub static GET_FIELD: TermSpec = TermSpec {
     options: OPTIONS,
@@ -23,13 +24,8 @@ pub static GET_FIELD: TermSpec = TermSpec {
     )
 };
 
-static FIELD: RowTerm = RowTerm {
-    name: "get_field",
-    rows: Rows::MapPresent,
-    pseudo_type: None,
-    eval: field,
-    prepare: Some(prepared_field),
-};
+static FIELD: RowTerm =
+    RowTerm { rule: row_rule::FIELD, eval: field, prepare: Some(prepared_field) };
 
 pub(super) fn field(args: &Args<'_>, object: &Object) -> Result<Val> {
     let name = args.str(1)?;
@@ -39,22 +35,6 @@ pub(super) fn field(args: &Args<'_>, object: &Object) -> Result<Val> {
 pub(super) fn prepared_field(args: &Args<'_>) -> Result<Prepared> {
     let name = args.str(1)?;
     Ok(Box::new(move |_, object| Ok(field_of(object, &name)?)))
-}
-
-/// The value of a field, or `No attribute` with the object printed.
-pub(super) fn field_of(object: &Object, name: &str) -> std::result::Result<Datum, DatumError> {
-    match object.field(name) {
-        Some(value) => Ok(value),
-        None => Err(DatumError::non_existence(format!(
-            "No attribute `{name}` in object:\n{}",
-            Datum::Object(object.clone()).try_print()?
-        ))),
-    }
-}
-
-/// The field of a value, as a name in a function's place reads it (`group("field")`, `sum("field")`).
-pub fn get_field_of(_env: &Env, value: &Datum, name: &Datum) -> Result<Datum> {
-    FIELD.shortcut(value, |object| Ok(field_of(object, name.as_str()?)?))
 }
 
 #[cfg(test)]

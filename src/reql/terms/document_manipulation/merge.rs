@@ -11,7 +11,9 @@ use crate::reql::function::{Func, Shortcut};
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
-use super::each_row::{OPTIONS, Prepared, RowTerm, Rows};
+use crate::reql::row_rule::{RowRule, Rows};
+
+use super::each_row::{OPTIONS, Prepared, RowTerm};
 
 pub static MERGE: TermSpec = TermSpec {
     options: OPTIONS,
@@ -27,9 +29,7 @@ pub static MERGE: TermSpec = TermSpec {
 };
 
 static MERGED: RowTerm = RowTerm {
-    name: "merge",
-    rows: Rows::Map,
-    pseudo_type: None,
+    rule: RowRule { name: "merge", rows: Rows::Map, pseudo_type: None },
     eval: merge,
     prepare: Some(prepared_merge),
 };

@@ -13,10 +13,8 @@ mod sets;
 
 use crate::reql::spec::TermSpec;
 
-pub(super) use each_row::{OPTIONS, RowTerm, Rows};
-pub use fields::pluck_of;
+pub(super) use each_row::{OPTIONS, RowTerm};
 pub(super) use fields::{having_fields, plucked};
-pub use get_field::get_field_of;
 
 pub static ROWS: &[&TermSpec] = &[
     &append::APPEND,

@@ -6,7 +6,8 @@ use crate::datum::Datum;
 use crate::geo::{self, LonLat};
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
+use crate::reql::facts::{Cost, Determinism};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
 use super::{geometry, position, work};

@@ -5,7 +5,8 @@ use photondb_protocol::numbers::TermType;
 use crate::geo;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
+use crate::reql::facts::{Cost, Determinism};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
 use super::construct::{checked, closed};

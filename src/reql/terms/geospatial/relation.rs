@@ -6,8 +6,10 @@ use crate::datum::{Datum, GEOMETRY, Object, REQL_TYPE};
 use crate::geo;
 use crate::reql::error::{Error, NodeId, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, Grouping, TermSpec};
-use crate::reql::terms::document_manipulation::{OPTIONS, RowTerm, Rows};
+use crate::reql::facts::{Cost, Determinism};
+use crate::reql::row_rule::{RowRule, Rows};
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
+use crate::reql::terms::document_manipulation::{OPTIONS, RowTerm};
 use crate::reql::value::Val;
 
 use super::construct::checked;
@@ -32,17 +34,13 @@ const fn row(term: TermType, name: &'static str, eval: fn(&Args<'_>) -> Result<V
 }
 
 static INTERSECTING: RowTerm = RowTerm {
-    name: "intersects",
-    rows: Rows::Filter,
-    pseudo_type: Some(GEOMETRY),
+    rule: RowRule { name: "intersects", rows: Rows::Filter, pseudo_type: Some(GEOMETRY) },
     prepare: None,
     eval: |args, shape| intersects(args, shape, args.node.id),
 };
 
 static INCLUDING: RowTerm = RowTerm {
-    name: "includes",
-    rows: Rows::Filter,
-    pseudo_type: Some(GEOMETRY),
+    rule: RowRule { name: "includes", rows: Rows::Filter, pseudo_type: Some(GEOMETRY) },
     prepare: None,
     eval: |args, shape| includes(args, shape, args.node.id),
 };

@@ -14,9 +14,10 @@ use crate::limits::{self, HASH_ORDER_BYTES, HASH_ORDER_ROWS};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, NodeId, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::{Cost, Effect};
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::{Selection, TableIndex, TableRef};
-use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns, no_origin,
 };

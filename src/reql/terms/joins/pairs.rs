@@ -12,8 +12,9 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::eval::{Args, Detached};
+use crate::reql::facts::Cost;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::stream::{
     ArrayStream, BoxStream, Expand, Rows, Transform, Transformed, collect_rows, concat,
 };

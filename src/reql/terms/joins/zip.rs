@@ -6,7 +6,8 @@ use crate::datum::{Datum, merge};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
+use crate::reql::facts::Cost;
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{Transform, transform};
 use crate::reql::value::Val;
 

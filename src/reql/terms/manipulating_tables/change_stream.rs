@@ -15,7 +15,7 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::selection::TableRef;
 use crate::reql::stream::{BatchSpec, Budget, Feed, Origin, Stream, no_origin};
-use crate::reql::system::Watch;
+use crate::reql::watches::Watch;
 use crate::storage::{CommitSequence, Direction, KeyRange, ReadMode, StorageError};
 use crate::table::{Document, PrimaryKey, TableError, TableReader};
 
@@ -34,7 +34,7 @@ pub(super) struct ChangeStream {
     contained: Contained,
     initial: Option<Initial>,
     /// What tells of the rows of a system table as long as it is held.
-    watch: Option<Arc<Watch>>,
+    watch: Option<Arc<dyn Watch>>,
     /// What rows are to be made of.
     pending: VecDeque<Pending>,
     /// Rows that are ready to leave.
@@ -97,7 +97,7 @@ impl ChangeStream {
     }
 
     /// Holds the watch over a system table, which has told of changes up to this one before.
-    pub(super) fn watch(&mut self, watch: Arc<Watch>, sequence: CommitSequence) {
+    pub(super) fn watch(&mut self, watch: Arc<dyn Watch>, sequence: CommitSequence) {
         self.watch = Some(watch);
         self.contained = Contained::up_to(sequence);
     }

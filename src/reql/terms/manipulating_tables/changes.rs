@@ -9,8 +9,9 @@ use crate::limits::FEED_QUEUE_CHANGES;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::{Cost, Effect};
 use crate::reql::selection::{SingleSelection, TableIndex, TableVal};
-use crate::reql::spec::{Arity, Chapter, Cost, Effect, Grouping, Status, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Grouping, Status, TermSpec};
 use crate::reql::stream::{Origin, no_origin};
 use crate::reql::system;
 use crate::reql::value::{Val, ValKind};
@@ -92,10 +93,10 @@ fn point_feed(env: &Env, single: SingleSelection, options: Options) -> Result<Ch
     if single.table.is_system() {
         let watch = system::watch(env, &single.table)?;
         let mut feed = ChangeStream::open(env, &single.table, interest, options);
-        let moment = watch.moment(&env.context)?;
-        let found = moment.rows.get(&single.key).cloned();
-        feed.watch(watch, moment.sequence);
-        feed.begin(moment.sequence, Initial::Point(found));
+        let now = watch.snapshot()?;
+        let found = now.rows.get(&single.key).cloned();
+        feed.watch(watch, now.sequence);
+        feed.begin(now.sequence, Initial::Point(found));
         return Ok(feed);
     }
     let mut feed = ChangeStream::open(env, &single.table, interest, options);
@@ -120,11 +121,11 @@ fn range_feed(env: &Env, origin: Origin, options: Options) -> Result<ChangeStrea
     if table.is_system() {
         let watch = system::watch(env, &table)?;
         let mut feed = ChangeStream::open(env, &table, interest, options).of(origin);
-        let moment = watch.moment(&env.context)?;
-        let rows = moment.rows.into_iter().filter(|(key, _)| range.contains(key.as_bytes()));
+        let now = watch.snapshot()?;
+        let rows = now.rows.into_iter().filter(|(key, _)| range.contains(key.as_bytes()));
         let rows = rows.map(|(_, row)| row).collect();
-        feed.watch(watch, moment.sequence);
-        feed.begin(moment.sequence, Initial::Rows(rows));
+        feed.watch(watch, now.sequence);
+        feed.begin(now.sequence, Initial::Rows(rows));
         return Ok(feed);
     }
     let mut feed = ChangeStream::open(env, &table, interest, options).of(origin);

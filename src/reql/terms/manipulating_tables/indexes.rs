@@ -11,10 +11,12 @@ use crate::datum::Datum;
 use crate::limits::INDEX_WAIT_POLL;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Effect;
 use crate::reql::function::Shortcut;
 use crate::reql::index_function::{field_function, is_index_function};
+use crate::reql::print;
 use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 use crate::turns;
@@ -113,7 +115,7 @@ fn given_definition(args: &Args<'_>) -> Result<IndexDefinition> {
             "Could not prove function deterministic.  Index functions must be deterministic.";
         return Err(Error::logic(message).at(func.at));
     }
-    let stored = func.stored_form();
+    let stored = print::stored_form(&func);
     stored.map(plain).ok_or_else(|| Error::logic("An index function cannot be a script."))
 }
 

@@ -10,8 +10,9 @@ use crate::catalog::{CatalogError, NameKind, SYSTEM_DATABASE, TableConfig, is_va
 use crate::datum::Datum;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
+use crate::reql::facts::Effect;
 use crate::reql::selection::Database;
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::system::{Look, table_row};
 use crate::reql::terms::{catalog_error, config_changes, default_database, durability_of};
 use crate::reql::value::Val;

@@ -5,8 +5,9 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::{number_to_text, safe_integer};
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Determinism;
 use crate::reql::random;
-use crate::reql::spec::{Arity, Chapter, Determinism, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
 pub static RANDOM: TermSpec = TermSpec {

@@ -7,8 +7,9 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Effect;
 use crate::reql::selection::TableVal;
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::{Val, ValKind};
 
 use super::get_all::index_option;

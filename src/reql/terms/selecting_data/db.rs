@@ -8,8 +8,9 @@ use crate::catalog::{CatalogError, DEFAULT_DATABASE, NameKind, is_valid_name};
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
+use crate::reql::facts::{Determinism, Effect};
 use crate::reql::selection::Database;
-use crate::reql::spec::{Arity, Chapter, Determinism, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 

@@ -9,8 +9,9 @@ use crate::datum::{Datum, LITERAL, LITERAL_VALUE};
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Cost;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::spec::{Arity, Chapter, Cost, Grouping, TermSpec};
+use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::stream::{Rows, Transform, undetermined};
 use crate::reql::value::Val;
 

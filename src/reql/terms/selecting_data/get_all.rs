@@ -7,8 +7,9 @@ use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Effect;
 use crate::reql::selection::{Selection, TableIndex, TableRef};
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Budget, IndexRow, IndexRows, NoRows, OnFirstRead, Origin, Pick, Shards,
     Stream, Unreadable, no_origin,

@@ -11,14 +11,16 @@ use crate::datum::Datum;
 use crate::limits;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::eval::{Args, Node, Op};
+use crate::reql::eval::Args;
+use crate::reql::facts::Cost;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::selection::{Selection, TableIndex, TableVal};
 use crate::reql::sort::{FirstRows, SortKey, sort_rows};
-use crate::reql::spec::{Arity, Chapter, Cost, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{
     ArrayStream, BatchSpec, BoxStream, IndexRow, SortedGroups, check_finite, for_each_batch,
 };
+use crate::reql::tree::{Node, Op};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;
 

@@ -8,8 +8,9 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::{Cost, Determinism};
 use crate::reql::selection::Selection;
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{ArrayStream, BatchSpec, Rows, check_finite, for_each_batch};
 use crate::reql::value::{Val, ValKind};
 

@@ -4,11 +4,12 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
-use crate::reql::eval::{Args, Node, Op};
+use crate::reql::eval::Args;
 use crate::reql::function::Shortcut;
 use crate::reql::sort::SortKey;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{BoxStream, Merge, Union};
+use crate::reql::tree::{Node, Op};
 use crate::reql::value::Val;
 
 use super::order_by::{check_order, is_descending, refuse_args};

@@ -4,8 +4,9 @@ use photondb_protocol::numbers::TermType;
 
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
+use crate::reql::facts::Effect;
 use crate::reql::function::Shortcut;
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
 use super::apply::{Replacing, write_selection};

@@ -5,7 +5,8 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::Datum;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::facts::Effect;
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 use crate::storage::{Commit, Durability};
 

@@ -10,9 +10,11 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::Datum;
 use crate::reql::error::Result;
-use crate::reql::eval::{Args, Node, Op};
+use crate::reql::eval::Args;
+use crate::reql::facts::Effect;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
+use crate::reql::tree::{Node, Op};
 use crate::reql::value::Val;
 
 use super::apply::{Replacing, write_selection};

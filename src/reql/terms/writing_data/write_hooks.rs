@@ -11,9 +11,11 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::Effect;
 use crate::reql::function::{Func, Shortcut};
+use crate::reql::print;
 use crate::reql::selection::TableRef;
-use crate::reql::spec::{Arity, Chapter, Effect, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stored_function::StoredFunction;
 use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
@@ -76,8 +78,7 @@ fn given_hook(args: &Args<'_>) -> Result<Option<WriteHook>> {
     if hook.arity().is_some_and(|arity| arity != 3) {
         return Err(Error::logic("Write hook functions must expect 3 arguments."));
     }
-    let (function, query) = hook
-        .stored_form()
+    let (function, query) = print::stored_form(&hook)
         .ok_or_else(|| Error::logic("A write hook function cannot be a script."))?;
     Ok(Some(WriteHook { function, query }))
 }

@@ -13,8 +13,9 @@ use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
+use crate::reql::facts::{Cost, Determinism};
 use crate::reql::http_client::{self, Cookies, HttpError, Request, Response};
-use crate::reql::spec::{Arity, Chapter, Cost, Determinism, TermSpec};
+use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::value::Val;
 
 use super::json::{JsonFault, parse_json};

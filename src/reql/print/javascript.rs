@@ -5,9 +5,9 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::{Datum, write_json_within};
 
-use super::eval::{Call, Node, Op};
-use super::function::FuncNode;
-use super::source::camel_case;
+use super::text::camel_case;
+use crate::reql::tree::FuncNode;
+use crate::reql::tree::{Call, Node, Op};
 
 /// `function(var1) { return var1("a").add(1); }`
 pub(super) fn function(node: &FuncNode) -> String {
@@ -17,7 +17,7 @@ pub(super) fn function(node: &FuncNode) -> String {
 }
 
 /// A whole query, no longer than so many bytes: `r.table("t").get(1)`
-pub(super) fn query(node: &Node, most: usize) -> String {
+pub(in crate::reql) fn query(node: &Node, most: usize) -> String {
     let mut out = Text { text: String::new(), most, shows_values: true };
     push_receiver(node, &mut out);
     out.cut()
@@ -25,7 +25,7 @@ pub(super) fn query(node: &Node, most: usize) -> String {
 
 /// As [`query`], without the values that stand in it: `r.table("t").get(..)`. For those who may read which queries there
 /// are, and not what they are about.
-pub(super) fn outline(node: &Node, most: usize) -> String {
+pub(in crate::reql) fn outline(node: &Node, most: usize) -> String {
     let mut out = Text { text: String::new(), most, shows_values: false };
     push_receiver(node, &mut out);
     out.cut()

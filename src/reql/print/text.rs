@@ -1,8 +1,8 @@
 //! Functions as text, the way RethinkDB shows them: what was captured, the parameters, and the body as JavaScript.
 
-use super::eval::{Call, Node, Op};
-use super::function::FuncNode;
-use super::scope::Captured;
+use crate::reql::scope::Captured;
+use crate::reql::tree::FuncNode;
+use crate::reql::tree::{Call, Node, Op};
 
 /// `function (captures = [(no implicit)]) (args = [var1]) r.add(var1, 1)`
 pub(super) fn function_source(node: &FuncNode, captured: Option<&Captured>) -> String {

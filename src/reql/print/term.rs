@@ -5,9 +5,9 @@ use photondb_protocol::numbers::TermType;
 
 use crate::datum::{Datum, write_json};
 
-use super::eval::{Call, Node, Op};
-use super::function::FuncNode;
-use super::scope::{Captured, VarId};
+use crate::reql::scope::{Captured, VarId};
+use crate::reql::tree::FuncNode;
+use crate::reql::tree::{Call, Node, Op};
 
 /// `[69,[[2,[1]],[24,[[10,[1]],1]]]]`
 pub(super) fn function_term(node: &FuncNode, captured: Option<&Captured>) -> String {
