@@ -7,13 +7,19 @@
 
 use photondb_protocol::numbers::TermType;
 
+use super::program::Program;
 use super::tree::{Call, Node, Op};
 use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::Datum;
 use crate::limits::LANE_DOCUMENTS;
 
 /// Whether a query is one of administration. Most are told from others by their first table.
-pub(super) fn is_administrative(root: &Node) -> bool {
+pub(super) fn is_administrative(program: &Program) -> bool {
+    is_of_administration(program.root())
+        && program.globals().iter().all(|(_, option)| is_named(option))
+}
+
+fn is_of_administration(root: &Node) -> bool {
     let mut tables = 0;
     changes_catalog(root)
         || (reads_system(root) && is_bounded(root, &mut tables, false) && tables == 1)
@@ -40,7 +46,7 @@ fn changes_catalog(root: &Node) -> bool {
 }
 
 /// Whether it is a constant, or a database or table by its name, which is not read.
-pub(super) fn is_named(node: &Node) -> bool {
+fn is_named(node: &Node) -> bool {
     match &node.op {
         Op::Call(call) => {
             matches!(call.spec.term, TermType::Db | TermType::Table)

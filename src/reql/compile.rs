@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
 use photondb_protocol::raw_term::{Frame, RawTerm};
@@ -17,27 +17,12 @@ use crate::limits;
 use super::error::{Error, NodeId};
 use super::facts::Facts;
 use super::facts::{Cost, Effect, Varies};
-use super::print::javascript;
-use super::running::Client;
+use super::program::{Program, ROOT, path};
 use super::scope::VarId;
 use super::spec::TermSpec;
 use super::tree::{Call, Node, Op};
 use super::tree::{FuncNode, binds_implicit};
 use super::{administrative, glance, literal, terms, top};
-
-/// A compiled query.
-#[derive(Debug)]
-pub struct Program {
-    root: Node,
-    globals: Vec<(&'static str, Node)>,
-    frames: Vec<(NodeId, Frame)>,
-    /// Variables of functions around them that its functions use, each counted for each function.
-    captures: usize,
-    mentions_bounds: bool,
-    is_administrative: bool,
-    now: Datum,
-    client: OnceLock<Arc<Client>>,
-}
 
 /// What is wrong with a query before it runs, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,9 +33,6 @@ pub struct CompileError {
     /// The place, from the root of the query.
     pub path: Vec<Frame>,
 }
-
-/// The root's number. Its frame is not part of a path.
-const ROOT: NodeId = NodeId(0);
 
 impl Program {
     /// Compiles a term and its global options. `now` is the time that `r.now()` stands for in the whole query.
@@ -69,18 +51,10 @@ impl Program {
         match compiled {
             Ok((globals, root)) => {
                 let Compiler { frames, captures, mentions_bounds, .. } = compiler;
-                let is_administrative = administrative::is_administrative(&root)
-                    && globals.iter().all(|(_, option)| administrative::is_named(option));
-                Ok(Program {
-                    root,
-                    globals,
-                    frames,
-                    captures,
-                    mentions_bounds,
-                    is_administrative,
-                    now: now.clone(),
-                    client: OnceLock::new(),
-                })
+                let mut program = Program::new(root, globals, frames, now.clone());
+                (program.captures, program.mentions_bounds) = (captures, mentions_bounds);
+                program.is_administrative = administrative::is_administrative(&program);
+                Ok(program)
             }
             Err(error) => {
                 let path = error.blamed().map_or_else(Vec::new, |at| path(&compiler.frames, at));
@@ -88,86 +62,6 @@ impl Program {
             }
         }
     }
-
-    /// The term to evaluate.
-    pub fn root(&self) -> &Node {
-        &self.root
-    }
-
-    /// Says who asks. The first to say so is right.
-    pub fn is_asked_by(&self, client: &Arc<Client>) {
-        self.client.get_or_init(|| client.clone());
-    }
-
-    /// Who asks: known of a query that is entered among those that run.
-    pub fn client(&self) -> Option<&Arc<Client>> {
-        self.client.get()
-    }
-
-    /// Whether `r.minval` or `r.maxval` occurs, so that they may be in the answer, where they are an error.
-    pub fn mentions_bounds(&self) -> bool {
-        self.mentions_bounds
-    }
-
-    /// The time that `r.now()` stands for.
-    pub fn now(&self) -> &Datum {
-        &self.now
-    }
-
-    /// About how many bytes its tree takes beside the texts in it.
-    pub fn tree_bytes(&self) -> usize {
-        self.frames.len() * limits::TERM_BYTES + self.captures * size_of::<VarId>()
-    }
-
-    /// Whether any global option was given.
-    pub fn has_globals(&self) -> bool {
-        !self.globals.is_empty()
-    }
-
-    /// A global option's term.
-    pub fn global(&self, name: &str) -> Option<&Node> {
-        self.globals.iter().find(|(have, _)| *have == name).map(|(_, node)| node)
-    }
-
-    /// Whether the client wants no answer. Only a literal counts, so that it is known before anything runs.
-    pub fn noreply(&self) -> bool {
-        match self.global("noreply").map(|node| &node.op) {
-            Some(Op::Datum(datum)) => datum.truthy(),
-            _ => false,
-        }
-    }
-
-    /// Whether it may use the threads that are kept for administration.
-    pub fn is_administrative(&self) -> bool {
-        self.is_administrative
-    }
-
-    /// Which terms the query is made of, without the values in it; no longer than so many bytes.
-    pub fn outline(&self, most: usize) -> String {
-        javascript::outline(&self.root, most)
-    }
-
-    /// The same of a global option, if it was given.
-    pub fn outline_of_global(&self, name: &str, most: usize) -> Option<String> {
-        self.global(name).map(|node| javascript::outline(node, most))
-    }
-
-    /// The path to a term, as the driver shows it.
-    pub fn path(&self, at: NodeId) -> Vec<Frame> {
-        path(&self.frames, at)
-    }
-}
-
-fn path(frames: &[(NodeId, Frame)], at: NodeId) -> Vec<Frame> {
-    let mut path = Vec::new();
-    let mut at = at;
-    while at != ROOT {
-        let Some((parent, frame)) = frames.get(at.0 as usize) else { break };
-        path.push(frame.clone());
-        at = *parent;
-    }
-    path.reverse();
-    path
 }
 
 struct Compiler<'c> {

@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use super::error::{Error, ErrorKind};
+use crate::cancel::CancelFlag;
 use crate::datum::{Datum, number_to_json};
-use crate::limits;
+use crate::{limits, turns};
 
 /// When an evaluation must have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,18 @@ impl Deadline {
         };
         Err(Error::new(ErrorKind::TimedOut, message))
     }
+}
+
+/// Fails when a query was asked to stop, or its time is over. Where others want to go on, it waits for its turn first.
+pub(super) fn interrupted(cancel: &CancelFlag, deadline: Option<Deadline>) -> Result<(), Error> {
+    turns::look(cancel, deadline.map(|deadline| deadline.at()));
+    if cancel.is_cancelled() {
+        return Err(Error::new(
+            ErrorKind::Cancelled,
+            "Query interrupted.  Did you shut down the server?",
+        ));
+    }
+    deadline.map_or(Ok(()), |deadline| deadline.check())
 }
 
 #[cfg(test)]

@@ -4,25 +4,21 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::compile::Program;
 use super::context::Context;
-use super::damage;
-use super::deadline::{Deadline, Timeout};
-use super::error::{Error, ErrorKind, Result};
+use super::deadline::{Deadline, Timeout, interrupted};
+use super::error::{Error, Result};
 use super::js::{Asker, Job, Outcome, ScriptError, Scripts};
-use super::memory::{MemoryMeter, Passed};
+use super::memory_meter::MemoryMeter;
+use super::program::Program;
 use super::scope::Scope;
-use super::selection::TableRef;
 use super::trace::{Task, Trace};
 use super::value::Val;
 use super::walk_watch::{self, WalkWatch};
 use crate::cancel::CancelFlag;
 use crate::datum::{Datum, work};
 use crate::storage::{
-    Commit, CommitSequence, Damage, Durability, Lost, ReadMode, RenewalHandle, StorageError,
-    allow_reads_at_once,
+    Commit, CommitSequence, Durability, ReadMode, RenewalHandle, allow_reads_at_once,
 };
-use crate::table::{TableError, TableReader};
 use crate::{limits, turns};
 
 /// A flag that is set until this is dropped, be it because an evaluation unwinds: a query goes on after some of those.
@@ -333,69 +329,24 @@ impl Env {
         self.scripts.release();
     }
 
-    /// The table at the last commit point.
-    pub fn reader(&self, table: &TableRef) -> Result<TableReader> {
-        table.table.reader().map_err(|error| self.table_error(table, error))
+    /// Whether the query has had an effect.
+    pub(super) fn has_written(&self) -> bool {
+        self.wrote.get()
     }
 
-    /// As [`Env::reader`], for streams: its commit point is let go of when the client has got a batch.
-    pub fn stream_reader(&self, table: &TableRef) -> Result<TableReader> {
-        let opened = table.table.renewable_reader();
-        let (reader, handle) = opened.map_err(|error| self.table_error(table, error))?;
+    /// Keeps a snapshot that a stream reads until the client has its batch.
+    pub(super) fn hold(&self, handle: RenewalHandle) {
         let mut held = self.held.borrow_mut();
         if held.len() == held.capacity() {
             // A query may open any number of streams before it has a batch.
             held.retain(RenewalHandle::is_held);
         }
         held.push(handle);
-        Ok(reader)
     }
 
     /// The client has its batch and may never ask for another: nothing is held of the store until it does.
     pub fn release_snapshots(&self) {
         self.held.borrow_mut().retain(RenewalHandle::release);
-    }
-
-    /// What a failing table means to the query.
-    pub fn table_error(&self, table: &TableRef, error: TableError) -> Error {
-        match error {
-            TableError::Storage(StorageError::NotResident) if self.wrote.get() => {
-                Error::internal("A query that has written was to start over.")
-            }
-            TableError::Storage(StorageError::NotResident) => {
-                Error::new(ErrorKind::NotResident, "The answer is not in memory.")
-            }
-            TableError::Storage(StorageError::NoMemory { most }) => {
-                // It may have given up because it was stopped.
-                let stopped = self.check_interrupt_now().err();
-                let message = Passed::Documents(most).message();
-                stopped.unwrap_or_else(|| Error::new(ErrorKind::OutOfMemory, message))
-            }
-            TableError::Storage(StorageError::NoSuchTree(tree)) if tree != table.table.tree() => {
-                // It was dropped since the query found it.
-                table.index_not_found(table.entry.index_in(tree).unwrap_or_default())
-            }
-            TableError::Storage(StorageError::NoSuchTree(_)) => {
-                Error::op_failed(format!("Table `{}.{}` does not exist.", table.db, table.name()))
-            }
-            TableError::Contended { .. } => {
-                Error::new(ErrorKind::OpIndeterminate, error.to_string())
-            }
-            TableError::TooManyCut { .. } => Error::resource_limit(error.to_string()),
-            TableError::DamagedIndex { tree, problem } => {
-                let name = table.entry.index_in(tree).unwrap_or_default();
-                let place = format!("the index `{name}`");
-                let text = format!("{place}: {problem}");
-                let (problem, lost) = (problem.to_owned(), Lost::Unknown);
-                table.table.engine().note_damage(Damage { tree, place, problem, lost });
-                unavailable(table, &text)
-            }
-            TableError::Document { key, error } => {
-                damage::note(&table.table, &key, &error.to_string());
-                unavailable(table, &TableError::Document { key, error })
-            }
-            error @ TableError::Storage(_) => unavailable(table, &error),
-        }
     }
 
     /// Notes a write: the query must not be started over, and if its durability is hard the answer waits for it.
@@ -440,23 +391,6 @@ impl Env {
     pub fn take_profile(&self) -> Option<Datum> {
         self.trace.as_ref().map(|trace| trace.borrow_mut().take())
     }
-}
-
-/// Fails when a query was asked to stop, or its time is over. Where others want to go on, it waits for its turn first.
-pub(super) fn interrupted(cancel: &CancelFlag, deadline: Option<Deadline>) -> Result<()> {
-    turns::look(cancel, deadline.map(|deadline| deadline.at()));
-    if cancel.is_cancelled() {
-        return Err(Error::new(
-            ErrorKind::Cancelled,
-            "Query interrupted.  Did you shut down the server?",
-        ));
-    }
-    deadline.map_or(Ok(()), |deadline| deadline.check())
-}
-
-/// What is wrong with a table of which nothing can be read just now.
-fn unavailable(table: &TableRef, why: &dyn std::fmt::Display) -> Error {
-    Error::op_failed(format!("Table `{}.{}` is not available: {why}", table.db, table.name()))
 }
 
 #[cfg(test)]

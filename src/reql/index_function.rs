@@ -15,11 +15,11 @@ use crate::geo::{self, Effort};
 use crate::limits::INDEX_FUNCTION_LOOKS;
 use crate::table::{Document, IndexFunction, IndexKind, IndexValue, Ordered};
 
-use super::compile::Program;
 use super::context::Context;
 use super::damage::caught;
 use super::env::Env;
 use super::function::Func;
+use super::program::Program;
 use super::stored_function::StoredFunction;
 use super::tree::FuncNode;
 use super::tree::Op;

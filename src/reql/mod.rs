@@ -8,6 +8,7 @@
 //! command or close family, with its row, its evaluation and its tests.
 
 mod administrative;
+mod catalog_errors;
 pub mod compile;
 pub mod context;
 mod damage;
@@ -25,10 +26,12 @@ pub mod http_client;
 mod index_function;
 pub mod js;
 mod literal;
-mod memory;
+mod memory_budget;
+mod memory_meter;
 mod named_uuid;
 mod opening;
 mod print;
+mod program;
 pub mod random;
 #[cfg(test)]
 mod read_tests;
@@ -43,6 +46,8 @@ pub mod spec;
 mod stored_function;
 pub mod stream;
 pub mod system;
+mod table_access;
+pub mod table_ref;
 pub mod terms;
 mod top;
 mod trace;
@@ -54,11 +59,12 @@ mod walk_watch;
 mod watches;
 
 pub use crate::cancel::CancelFlag;
-pub use compile::{CompileError, Program};
+pub use compile::CompileError;
 pub use context::Context;
 pub use error::{Error, ErrorKind};
 pub use index_function::ReqlFunctions;
-pub use memory::{MemoryBounds, Passed};
+pub use memory_budget::{MemoryBounds, Passed};
 pub use opening::OpenError;
+pub use program::Program;
 pub use run::{Answer, Batch, Cursor, Failure, RunRequest, read_watched, run, write_watched};
 pub use server_facts::{ServerFacts, ServerNumbers};

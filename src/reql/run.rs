@@ -13,12 +13,12 @@ use crate::limits;
 use crate::storage::CommitSequence;
 use crate::turns::Ran;
 
-use super::compile::Program;
 use super::context::Context;
 use super::damage;
 use super::deadline::Deadline;
 use super::env::Env;
 use super::error::{Error, ErrorKind, Result};
+use super::program::Program;
 use super::scope::Scope;
 use super::selection::Selection;
 use super::stream::{BatchSpec, BoxStream, Pick, collect_array};

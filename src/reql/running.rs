@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::compile::Program;
 use crate::cancel::CancelFlag;
 
 /// Who asks queries over a connection.
@@ -20,6 +19,12 @@ pub struct Client {
     pub address: SocketAddr,
     /// Who logged in.
     pub user: Arc<str>,
+}
+
+/// A query as a text for people.
+pub trait Shown: Send + Sync {
+    /// No longer than so many bytes.
+    fn text(&self, most: usize) -> String;
 }
 
 /// All queries that run.
@@ -37,7 +42,7 @@ pub struct RunningQuery {
     /// Drawn when somebody first looks: most queries are never looked at.
     id: OnceLock<Uuid>,
     began: Instant,
-    program: Arc<Program>,
+    query: Arc<dyn Shown>,
     client: Arc<Client>,
     cancel: CancelFlag,
     /// Tells whoever waits on behalf of the query that it has been ended.
@@ -51,19 +56,18 @@ impl RunningQueries {
     /// Enters a query for as long as the result lives.
     pub fn enter(
         self: &Arc<Self>,
-        program: Arc<Program>,
+        query: Arc<dyn Shown>,
         client: Arc<Client>,
         cancel: CancelFlag,
         wake: Wake,
     ) -> Running {
-        program.is_asked_by(&client);
         let (id, began) = (OnceLock::new(), Instant::now());
-        let query = Arc::new(RunningQuery { id, began, program, client, cancel, wake });
+        let running = Arc::new(RunningQuery { id, began, query, client, cancel, wake });
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        state.queries.insert(number, query.clone());
-        Running { number, query, queries: self.clone() }
+        state.queries.insert(number, running.clone());
+        Running { number, query: running, queries: self.clone() }
     }
 
     /// All of them, in the order they were entered.
@@ -101,9 +105,9 @@ impl RunningQuery {
         self.began.elapsed()
     }
 
-    /// What it is.
-    pub fn program(&self) -> &Program {
-        &self.program
+    /// What it is, in no more than so many bytes.
+    pub fn text(&self, most: usize) -> String {
+        self.query.text(most)
     }
 
     /// Who asked for it.

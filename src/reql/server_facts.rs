@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::log_lines::LogLines;
 
-use super::memory::MemoryBounds;
+use super::memory_budget::MemoryBounds;
 
 /// This server, as its system tables show it.
 #[derive(Debug, Clone)]

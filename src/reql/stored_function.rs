@@ -7,9 +7,9 @@ use photondb_protocol::raw_term::RawTerm;
 
 use crate::datum::Datum;
 
-use super::compile::Program;
 use super::facts::Facts;
 use super::function::Func;
+use super::program::Program;
 use super::scope::Scope;
 use super::tree::FuncNode;
 use super::tree::Op;

@@ -8,8 +8,9 @@ use super::env::Env;
 use super::error::{Error, ErrorKind, NodeId, Result};
 use super::function::{Func, Shortcut};
 use super::grouped::{Grouped, GroupedStream};
-use super::selection::{Database, Selection, SingleSelection, TableRef, TableVal};
+use super::selection::{Database, Selection, SingleSelection, TableVal};
 use super::stream::{ArrayStream, BoxStream, check_finite, collect_array};
+use super::table_ref::TableRef;
 
 /// The result of a term, with the term that is to blame when it has the wrong type.
 #[derive(Debug)]

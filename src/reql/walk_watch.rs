@@ -11,10 +11,9 @@ use std::time::Instant;
 use photondb_protocol::pace;
 
 use super::context::Context;
-use super::deadline::Deadline;
-use super::env::interrupted;
+use super::deadline::{Deadline, interrupted};
 use super::error::{Error, Result};
-use super::memory::MemoryMeter;
+use super::memory_meter::MemoryMeter;
 use crate::cancel::CancelFlag;
 use crate::datum::work;
 use crate::storage::{Patience, wait_for_long_values};

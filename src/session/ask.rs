@@ -10,8 +10,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::datum::{Datum, write_json};
 use crate::holders::Hold;
-use crate::reql::running::{Client, Running};
 use crate::reql::facts::Cost;
+use crate::reql::running::{Client, Running};
 use crate::reql::{
     self, Answer, CancelFlag, CompileError, Cursor, ErrorKind, Failure, Passed, Program, RunRequest,
 };
@@ -219,6 +219,7 @@ async fn evaluate(
     let ended = Arc::new(Notify::new());
     let wake = ended.clone();
     let wake = Box::new(move |_| wake.notify_one());
+    program.is_asked_by(client);
     *running = Some(queries.enter(program.clone(), client.clone(), cancel.0.clone(), wake));
     let bytes = text.long.unwrap_or_default() + program.tree_bytes();
     let _held = hold(service, client, bytes, &cancel.0, &ended);

@@ -149,6 +149,11 @@ impl Names {
         let code = source.shipped();
         let (mut handed_on, mut taken) = (BTreeMap::new(), Vec::new());
         let mut rest = code.to_owned();
+        // Who may see something says nothing of what it needs.
+        for (at, _) in code.match_indices("pub(in ") {
+            let length = code.get(at..).and_then(|from| from.find(')')).unwrap_or(0);
+            rest.replace_range(at..at + length, &" ".repeat(length));
+        }
         for (at, _) in code.match_indices("use ") {
             let before = code.get(..at).unwrap_or_default();
             if before.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_') {

@@ -6,6 +6,8 @@ use photondb_protocol::numbers::TermType;
 use crate::datum::{Datum, write_json_within};
 
 use super::text::camel_case;
+use crate::reql::program::Program;
+use crate::reql::running::Shown;
 use crate::reql::tree::FuncNode;
 use crate::reql::tree::{Call, Node, Op};
 
@@ -17,7 +19,7 @@ pub(super) fn function(node: &FuncNode) -> String {
 }
 
 /// A whole query, no longer than so many bytes: `r.table("t").get(1)`
-pub(in crate::reql) fn query(node: &Node, most: usize) -> String {
+fn query(node: &Node, most: usize) -> String {
     let mut out = Text { text: String::new(), most, shows_values: true };
     push_receiver(node, &mut out);
     out.cut()
@@ -25,10 +27,28 @@ pub(in crate::reql) fn query(node: &Node, most: usize) -> String {
 
 /// As [`query`], without the values that stand in it: `r.table("t").get(..)`. For those who may read which queries there
 /// are, and not what they are about.
-pub(in crate::reql) fn outline(node: &Node, most: usize) -> String {
+fn outline(node: &Node, most: usize) -> String {
     let mut out = Text { text: String::new(), most, shows_values: false };
     push_receiver(node, &mut out);
     out.cut()
+}
+
+impl Program {
+    /// Which terms the query is made of, without the values in it; no longer than so many bytes.
+    pub fn outline(&self, most: usize) -> String {
+        outline(self.root(), most)
+    }
+
+    /// The same of a global option, if it was given.
+    pub fn outline_of_global(&self, name: &str, most: usize) -> Option<String> {
+        self.global(name).map(|node| outline(node, most))
+    }
+}
+
+impl Shown for Program {
+    fn text(&self, most: usize) -> String {
+        query(self.root(), most)
+    }
 }
 
 /// Options whose values are names and words of the language.

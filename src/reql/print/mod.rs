@@ -4,6 +4,7 @@
 pub(super) mod javascript;
 mod term;
 mod text;
+pub(super) mod write_hook;
 
 use super::function::{Func, FuncKind};
 

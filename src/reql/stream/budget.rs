@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::datum::Datum;
 
-use super::BatchSpec;
+use super::batch::BatchSpec;
 
 /// The rest of a batch that is being filled.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use crate::datum::Datum;
 use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
-use crate::reql::selection::TableRef;
+use crate::reql::table_ref::TableRef;
 use crate::storage::Direction;
 use crate::table::{Index, IndexRange, IndexScan, IndexedDocument, TableReader};
 

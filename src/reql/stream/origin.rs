@@ -3,7 +3,7 @@
 use crate::datum::Datum;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, ErrorKind, Result};
-use crate::reql::selection::TableRef;
+use crate::reql::table_ref::TableRef;
 use crate::storage::{Direction, KeyRange};
 
 use super::Transform;

@@ -9,7 +9,8 @@ use crate::datum::Datum;
 use crate::limits::HASH_ORDER_ROWS;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::selection::{TableRef, TableVal};
+use crate::reql::selection::TableVal;
+use crate::reql::table_ref::TableRef;
 use crate::storage::{Direction, KeyRange};
 use crate::table::{Document, DocumentScan, TableError, TableReader};
 

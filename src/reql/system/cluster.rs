@@ -2,9 +2,9 @@
 
 use crate::catalog::ServerSettings;
 use crate::datum::Datum;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::terms::catalog_error;
 
 use super::{Change, Look, field, no_other_fields};
 

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use crate::catalog::{Database, DatabaseId, SYSTEM_DATABASE};
 use crate::datum::Datum;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::terms::catalog_error;
 
 use super::{Change, Look, name, no_other_fields, wrong_format};
 

@@ -8,7 +8,6 @@ use crate::datum::Datum;
 use crate::limits::JOB_QUERY_BYTES;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::print::javascript;
 use crate::reql::running::RunningQuery;
 
 use super::{Change, Look};
@@ -40,7 +39,7 @@ pub(super) fn rows(look: &Look<'_>) -> Result<Vec<Datum>> {
 
 fn query_row(look: &Look<'_>, query: &RunningQuery) -> Datum {
     let client = query.client();
-    let text = javascript::query(query.program().root(), JOB_QUERY_BYTES);
+    let text = query.text(JOB_QUERY_BYTES);
     let info = Datum::object([
         ("client_address", client.address.ip().to_canonical().to_string().into()),
         ("client_port", Datum::Number(f64::from(client.address.port()))),

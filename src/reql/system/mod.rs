@@ -9,6 +9,7 @@ mod issues;
 mod jobs;
 mod logs;
 pub mod permissions;
+mod placement;
 mod server;
 mod stats;
 mod table_config;
@@ -34,14 +35,15 @@ use crate::storage::memory::MemoryEngine;
 use crate::storage::{Durability, Engine, WriteBatch};
 use crate::table::{Document, NoSink, PrimaryKey, Table, TableId};
 
+use super::catalog_errors::catalog_error;
 use super::context::Context;
 use super::env::Env;
 use super::error::{Error, ErrorKind, Result};
-use super::selection::TableRef;
-use super::terms::catalog_error;
+use super::table_ref::TableRef;
 use super::watches::Watch;
 
 pub use db_config::row as database_row;
+pub use placement::Placement;
 pub use table_config::row as table_row;
 pub use table_status::row as status_row;
 pub use trouble::{Trouble, TroubleKind, troubles};

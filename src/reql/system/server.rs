@@ -7,11 +7,11 @@ use crate::catalog::ServerSettings;
 use crate::datum::Datum;
 use crate::datum::time::time_datum;
 use crate::limits::{CACHE_BYTES_MAX, CACHE_BYTES_MIN};
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::context::Context;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::server_facts::ServerFacts;
-use crate::reql::terms::catalog_error;
 
 use super::db_config::is_uuid;
 use super::{Change, Look, field, name, name_of, no_other_fields};

@@ -1,14 +1,16 @@
 //! `table_config`: a row for each table. Inserting one creates a table, writing it renames the table or changes how it is
 //! kept, and deleting it drops the table.
 
+use super::placement::Placement;
 use crate::catalog::{
     CatalogError, CatalogState, Database, SYSTEM_DATABASE, TableConfig, TableEntry, WriteAcks,
 };
 use crate::datum::Datum;
 use crate::limits::TABLE_SHARDS_MAX;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::terms::{Placement, catalog_error, describe_write_hook};
+use crate::reql::print::write_hook;
 use crate::storage::Durability;
 use crate::table::TableId;
 
@@ -49,7 +51,7 @@ pub fn row(look: &Look<'_>, database: &str, table: &TableEntry) -> Datum {
         ("primary_key", config.primary_key.as_str().into()),
         ("shards", Datum::array(vec![shard; config.shards as usize])),
         ("write_acks", write_acks_name(config.write_acks).into()),
-        ("write_hook", describe_write_hook(table.write_hook.as_deref())),
+        ("write_hook", write_hook::describe(table.write_hook.as_deref())),
     ])
 }
 
@@ -167,7 +169,7 @@ fn parts(
     }
     if says("write_hook") {
         let hook = old.and_then(|table| table.write_hook.as_deref());
-        if *field(row, "write_hook")? != describe_write_hook(hook) {
+        if *field(row, "write_hook")? != write_hook::describe(hook) {
             return Err("The `write_hook` field is read-only and can't be used to create or drop a write hook function."
                 .to_owned());
         }

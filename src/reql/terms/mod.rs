@@ -3,7 +3,6 @@
 
 mod administration;
 mod aggregation;
-mod catalog_errors;
 mod control_structures;
 mod dates_and_times;
 mod document_manipulation;
@@ -29,12 +28,10 @@ use photondb_protocol::numbers::TermType;
 
 use super::spec::TermSpec;
 
-pub use catalog_errors::catalog_error;
 pub use globals::global_option;
 pub use manipulating_databases::config_changes;
-pub use manipulating_tables::Placement;
 pub use selecting_data::default_database;
-pub use writing_data::{describe_write_hook, durability_of};
+pub use writing_data::durability_of;
 
 /// The rows, by chapter.
 pub static CHAPTERS: &[&[&TermSpec]] = &[

@@ -15,8 +15,8 @@ use super::{Session, Slot, State};
 use crate::holders::Hold;
 use crate::limits;
 use crate::metrics;
-use crate::reql::running::Running;
 use crate::reql::facts::Cost;
+use crate::reql::running::Running;
 use crate::reql::{self, Answer, Batch, CancelFlag, CompileError, Cursor, ErrorKind, Program};
 use crate::session::ending::{self, Ending};
 use crate::session::evaluate::{self, Finished, Outcome, Ticket, Work};
@@ -91,6 +91,7 @@ impl Session {
             inbox.push(Finished { number, token, outcome: Outcome::Terminated });
         };
         let queries = &self.service.context.running;
+        program.is_asked_by(&self.client);
         queries.enter(program.clone(), self.client.clone(), cancel.clone(), Box::new(wake))
     }
 

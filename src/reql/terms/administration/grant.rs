@@ -5,6 +5,7 @@ use photondb_protocol::numbers::TermType;
 use crate::auth::Scope;
 use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::Datum;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::Effect;
@@ -12,7 +13,6 @@ use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::system::permissions::{
     SYSTEM_DATABASE_ID, grant as grant_to, shown, system_scope,
 };
-use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 
 pub static GRANT: TermSpec = TermSpec::on_catalog(

@@ -6,14 +6,16 @@ use photondb_protocol::numbers::TermType;
 
 use crate::catalog::{SYSTEM_DATABASE, TableConfig, TableEntry};
 use crate::datum::Datum;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::Effect;
-use crate::reql::selection::{Database, SingleSelection, TableRef};
+use crate::reql::selection::{Database, SingleSelection};
 use crate::reql::spec::{Arity, Chapter, TermSpec};
+use crate::reql::system::Placement;
 use crate::reql::system::{self, Look, status_row, table_row};
-use crate::reql::terms::{Placement, catalog_error};
+use crate::reql::table_ref::TableRef;
 use crate::reql::value::{Val, ValKind};
 use crate::storage::KeyRange;
 use crate::table::PrimaryKey;

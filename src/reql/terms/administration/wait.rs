@@ -5,11 +5,11 @@ use photondb_protocol::numbers::TermType;
 
 use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::Datum;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::Effect;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
-use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 
 pub static WAIT: TermSpec = TermSpec {

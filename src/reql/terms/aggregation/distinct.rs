@@ -10,11 +10,12 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::Cost;
-use crate::reql::selection::{TableIndex, TableVal};
+use crate::reql::selection::TableVal;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Gathered, IndexRow, Transform, Transformed, for_each_batch, no_origin,
 };
+use crate::reql::table_ref::TableIndex;
 use crate::reql::terms::transformations::ordered_by_index;
 use crate::reql::value::{Val, ValKind};
 

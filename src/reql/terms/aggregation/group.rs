@@ -12,9 +12,10 @@ use crate::reql::eval::Args;
 use crate::reql::facts::Cost;
 use crate::reql::function::{Func, Shortcut};
 use crate::reql::grouped::{GroupKeys, GroupedStream};
-use crate::reql::selection::{TableIndex, TableVal};
+use crate::reql::selection::TableVal;
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::stream::IndexRow;
+use crate::reql::table_ref::TableIndex;
 use crate::reql::terms::transformations::ordered_by_index;
 use crate::reql::value::{Val, ValKind};
 

@@ -9,7 +9,7 @@ use crate::catalog::IndexEntry;
 use crate::geo::check_search_radius;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
-use crate::reql::selection::TableRef;
+use crate::reql::table_ref::TableRef;
 use crate::table::HASH_SHARDS;
 
 use super::indexed::{Search, around};

@@ -16,11 +16,12 @@ use crate::reql::error::{Error, ErrorKind, NodeId, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::{Cost, Effect};
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::selection::{Selection, TableIndex, TableRef};
+use crate::reql::selection::Selection;
 use crate::reql::spec::{Arity, Chapter, Grouping, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Budget, Rows, Shards, Stream, Transform, Turns, no_origin,
 };
+use crate::reql::table_ref::{TableIndex, TableRef};
 use crate::reql::terms::selecting_data::named_index;
 use crate::reql::value::Val;
 use crate::storage::Direction;

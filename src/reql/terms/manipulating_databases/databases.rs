@@ -4,12 +4,12 @@ use photondb_protocol::numbers::TermType;
 
 use crate::catalog::{CatalogError, NameKind, is_valid_name};
 use crate::datum::Datum;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::facts::Effect;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::system::database_row;
-use crate::reql::terms::catalog_error;
 use crate::reql::value::Val;
 
 pub static DB_CREATE: TermSpec = TermSpec::on_catalog(

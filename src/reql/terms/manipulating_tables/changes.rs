@@ -10,10 +10,11 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::{Cost, Effect};
-use crate::reql::selection::{SingleSelection, TableIndex, TableVal};
+use crate::reql::selection::{SingleSelection, TableVal};
 use crate::reql::spec::{Arity, Chapter, Grouping, Status, TermSpec};
 use crate::reql::stream::{Origin, no_origin};
 use crate::reql::system;
+use crate::reql::table_ref::TableIndex;
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;
 

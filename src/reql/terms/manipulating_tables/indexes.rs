@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{CatalogError, IndexDefinition, IndexEntry};
 use crate::datum::Datum;
 use crate::limits::INDEX_WAIT_POLL;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::error::{Error, ErrorKind, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::Effect;
 use crate::reql::function::Shortcut;
 use crate::reql::index_function::{field_function, is_index_function};
 use crate::reql::print;
-use crate::reql::selection::TableRef;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
-use crate::reql::terms::catalog_error;
+use crate::reql::table_ref::TableRef;
 use crate::reql::value::{Val, ValKind};
 use crate::turns;
 

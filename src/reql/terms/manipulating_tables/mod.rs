@@ -6,12 +6,9 @@ mod change_stream_tests;
 mod changes;
 mod indexes;
 mod initial;
-mod placement;
 mod tables;
 
 use crate::reql::spec::TermSpec;
-
-pub use placement::Placement;
 
 pub static ROWS: &[&TermSpec] = &[
     &changes::CHANGES,

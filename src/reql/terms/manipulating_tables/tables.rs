@@ -8,16 +8,17 @@ use photondb_protocol::numbers::TermType;
 
 use crate::catalog::{CatalogError, NameKind, SYSTEM_DATABASE, TableConfig, is_valid_name};
 use crate::datum::Datum;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::facts::Effect;
 use crate::reql::selection::Database;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::system::{Look, table_row};
-use crate::reql::terms::{catalog_error, config_changes, default_database, durability_of};
+use crate::reql::terms::{config_changes, default_database, durability_of};
 use crate::reql::value::Val;
 
-use super::placement::Placement;
+use crate::reql::system::Placement;
 
 pub static TABLE_CREATE: TermSpec = TermSpec {
     options: &[

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use photondb_protocol::numbers::TermType;
 
 use crate::catalog::{CatalogError, DEFAULT_DATABASE, NameKind, is_valid_name};
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::env::Env;
 use crate::reql::error::Result;
 use crate::reql::eval::Args;
 use crate::reql::facts::{Determinism, Effect};
 use crate::reql::selection::Database;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
-use crate::reql::terms::catalog_error;
 use crate::reql::value::{Val, ValKind};
 
 pub static DB: TermSpec = TermSpec {

@@ -8,12 +8,13 @@ use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::Effect;
-use crate::reql::selection::{Selection, TableIndex, TableRef};
+use crate::reql::selection::Selection;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{
     BatchSpec, BoxStream, Budget, IndexRow, IndexRows, NoRows, OnFirstRead, Origin, Pick, Shards,
     Stream, Unreadable, no_origin,
 };
+use crate::reql::table_ref::{TableIndex, TableRef};
 use crate::reql::value::{Val, ValKind};
 use crate::table::{Document, IndexRange, PrimaryKey, TableReader};
 

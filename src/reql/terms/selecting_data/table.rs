@@ -3,13 +3,15 @@
 use photondb_protocol::numbers::TermType;
 
 use crate::catalog::{CatalogError, NameKind, SYSTEM_DATABASE, is_valid_name};
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::{Cost, Determinism, Effect};
-use crate::reql::selection::{TableRef, TableVal};
+use crate::reql::selection::TableVal;
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::system::{self, Look};
-use crate::reql::terms::{catalog_error, default_database};
+use crate::reql::table_ref::TableRef;
+use crate::reql::terms::default_database;
 use crate::reql::value::{Val, ValKind};
 
 pub static TABLE: TermSpec = TermSpec {

@@ -14,12 +14,13 @@ use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::Cost;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::selection::{Selection, TableIndex, TableVal};
+use crate::reql::selection::{Selection, TableVal};
 use crate::reql::sort::{FirstRows, SortKey, sort_rows};
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stream::{
     ArrayStream, BatchSpec, BoxStream, IndexRow, SortedGroups, check_finite, for_each_batch,
 };
+use crate::reql::table_ref::TableIndex;
 use crate::reql::tree::{Node, Op};
 use crate::reql::value::{Val, ValKind};
 use crate::storage::Direction;

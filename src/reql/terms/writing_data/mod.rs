@@ -26,7 +26,6 @@ pub(super) use write_totals::WriteTotals;
 use crate::reql::spec::TermSpec;
 
 pub use options::durability_of;
-pub use write_hooks::describe as describe_write_hook;
 
 pub static ROWS: &[&TermSpec] = &[
     &delete::DELETE,

@@ -4,20 +4,19 @@
 use std::sync::Arc;
 
 use photondb_protocol::numbers::TermType;
-use serde::{Deserialize, Serialize};
 
 use crate::catalog::{CatalogError, WriteHook};
 use crate::datum::Datum;
+use crate::reql::catalog_errors::catalog_error;
 use crate::reql::env::Env;
 use crate::reql::error::{Error, Result};
 use crate::reql::eval::Args;
 use crate::reql::facts::Effect;
 use crate::reql::function::{Func, Shortcut};
-use crate::reql::print;
-use crate::reql::selection::TableRef;
+use crate::reql::print::{self, write_hook};
 use crate::reql::spec::{Arity, Chapter, TermSpec};
 use crate::reql::stored_function::StoredFunction;
-use crate::reql::terms::catalog_error;
+use crate::reql::table_ref::TableRef;
 use crate::reql::value::{Val, ValKind};
 
 pub static SET_WRITE_HOOK: TermSpec = TermSpec::on_catalog(
@@ -36,9 +35,6 @@ pub static GET_WRITE_HOOK: TermSpec = TermSpec::on_catalog(
     Arity::exactly(1),
     get_write_hook,
 );
-
-/// What stands before a function where `get_write_hook` shows it.
-const FUNCTION_MAGIC: &[u8] = b"$reql_write_hook_function$";
 
 fn set_write_hook(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table(args.env)?;
@@ -83,43 +79,21 @@ fn given_hook(args: &Args<'_>) -> Result<Option<WriteHook>> {
     Ok(Some(WriteHook { function, query }))
 }
 
-#[derive(Serialize, Deserialize)]
-struct Shown {
-    function: String,
-    query: String,
-}
-
 fn shown_before(bytes: &[u8]) -> Result<WriteHook> {
-    let shown = bytes
-        .strip_prefix(FUNCTION_MAGIC)
-        .and_then(|shown| serde_json::from_slice::<Shown>(shown).ok())
-        .filter(|shown| {
-            StoredFunction::compile(&shown.function)
-                .is_ok_and(|function| function.is_deterministic() && function.arity() == 3)
-        });
-    let Some(Shown { function, query }) = shown else {
-        return Err(Error::logic(
-            "Cannot create a write hook except from a reql_write_hook_function returned from `get_write_hook`.",
-        ));
+    let is_hook = |hook: &WriteHook| {
+        StoredFunction::compile(&hook.function)
+            .is_ok_and(|function| function.is_deterministic() && function.arity() == 3)
     };
-    Ok(WriteHook { function, query })
+    write_hook::parse(bytes).filter(is_hook).ok_or_else(|| {
+        Error::logic(
+            "Cannot create a write hook except from a reql_write_hook_function returned from `get_write_hook`.",
+        )
+    })
 }
 
 fn get_write_hook(args: &Args<'_>) -> Result<Val> {
     let table = args.arg(0)?.into_table(args.env)?;
-    args.value(describe(table.entry.write_hook.as_deref()))
-}
-
-/// A hook as it is shown, or null.
-pub fn describe(hook: Option<&WriteHook>) -> Datum {
-    let Some(WriteHook { function, query }) = hook else { return Datum::Null };
-    let shown =
-        Datum::object([("function", function.as_str().into()), ("query", query.as_str().into())]);
-    let function = [FUNCTION_MAGIC, shown.to_json().as_bytes()].concat();
-    Datum::object([
-        ("function", Datum::Binary(function.into())),
-        ("query", format!("setWriteHook({query})").into()),
-    ])
+    args.value(write_hook::describe(table.entry.write_hook.as_deref()))
 }
 
 /// The hook of a table, ready to be called.
