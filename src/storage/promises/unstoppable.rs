@@ -83,6 +83,29 @@ fn a_data_file_that_was_cut_off_is_refused() {
     assert!(refused.contains("rule 15"), "{refused}");
 }
 
+/// Seen to fail: the map of extents was to be as long as the number of one said, which ended the process.
+#[test]
+fn an_extent_behind_the_end_of_the_file_is_refused() {
+    use crate::storage::disk::Disk;
+    use crate::storage::slab::fuzzing::write_superblock;
+    use crate::storage::slab::{Slab, Superblock};
+    let disk = FaultyDisk::new(1);
+    let engine = open(&disk).unwrap();
+    run(&engine, &mut Course::default()).unwrap();
+    engine.checkpoint().unwrap();
+    drop(engine);
+    let (_, newest) = Slab::open(&disk).unwrap();
+    assert!(newest.extents > 1);
+    let checkpoint = newest.checkpoint + 1;
+    let file = disk.open("slab.data").unwrap();
+    write_superblock(&*file, &Superblock { checkpoint, extents: 1, ..newest }).unwrap();
+    let refused = verify_directory(&disk).unwrap_err().to_string();
+    assert!(
+        refused.contains("behind the end of the file") && refused.contains("rule 15"),
+        "{refused}"
+    );
+}
+
 fn with_threads(disk: &FaultyDisk) -> SlabEngine {
     let options = SlabOptions {
         flush_interval: Some(Duration::from_millis(5)),

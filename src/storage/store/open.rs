@@ -204,6 +204,9 @@ fn read_meta(pages: &Pages, superblock: &Superblock) -> Result<Checkpoints, Stor
                 trees.insert(name, record);
                 Ok(())
             }
+            Some(MetaEntry::Extent(extent, _)) if extent >= superblock.extents => {
+                Err(behind_the_end(extent, superblock.extents))
+            }
             Some(MetaEntry::Extent(extent, record)) => pages.slab.restore(extent, &record),
             Some(MetaEntry::Tree(..)) | None => Err(wrong_entry()),
         };
@@ -219,6 +222,13 @@ fn read_meta(pages: &Pages, superblock: &Superblock) -> Result<Checkpoints, Stor
         meta,
         trees,
     })
+}
+
+/// An extent that the file did not have: the map of extents would be as long as its number says.
+fn behind_the_end(extent: u64, end: u64) -> StorageError {
+    let problem =
+        format!("extent {extent} lies behind the end of the file, which has {end} (rule 15)");
+    StorageError::corrupt("the meta tree", problem)
 }
 
 fn wrong_entry() -> StorageError {
