@@ -48,11 +48,17 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// What has failed, if anything has, however long it took.
+    pub fn failed(&self) -> Option<String> {
+        let failure = self.failure.as_ref()?;
+        Some(format!("{} failed: {failure}", self.kind))
+    }
+
     /// What is wrong with it, if anything is.
     pub fn complaint(&self) -> Option<String> {
         let Self { kind, p99, bound, .. } = self;
-        if let Some(failure) = &self.failure {
-            return Some(format!("{kind} failed: {failure}"));
+        if let Some(failed) = self.failed() {
+            return Some(failed);
         }
         (p99 > bound).then(|| format!("p99 of {kind} is {p99:?}, not {bound:?}"))
     }
