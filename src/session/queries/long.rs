@@ -35,20 +35,11 @@ impl Session {
         let (number, ticket) = self.submit(token, Work::Read(Box::new(query)), cancel.clone());
         self.noreply.insert(number);
         let slot = Slot {
-            number,
             cancel,
             ticket,
             noreply,
-            state: State::Reading,
-            running: None,
-            program: None,
-            own_bytes: 0,
-            hold: None,
             began: Some(began),
-            batches: 0,
-            asked: began,
-            continues: 0,
-            stops: 0,
+            ..Slot::new(number, State::Reading, began)
         };
         self.slots.insert(token, slot);
     }

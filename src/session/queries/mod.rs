@@ -434,6 +434,26 @@ impl Drop for Session {
 }
 
 impl Slot {
+    /// A query that was asked at that time, and of which nothing is known yet.
+    fn new(number: u64, state: State, asked: Instant) -> Self {
+        Self {
+            number,
+            cancel: CancelFlag::default(),
+            ticket: Ticket::default(),
+            noreply: false,
+            state,
+            running: None,
+            program: None,
+            own_bytes: 0,
+            hold: None,
+            began: None,
+            batches: 0,
+            asked,
+            continues: 0,
+            stops: 0,
+        }
+    }
+
     /// Whether it takes long to drop it.
     fn is_large(&self) -> bool {
         let most = limits::PROGRAM_DROPPED_AT_ONCE;

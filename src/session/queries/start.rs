@@ -122,20 +122,15 @@ impl Session {
         let ticket = Ticket::default();
         ticket.take();
         let slot = Slot {
-            number,
             cancel,
             ticket,
             noreply,
-            state: State::Evaluating,
             running,
             program: Some(program),
             own_bytes,
             hold,
             began: Some(began),
-            batches: 0,
-            asked: began,
-            continues: 0,
-            stops: 0,
+            ..Slot::new(number, State::Evaluating, began)
         };
         self.slots.insert(token, slot);
     }
@@ -269,21 +264,13 @@ impl Session {
         let running = Some(self.enter(token, program, &cancel));
         let own_bytes = own_bytes(size, program);
         let slot = Slot {
-            number,
             cancel,
-            ticket: Ticket::default(),
-            noreply: false,
-            state: State::Evaluating,
             running,
             program: Some(program.clone()),
             own_bytes,
-            hold: None,
-            began: None,
             // The first was answered where it was read.
             batches: 1,
-            asked: Instant::now(),
-            continues: 0,
-            stops: 0,
+            ..Slot::new(number, State::Evaluating, Instant::now())
         };
         self.slots.insert(token, slot);
         self.wait_for_client(token, cursor, out);
