@@ -96,17 +96,12 @@ impl MemoryMeter {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
     use crate::memory::takes_for_others;
     use crate::storage::memory::MemoryEngine;
 
     const MB: u64 = 1 << 20;
     const BOUNDS: MemoryBounds = MemoryBounds { one: 100 * MB, machine: 500 * MB, limit: 570 * MB };
-    const ALL: Passed = Passed::All { bytes: 300 * MB, of: 570 * MB };
-    const CACHE: u64 = 200 * MB;
 
     #[test]
     fn what_other_threads_took_for_a_query_counts() {
@@ -135,31 +130,6 @@ mod tests {
             taken(-200);
             assert_eq!(meter.kept(), batch * 500);
         }
-    }
-
-    #[test]
-    fn who_keeps_more_gives_it_up_before_a_query_is_ended() {
-        let holders = Arc::new(Holders::default());
-        let ended = Arc::new(AtomicUsize::default());
-        let hold = |address: &str, megabytes: u64| {
-            let owner = holders.owner("admin".into(), address.parse().unwrap());
-            let ended = ended.clone();
-            let evict = move |_| {
-                ended.fetch_add(1, Ordering::Relaxed);
-            };
-            owner.enter((megabytes * MB) as usize, Box::new(evict))
-        };
-        let many: Vec<_> = (0..60).map(|_| hold("192.0.2.1", 2)).collect();
-        let little = hold("192.0.2.2", 10);
-        let passed = |held, outside| BOUNDS.passed_beside(&holders, held * MB, outside * MB, CACHE);
-        assert_eq!((passed(20, 330), ended.load(Ordering::Relaxed)), (None, 15));
-        // That is going, but the process has it still.
-        assert_eq!((passed(20, 330), ended.load(Ordering::Relaxed)), (None, 15));
-        // Who keeps less than the query keeps it.
-        assert_eq!(passed(40, 500), Some(ALL));
-        assert_eq!(ended.load(Ordering::Relaxed), 40);
-        assert_eq!(passed(101, 400), Some(Passed::One(100 * MB)));
-        drop((many, little));
     }
 
     #[test]
