@@ -13,12 +13,19 @@ use crate::catalog::SYSTEM_DATABASE;
 use crate::datum::Datum;
 use crate::limits::LANE_DOCUMENTS;
 
-/// Whether a query is one of administration. Most are told from others by their first table.
-pub(super) fn is_administrative(program: &Program) -> bool {
-    is_of_administration(program.root())
-        && program.globals().iter().all(|(_, option)| is_named(option))
+impl Program {
+    /// Whether it may use the threads that are kept for administration. Found out when it is asked for the first time: most
+    /// queries are answered where they were read, and a long one is asked where it was compiled.
+    pub fn is_administrative(&self) -> bool {
+        let find_out = || {
+            is_of_administration(self.root())
+                && self.globals().iter().all(|(_, option)| is_named(option))
+        };
+        *self.is_administrative.get_or_init(find_out)
+    }
 }
 
+/// Most queries are told from those of administration by their first table.
 fn is_of_administration(root: &Node) -> bool {
     let mut tables = 0;
     changes_catalog(root)

@@ -22,7 +22,7 @@ use super::scope::VarId;
 use super::spec::TermSpec;
 use super::tree::{Call, Node, Op};
 use super::tree::{FuncNode, binds_implicit};
-use super::{administrative, glance, literal, terms, top};
+use super::{glance, literal, terms, top};
 
 /// What is wrong with a query before it runs, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +53,6 @@ impl Program {
                 let Compiler { frames, captures, mentions_bounds, .. } = compiler;
                 let mut program = Program::new(root, globals, frames, now.clone());
                 (program.captures, program.mentions_bounds) = (captures, mentions_bounds);
-                program.is_administrative = administrative::is_administrative(&program);
                 Ok(program)
             }
             Err(error) => {

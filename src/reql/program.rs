@@ -22,8 +22,8 @@ pub struct Program {
     /// Variables of functions around them that its functions use, each counted for each function.
     pub(super) captures: usize,
     pub(super) mentions_bounds: bool,
-    /// Whether it may use the threads that are kept for administration.
-    pub(super) is_administrative: bool,
+    /// Whether it may use the threads that are kept for administration, once somebody has asked.
+    pub(super) is_administrative: OnceLock<bool>,
     now: Datum,
     client: OnceLock<Arc<Client>>,
 }
@@ -42,11 +42,6 @@ impl Program {
         let (captures, mentions_bounds, is_administrative) = Default::default();
         let client = OnceLock::new();
         Self { root, globals, frames, captures, mentions_bounds, is_administrative, now, client }
-    }
-
-    /// Whether it may use the threads that are kept for administration.
-    pub fn is_administrative(&self) -> bool {
-        self.is_administrative
     }
 
     /// The term to evaluate.

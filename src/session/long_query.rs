@@ -108,7 +108,10 @@ fn program(body: &[u8], now: &Datum, noreply: &mut Option<bool>) -> Result<Arc<P
                 Some(optargs.iter().any(|(name, value)| {
                     name == "noreply" && matches!(value, RawTerm::Bool(true))
                 }));
-            Program::compile(term, optargs, now).map(Arc::new).map_err(Unread::Compile)
+            let program = Program::compile(term, optargs, now).map_err(Unread::Compile)?;
+            // The network's thread that asks next has the answer then.
+            program.is_administrative();
+            Ok(Arc::new(program))
         }
         Ok(_) => Err(Unread::Other),
         Err(error) => {
