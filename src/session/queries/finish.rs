@@ -24,8 +24,16 @@ impl Session {
         let Finished { number, token, outcome } = finished;
         let outcome = match outcome {
             Outcome::WaitOver(by_time) => return self.wait_over(number, token, by_time),
-            Outcome::Terminated => return self.terminated(number, token, out),
-            Outcome::Evicted => return self.evicted(number, token, out),
+            Outcome::Terminated => {
+                let is_it =
+                    |slot: &Slot| slot.running.as_ref().is_some_and(|it| it.number() == number);
+                return self.ended_by_others(token, is_it, out);
+            }
+            Outcome::Evicted => {
+                let is_it =
+                    |slot: &Slot| slot.hold.as_ref().is_some_and(|it| it.number() == number);
+                return self.ended_by_others(token, is_it, out);
+            }
             Outcome::GivenUp => return self.leave_pool(number),
             Outcome::Read(query) => {
                 self.leave_pool(number);
@@ -181,32 +189,11 @@ impl Session {
         }
     }
 
-    /// Somebody deleted a query from the table of jobs. One that is evaluated finds out by itself; of one whose client
-    /// has all its rows so far nothing is kept, and the client is told when it asks for more; a feed that waits ends now.
-    fn terminated(&mut self, number: u64, token: u64, out: &mut Vec<u8>) {
-        let Some(slot) = self.slots.get_mut(&token) else { return };
-        if slot.running.as_ref().is_none_or(|running| running.number() != number) {
-            return;
-        }
-        match &slot.state {
-            State::Expecting(_, wait) => {
-                wait.abort();
-                write_terminated(out, token);
-                self.close(token, out);
-            }
-            State::Evaluating if slot.ticket.take() => self.give_up(token, out),
-            State::Open(_) => slot.end(&self.service, &self.client),
-            State::Reading | State::Evaluating | State::Ended => {}
-        }
-    }
-
-    /// A query holds too much while others need the memory. One that is evaluated finds out by itself; what waits for its
-    /// client is dropped.
-    fn evicted(&mut self, number: u64, token: u64, out: &mut Vec<u8>) {
-        let Some(slot) = self.slots.get_mut(&token) else { return };
-        if slot.hold.as_ref().is_none_or(|hold| hold.number() != number) {
-            return;
-        }
+    /// A query was deleted from the table of jobs, or it holds too much while others need the memory. One that is evaluated
+    /// finds out by itself; of one whose client has all its rows so far nothing is kept, and the client is told when it
+    /// asks for more; a feed that waits ends now.
+    fn ended_by_others(&mut self, token: u64, is_it: impl Fn(&Slot) -> bool, out: &mut Vec<u8>) {
+        let Some(slot) = self.slots.get_mut(&token).filter(|slot| is_it(slot)) else { return };
         match &slot.state {
             State::Expecting(_, wait) => {
                 wait.abort();
